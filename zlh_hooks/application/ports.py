@@ -1,0 +1,197 @@
+"""What the stories ask of the world. Each port has one to six methods and a role's name; adapters have products' names.
+
+Errors, for every method: :class:`~zlh_hooks.domain.errors.RoadError` when the way is broken; reads and writes of one
+guest also raise ``GuestMissing``, writes ``GuestLocked`` and ``ConfigChanged``. A write whose answer was lost raises
+``Unanswered`` and is never repeated by the adapter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NewType, Protocol
+
+from zlh_hooks.domain.entry import Draft, Entry
+from zlh_hooks.domain.evidence import Measurement
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
+from zlh_hooks.domain.probe import Probe
+
+Upid = NewType("Upid", str)
+"""A Proxmox task id, ``UPID:node:pid:pstart:starttime:type:id:user:`` in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """How a task stands. ``ok`` counts ``OK`` and ``WARNINGS: n``; both are False-ish while ``running``."""
+
+    running: bool
+    ok: bool
+    exit_status: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """One row of a node's task list. Clone and move tasks carry the source's VMID."""
+
+    upid: Upid
+    kind: str
+    vmid: int | None
+    started: datetime
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloneOrder:
+    """A full clone on the source's own node. ``note`` becomes the description and says whose scratch guest it is."""
+
+    new_vmid: int
+    storage: str
+    hostname: str
+    note: str
+
+
+class Inventory(Protocol):
+    """What guests there are and how they stand."""
+
+    def list_guests(self) -> tuple[GuestSummary, ...]:
+        """Every guest of the cluster in one request; seconds stale; unknown resource types are left out."""
+
+    def read_config(self, guest: GuestRef) -> GuestConfig:
+        """The values in force now, without pending changes."""
+
+    def read_pending(self, guest: GuestRef) -> Mapping[str, str | None]:
+        """Changes that wait for the next stop: key to new value, or None for a pending deletion."""
+
+    def read_power(self, guest: GuestRef) -> Power:
+        """Live, not from the list."""
+
+    def read_address(self, guest: GuestRef) -> str | None:
+        """An address at which a running guest answers: its first global IPv4 (else IPv6); None until it has one."""
+
+
+class Storage(Protocol):
+    """Storages and the volumes on them."""
+
+    def list_storages(self, node: str) -> tuple[StorageSpace, ...]:
+        """The storages that the node can reach."""
+
+    def list_volumes(self, node: str, storage: str, owner: int) -> tuple[Volume, ...]:
+        """The volumes there that belong to guest ``owner``, from the storage and not from configs."""
+
+
+class GuestEditor(Protocol):
+    """Changes to configs and volumes."""
+
+    def write_config(
+        self,
+        guest: GuestRef,
+        values: Mapping[str, str],
+        digest: str | None,
+        *,
+        delete: Sequence[str] = (),
+        revert: Sequence[str] = (),
+    ) -> None:
+        """One atomic config write. ``revert`` takes back pending changes of those keys. Refused if ``digest`` is stale."""
+
+    def clone(self, source: GuestRef, order: CloneOrder) -> Upid:
+        """Locks the source (lock ``disk``) until the task ends."""
+
+    def move_volume(self, source: GuestConfig, key: str, target: GuestConfig, target_key: str) -> Upid:
+        """Give ``source``'s volume to ``target`` as ``target_key``; both digests are sent."""
+
+    def destroy(self, guest: GuestRef) -> Upid:
+        """Destroy the guest and every volume it references."""
+
+
+class PowerSwitch(Protocol):
+    """Power actions. Time-outs are for the guest's own shutdown."""
+
+    def start(self, guest: GuestRef) -> Upid:
+        """Start a stopped guest."""
+
+    def reboot(self, guest: GuestRef, timeout: timedelta) -> Upid:
+        """Shut down and start in one task; pending changes apply in between. Fails if the guest does not stop in time."""
+
+    def shutdown(self, guest: GuestRef, timeout: timedelta) -> Upid:
+        """Shut down; when ``timeout`` has passed, stop hard."""
+
+    def stop(self, guest: GuestRef) -> Upid:
+        """Stop hard, at once."""
+
+
+class Tasks(Protocol):
+    """Proxmox's tasks."""
+
+    def read_task(self, upid: Upid) -> TaskResult:
+        """How the task stands, asked on the node named in its id."""
+
+    def list_tasks(self, node: str, vmid: int, since: datetime) -> tuple[TaskSummary, ...]:
+        """Running and finished tasks for the guest since then, oldest first."""
+
+
+class HighAvailability(Protocol):
+    """The HA manager's claim on a guest."""
+
+    def write_ha_state(self, vmid: int, state: str) -> None:
+        """``ignored`` to keep the manager's hands off; the recorded state (``started``, ``stopped``) to give it back."""
+
+
+class Rights(Protocol):
+    """What the token may do."""
+
+    def read_rights(self) -> Mapping[str, frozenset[str]]:
+        """ACL path to privileges, effective, as ``GET /access/permissions`` says."""
+
+
+class Prober(Protocol):
+    """Asks health questions. Never raises for what it finds: an unanswerable question is a Measurement too."""
+
+    def measure(self, probe: Probe, guest: GuestRef, address: str | None) -> Measurement:
+        """Ask once, within the probe's time-out. ``address`` None means the guest has none yet: unhealthy."""
+
+
+class Ledger(Protocol):
+    """The append-only record. An entry is on disk when ``append`` returns."""
+
+    def append(self, draft: Draft) -> Entry:
+        """Record; raises ``LeaseLost`` in a worker whose lease was taken over."""
+
+    def read(self, rollout: str | None = None, after: int = 0) -> tuple[Entry, ...]:
+        """Entries with a sequence above ``after``, oldest first; of one rollout, or of all if None."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHolder:
+    """Who executes, until when (aware UTC). ``number`` grows with every take-over and fences off the one before."""
+
+    holder: str
+    number: int
+    until: datetime
+
+
+class WorkerLease(Protocol):
+    """The right to execute what one ledger holds; kept alive by renewing."""
+
+    def take(self, holder: str, length: timedelta) -> LeaseHolder:
+        """Take a free or expired lease; ``NotAllowed`` names the holder and until when."""
+
+    def renew(self, lease: LeaseHolder, length: timedelta) -> LeaseHolder:
+        """Extend; ``LeaseLost`` if somebody else took it."""
+
+    def release(self, lease: LeaseHolder) -> None:
+        """Give it back; nothing happens if it is lost already."""
+
+    def read(self) -> LeaseHolder | None:
+        """The holder, also an expired one; None if the lease was never taken or was given back."""
+
+
+class Clock(Protocol):
+    """Time. ``now`` for people and windows, ``monotonic`` for durations."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds, never set back."""
+
+    def sleep(self, length: timedelta) -> None:
+        """Let time pass."""

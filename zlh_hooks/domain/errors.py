@@ -1,0 +1,85 @@
+"""Errors, sorted by what their reader does next.
+
+    ZlhError
+    ├── SettingsError          correct the file and run again
+    ├── NotAllowed             policy says no; wait or change the policy
+    ├── TargetError            this target goes back, the others go on
+    │   ├── GuestMissing       the guest was deleted or moved to another node
+    │   ├── GuestLocked        Proxmox holds a config lock: later means later
+    │   └── ConfigChanged      somebody else edited the guest since we read it
+    └── RoadError              network, API or rights: nothing goes on until it is mended
+        ├── RightMissing       the token lacks a privilege
+        ├── Unanswered         a write was sent and its answer lost: look before repeating
+        └── LeaseLost          another worker executes now: stop at once, it goes on
+
+Anything else is a bug and stops the run.
+"""
+
+from datetime import datetime
+
+
+class ZlhError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class SettingsError(ZlhError):
+    """A settings or policy file is wrong.
+
+    ``file`` and ``key`` name the place, ``found`` what stands there, ``expected`` what would be right.
+    """
+
+    def __init__(self, file: str, key: str, found: str, expected: str) -> None:
+        self.file = file
+        self.key = key
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{file}: {key}: found {found}; expected {expected}")
+
+
+class NotAllowed(ZlhError):
+    """Policy refuses. ``rule`` names the rule, ``until`` (aware, or None if never) when it would be allowed."""
+
+    def __init__(self, rule: str, until: datetime | None = None) -> None:
+        self.rule = rule
+        self.until = until
+        super().__init__(rule if until is None else f"{rule}; allowed from {until.isoformat(timespec='minutes')}")
+
+
+class TargetError(ZlhError):
+    """One target cannot be changed, or its change failed. The others go on."""
+
+
+class GuestMissing(TargetError):
+    """The guest does not exist on the node where it was last seen."""
+
+
+class GuestLocked(TargetError):
+    """The guest's config carries a lock, e.g. ``backup``. Never broken by force."""
+
+    def __init__(self, message: str, lock: str) -> None:
+        self.lock = lock
+        super().__init__(message)
+
+
+class ConfigChanged(TargetError):
+    """The digest sent with a write was not the config's any more."""
+
+
+class RoadError(ZlhError):
+    """The way to a system is broken (network, API, quorum, credentials); says nothing about a target's health."""
+
+
+class RightMissing(RoadError):
+    """HTTP 403: ``missing`` is what Proxmox named, e.g. ``/vms/5001, VM.Config.Disk``."""
+
+    def __init__(self, message: str, missing: str) -> None:
+        self.missing = missing
+        super().__init__(message)
+
+
+class Unanswered(RoadError):
+    """A changing request was sent and no answer came: it may or may not have been carried out."""
+
+
+class LeaseLost(RoadError):
+    """This process may not execute any more: another one holds the lease."""
