@@ -90,7 +90,7 @@ class GuestEditor(Protocol):
         delete: Sequence[str] = (),
         revert: Sequence[str] = (),
     ) -> None:
-        """One atomic config write. ``revert`` takes back pending changes of those keys. Refused if ``digest`` is stale."""
+        """One atomic config write; ``revert`` takes back pending changes. ``ConfigChanged`` if ``digest`` is stale."""
 
     def clone(self, source: GuestRef, order: CloneOrder) -> Upid:
         """Locks the source (lock ``disk``) until the task ends."""
@@ -109,7 +109,7 @@ class PowerSwitch(Protocol):
         """Start a stopped guest."""
 
     def reboot(self, guest: GuestRef, timeout: timedelta) -> Upid:
-        """Shut down and start in one task; pending changes apply in between. Fails if the guest does not stop in time."""
+        """Shut down and start in one task; pending changes apply between. The task fails if the guest does not stop."""
 
     def shutdown(self, guest: GuestRef, timeout: timedelta) -> Upid:
         """Shut down; when ``timeout`` has passed, stop hard."""
@@ -132,7 +132,7 @@ class HighAvailability(Protocol):
     """The HA manager's claim on a guest."""
 
     def write_ha_state(self, vmid: int, state: str) -> None:
-        """``ignored`` to keep the manager's hands off; the recorded state (``started``, ``stopped``) to give it back."""
+        """``ignored`` keeps the manager off; the recorded state (``started``, ``stopped``) gives the guest back."""
 
 
 class Rights(Protocol):

@@ -134,7 +134,7 @@ class GuestConfig:
         return next(key for key in (f"{prefix}{number}" for number in range(256)) if key not in self.values)
 
     def fingerprint(self) -> str:
-        """SHA-256 over all that an exchange must leave alone: everything but root volume, unused volumes and our tags."""
+        """SHA-256 over all that an exchange must leave alone: not the root volume, unused volumes or our tags."""
         kept = {k: v for k, v in self.values.items() if k not in _VOLATILE_KEYS and not k.startswith("unused")}
         kept["rootfs"] = self.rootfs.holding("", None).render()
         kept["tags"] = ";".join(tag for tag in self.tags if not is_ours(tag))

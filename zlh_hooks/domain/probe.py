@@ -9,7 +9,7 @@ from zlh_hooks.domain.duration import Duration
 
 
 class _Probe(BaseModel):
-    """What every probe has. ``needed_successes`` and ``needed_failures`` are consecutive answers that settle a verdict."""
+    """What every probe has; ``needed_successes`` and ``needed_failures`` count consecutive answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
