@@ -18,6 +18,12 @@ class _Probe(BaseModel):
     interval: Duration = timedelta(seconds=2)
     needed_successes: int = Field(default=1, ge=1)
     needed_failures: int = Field(default=3, ge=1)
+    in_smoke: bool = Field(default=True, description="Ask a fresh scratch guest too; false for what needs a customer.")
+
+    @property
+    def label(self) -> str:
+        """How tables and evidence call it."""
+        return self.name or getattr(self, "kind", "")
 
 
 class HttpProbe(_Probe):

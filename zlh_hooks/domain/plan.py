@@ -1,0 +1,83 @@
+"""A plan: which guests get which release, in which waves. Pure data, stored whole in the ledger's first entry."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.policy import Line, RolloutRules, VmidRange
+
+CANARY = 0
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Release(_Value):
+    """A template version and the template that carries it on each node."""
+
+    line: str
+    version: str
+    templates: Mapping[str, int] = Field(description="Node name to the template's VMID.")
+
+
+class PlannedTarget(_Value):
+    """A guest that will be exchanged. ``wave`` 0 is the canary."""
+
+    vmid: int
+    node: str
+    name: str
+    from_version: str | None
+    wave: int
+
+    @property
+    def ref(self) -> GuestRef:
+        """Where the guest was when the plan was made."""
+        return GuestRef(self.vmid, self.node)
+
+
+class LeftOut(_Value):
+    """A guest of the line that the plan leaves alone, and why."""
+
+    vmid: int
+    name: str
+    reason: str
+
+
+class Plan(_Value):
+    """One rollout: rules and line are those of the policy when it was planned, so that a resumed worker keeps them."""
+
+    id: str
+    release: Release
+    previous: str | None = Field(description="The stable version before, to which `stable` returns on a revert.")
+    targets: tuple[PlannedTarget, ...]
+    left_out: tuple[LeftOut, ...]
+    rules: RolloutRules
+    line: Line
+    scratch_vmids: VmidRange
+    author: str
+    created: datetime
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node with a target, sorted."""
+        return tuple(sorted({target.node for target in self.targets}))
+
+    @property
+    def waves(self) -> tuple[tuple[PlannedTarget, ...], ...]:
+        """Targets by wave, canary first."""
+        numbers = sorted({target.wave for target in self.targets})
+        return tuple(tuple(target for target in self.targets if target.wave == number) for number in numbers)
+
+
+def dump_plan(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON values for the ledger."""
+    return plan.model_dump(mode="json")
+
+
+def parse_plan(data: Mapping[str, Any]) -> Plan:
+    """The plan from the ledger's JSON values."""
+    return Plan.model_validate(data)

@@ -1,0 +1,136 @@
+"""Where a rollout stands, folded from its ledger entries: nothing is stored twice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.plan import Plan, PlannedTarget, parse_plan
+from zlh_hooks.domain.steps import (
+    EXECUTING,
+    ROLLOUT_TABLE,
+    TARGET_TABLE,
+    RolloutEvent,
+    RolloutState,
+    TargetEvent,
+    TargetState,
+    follow,
+)
+
+_OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING})
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProgress:
+    """One target: its state, the reason of its last event and how long the change took until it was proved."""
+
+    target: PlannedTarget
+    state: TargetState
+    reason: str
+    changed_at: datetime | None
+    took: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A rollout as it stands. ``reason`` belongs to the last rollout event; ``stage`` is what the worker does now."""
+
+    plan: Plan
+    state: RolloutState
+    reason: str
+    stage: str
+    targets: tuple[TargetProgress, ...]
+    failures: int
+    errors: int
+    succeeded_at: datetime | None
+    last_event_at: datetime | None
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether a worker has work to do now."""
+        return self.state in EXECUTING
+
+    @property
+    def is_soaking(self) -> bool:
+        """Whether old roots are still kept, or proofs still owed, after the rollout itself ended."""
+        ended = self.state in (RolloutState.SUCCEEDED, RolloutState.ABORTED)
+        return ended and any(target.state in _OPEN_STATES for target in self.targets)
+
+    def of(self, vmid: int) -> TargetProgress:
+        """The target with that number."""
+        return next(row for row in self.targets if row.target.vmid == vmid)
+
+    def count(self, *states: TargetState) -> int:
+        """How many targets are in one of the states."""
+        return sum(row.state in states for row in self.targets)
+
+    def durations(self) -> tuple[timedelta, ...]:
+        """How long each proved change took, from its beginning to its proof."""
+        return tuple(row.took for row in self.targets if row.took is not None)
+
+
+def fold_progress(entries: Sequence[Entry]) -> Progress:
+    """The progress of one rollout from all of its entries, oldest first; the first must be its plan."""
+    plan = parse_plan(entries[0].data)
+    own = [entry for entry in entries if entry.target is None]
+    events = [entry for entry in own if entry.kind is Kind.EVENT]
+    succeeded = [entry.at for entry in events if entry.name == RolloutEvent.SUCCEEDED]
+    ended = [entry.at for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
+    return Progress(
+        plan=plan,
+        state=follow(ROLLOUT_TABLE, RolloutState.PLANNED, (RolloutEvent(entry.name) for entry in events)),
+        reason=str(events[-1].data.get("reason", "")) if events else "",
+        stage=next((str(entry.data["text"]) for entry in reversed(own) if entry.name == "stage"), ""),
+        targets=tuple(_fold_target(target, entries) for target in plan.targets),
+        failures=_count_since_resumed(entries, "failure"),
+        errors=_count_since_resumed(entries, "error"),
+        succeeded_at=(succeeded or ended or [None])[-1],
+        last_event_at=entries[-1].at,
+    )
+
+
+def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgress:
+    events = [entry for entry in entries if entry.target == target.vmid and entry.kind is Kind.EVENT]
+    last = events[-1] if events else None
+    return TargetProgress(
+        target=target,
+        state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
+        reason=str(last.data.get("reason", "")) if last else "",
+        changed_at=last.at if last else None,
+        took=_took(events),
+    )
+
+
+def _took(events: Sequence[Entry]) -> timedelta | None:
+    began = next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None)
+    proved = next((entry.at for entry in events if entry.name == TargetEvent.PROVED), None)
+    return proved - began if began and proved else None
+
+
+def _count_since_resumed(entries: Sequence[Entry], count: str) -> int:
+    """Failures and errors are told by notes of that name; a person who resumes has seen them."""
+    resumed = max((e.sequence for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.RESUMED), default=0)
+    return sum(e.kind is Kind.NOTE and e.name == count and e.sequence > resumed for e in entries)
+
+
+def group_by_rollout(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
+    """Entries by rollout id, in order of the rollouts' plans; entries of no rollout are left out."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.rollout:
+            groups.setdefault(entry.rollout, []).append(entry)
+    return groups
+
+
+def predict_target(durations: Sequence[timedelta], expected: timedelta) -> timedelta:
+    """How long the next target may take: the 95th percentile (nearest rank) of those measured, else ``expected``."""
+    if not durations:
+        return expected
+    ordered = sorted(durations)
+    return ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
+
+
+def render_reason(data: Mapping[str, Any]) -> str:
+    """The reason a person reads, if the entry carries one."""
+    return str(data.get("reason", ""))
