@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import Plan, PlannedTarget, parse_plan
@@ -129,8 +128,3 @@ def predict_target(durations: Sequence[timedelta], expected: timedelta) -> timed
         return expected
     ordered = sorted(durations)
     return ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
-
-
-def render_reason(data: Mapping[str, Any]) -> str:
-    """The reason a person reads, if the entry carries one."""
-    return str(data.get("reason", ""))
