@@ -194,14 +194,13 @@ class Journal:
         return self.run(step)
 
     def _bring_about(self, step: Step, record: Record) -> Found:
-        resumed = record.intent is not None
-        if not resumed:
-            self.write(Kind.INTENT, step.name, step.plan())
+        if record.intent is None:
+            intent = self.write(Kind.INTENT, step.name, step.plan())
+            found = step.find(intent.data)
+            return self._ask(step, record) if found is None else found
         if record.upid is not None:
             return self._follow_task(step, record, record.upid)
-        if resumed:
-            return self._resume(step, record)
-        return self._ask(step, record)
+        return self._resume(step, record)
 
     def _ask(self, step: Step, record: Record) -> Found:
         assert record.intent is not None
