@@ -102,10 +102,12 @@ class Gate:
 
     # --------------------------------------------------------------- windows
 
-    def wait_for_window(self, needs: timedelta) -> None:
-        """Return when something that takes ``needs`` may begin; obeys commands meanwhile."""
+    def wait_for_window(self, needs: timedelta, unless: Callable[[], bool] = lambda: False) -> None:
+        """Return when something that takes ``needs`` may begin, or ``unless`` comes true; obeys commands meanwhile."""
         while True:
             self.check()
+            if unless():
+                return
             decision = decide(self.policy, "template", self.clock.now(), needs)
             if decision.allowed:
                 return

@@ -139,6 +139,16 @@ class Journal:
         """Every task that these steps asked for."""
         return frozenset(self._upids)
 
+    def is_in(self, name: str) -> bool:
+        """Whether that transition is the latest one."""
+        last = self.last_event()
+        return last is not None and last.name == name
+
+    def last_reason(self) -> str:
+        """The reason that the latest transition carries."""
+        last = self.last_event()
+        return str(last.data.get("reason", "")) if last else ""
+
     def last_event(self) -> Entry | None:
         """The latest transition."""
         return next((entry for entry in reversed(self._others) if entry.kind is Kind.EVENT), None)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from zlh_hooks.application.gate import Aborted, Gate, Turned
@@ -14,15 +15,19 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Expected
-from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver, Skipped
+from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, RootDriver, Skipped
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
 Result = TypeVar("Result")
+
+ROAD_RETRY = timedelta(seconds=5)
+IN_WORK = (TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
+FAILED = (TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK)
 
 
 class Channels(Protocol):
@@ -59,6 +64,7 @@ class Rollout:
     _journals: dict[int, Journal] = field(default_factory=dict)
     _node_slots: dict[str, threading.Semaphore] = field(default_factory=dict)
     _last_success: float = 0.0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
         """Carry the rollout to its end, as far as people let it."""
@@ -80,7 +86,10 @@ class Rollout:
 
     def journal_of(self, target: PlannedTarget) -> Journal:
         """The target's journal; one per target and worker."""
-        return self._journals.setdefault(target.vmid, self.open_journal(target.vmid))
+        with self._guard:
+            if target.vmid not in self._journals:
+                self._journals[target.vmid] = self.open_journal(target.vmid)
+            return self._journals[target.vmid]
 
     def _forward(self) -> None:
         candidate = self._on_the_road(self._smoke)
@@ -100,7 +109,7 @@ class Rollout:
                 return act()
             except LeaseLost:
                 raise
-            except (RoadError, Inconclusive) as error:
+            except (RoadError, TargetError) as error:
                 self.gate.pause(str(error))
 
     # ----------------------------------------------------------- preparation
@@ -122,7 +131,7 @@ class Rollout:
         return facts
 
     def _stage_all(self) -> None:
-        waiting = [t for t in self.plan.targets if self._state(t) is TargetState.PENDING]
+        waiting = self._in_state(self.plan.targets, TargetState.PENDING)
         if waiting:
             self.gate.tell("staging new roots while the guests run")
             twins = {node: self.preparation.make_twin(node) for node in self.plan.nodes}
@@ -147,80 +156,101 @@ class Rollout:
             return
         journal.event(TargetEvent.SKIPPED, reason)
 
-    def _state(self, target: PlannedTarget) -> TargetState:
-        return self.progress().of(target.vmid).state
+    def _in_state(self, targets: Sequence[PlannedTarget], *states: TargetState) -> list[PlannedTarget]:
+        progress = self.progress()
+        return [target for target in targets if progress.of(target.vmid).state in states]
 
     # ----------------------------------------------------------------- waves
 
     def _exchange_wave(self, wave: Sequence[PlannedTarget], candidate: dict[str, Expected]) -> None:
-        begun = (TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING)
-        waiting = [target for target in wave if self._state(target) in begun]
+        self._check_budget()
+        waiting = self._in_state(wave, *IN_WORK)
         if not waiting:
             return
         self._last_success = self.driver.clock.monotonic()
-        self.gate.tell("canary" if wave[0].wave == CANARY else f"wave {wave[0].wave}")
+        self.gate.tell("canary" if wave[0].wave == CANARY else f"wave {wave[0].wave} of {self.plan.waves[-1][0].wave}")
         self._each(waiting, lambda target: self._exchange(target, candidate[target.node]))
         self.gate.check()
 
     def _exchange(self, target: PlannedTarget, candidate: Expected) -> None:
         journal = self.journal_of(target)
-        if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
-            self._wait_for_turn(target)
         with self._slot(target.node):
             try:
                 self._change(target, journal, candidate)
-            except Deferred as error:
-                journal.write(Kind.NOTE, "deferred", {"reason": str(error)})
-            except Skipped as error:
-                self._skip(target, str(error))
-            except GuestLocked as error:
-                self._skip_or_revert(target, journal, f"still locked: {error}")
+            except (Skipped, Deferred) as error:
+                self._leave_be(target, journal, error)
             except GuestMissing as error:
                 journal.event(TargetEvent.VANISHED, str(error))
-            except Inconclusive as error:
-                self._note_error(journal, str(error))
+            except (RoadError, Inconclusive):
+                raise
             except TargetError as error:
                 self._fail(target, journal, str(error))
 
     def _change(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
-        self.driver.prove_baseline(target, journal)
+        if journal.is_in(TargetEvent.REVERT_BEGAN):
+            raise TargetError(journal.last_reason())
         if not journal.has_event(TargetEvent.EXCHANGED):
-            self.driver.apply(target, journal)
-        self.driver.prove(target, journal, candidate)
+            self._bring_new_root(target, journal)
+        self._prove(target, journal, candidate)
         self._last_success = self.driver.clock.monotonic()
 
-    def _wait_for_turn(self, target: PlannedTarget) -> None:
+    def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
+        if self.plan.rules.exchange_pending:
+            self.gate.check()
+            self.driver.prove_baseline(target, journal)
+            self.driver.leave_pending(target, journal)
+        if not journal.has_intent(RESTART):
+            self._wait_for_turn(target, journal)
+        self.driver.prove_baseline(target, journal)
+        self.driver.apply(target, journal)
+
+    def _prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+        """Unanswerable is not unhealthy: it is counted apart, asked again, and over its own budget it pauses."""
+        while True:
+            try:
+                return self.driver.prove(target, journal, candidate)
+            except Inconclusive as error:
+                journal.write(Kind.NOTE, "error", {"reason": str(error)})
+                if self.progress().errors > self.plan.rules.max_errors:
+                    raise
+
+    def _wait_for_turn(self, target: PlannedTarget, journal: Journal) -> None:
         rules = self.plan.rules
+        if rules.wait_until_empty is not None and not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            self.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {rules.wait_until_empty}")
+            self.gate.wait_until(lambda: self.driver.count_players(target) == 0, rules.wait_until_empty)
         one = predict_target(self.progress().durations(), rules.expected_duration)
-        self.gate.wait_for_window(needs=one * 2)
+        self.gate.wait_for_window(one * 2, unless=lambda: self.driver.has_come_up(target, journal))
         stalled = self.driver.clock.monotonic() - self._last_success > rules.progress_deadline.total_seconds()
         if stalled:
+            self._last_success = self.driver.clock.monotonic()
             self.gate.pause(f"no guest became healthy within {rules.progress_deadline}")
             self.gate.check()
-            self._last_success = self.driver.clock.monotonic()
 
-    def _skip_or_revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
-        if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
-            self._fail(target, journal, reason)
+    def _leave_be(self, target: PlannedTarget, journal: Journal, reason: TargetError) -> None:
+        if isinstance(reason, Deferred):
+            journal.write(Kind.NOTE, "deferred", {"reason": str(reason)})
         else:
-            self._skip(target, reason)
-
-    def _note_error(self, journal: Journal, reason: str) -> None:
-        """Unanswerable is not unhealthy: it is counted apart and pauses."""
-        journal.write(Kind.NOTE, "error", {"reason": reason})
-        if self.progress().errors > self.plan.rules.max_errors:
-            self.gate.pause(f"measurements could not be made: {reason}")
-        raise Inconclusive(reason)
+            self._skip(target, str(reason))
 
     def _fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """This guest goes back at once; over budget, nobody else begins and all follow."""
-        last = journal.last_event()
-        if last is None or last.name != TargetEvent.REVERT_BEGAN:
+        if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.write(Kind.NOTE, "failure", {"reason": reason})
-        failures = self.progress().failures
-        if target.wave == CANARY or failures > self.plan.rules.max_failures:
-            self.gate.turn(f"guest {target.vmid} failed ({reason})")
-        self.driver.revert(target, journal, reason)
+        self._until_the_road_holds(lambda: self._revert(target, reason))
+        self._check_budget()
+        if self._in_state([target], TargetState.STUCK):
+            self.gate.pause(f"guest {target.vmid} could not be proved on its old root; look at it before going on")
+
+    def _check_budget(self) -> None:
+        """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
+        progress = self.progress()
+        failed = [row for row in progress.targets if row.state in FAILED]
+        canaries = [row for row in failed if row.target.wave == CANARY]
+        if canaries or progress.failures > self.plan.rules.max_failures:
+            worst = (canaries or failed)[0]
+            self.gate.turn(f"guest {worst.target.vmid} failed: {worst.reason}")
+            self.gate.check()
 
     # ------------------------------------------------------------- endings
 
@@ -256,7 +286,7 @@ class Rollout:
         else:
             self.channels.restore(line, self.plan.previous, instead_of=version)
         rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
-        newest_first = sorted(rows, key=lambda row: (row.changed_at, row.target.vmid), reverse=True)  # type: ignore[arg-type, return-value]
+        newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
         self._each([row.target for row in newest_first], lambda target: self._revert(target, turn.reason))
         self._discard_staged(turn.reason)
         self.preparation.clear()
@@ -264,13 +294,12 @@ class Rollout:
     def _revert(self, target: PlannedTarget, reason: str) -> None:
         journal = self.journal_of(target)
         try:
-            with self._slot(target.node):
-                self.driver.revert(target, journal, reason)
+            self.driver.revert(target, journal, reason)
         except GuestMissing as error:
             journal.event(TargetEvent.VANISHED, str(error))
 
     def _discard_staged(self, reason: str) -> None:
-        unused = [t for t in self.plan.targets if self._state(t) in (TargetState.PENDING, TargetState.STAGED)]
+        unused = self._in_state(self.plan.targets, TargetState.PENDING, TargetState.STAGED)
         self._each(unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}"))
 
     def _abort(self, reason: str) -> None:
@@ -280,6 +309,8 @@ class Rollout:
 
     def _leave(self, reason: str) -> None:
         self.channels.withdraw(self.plan.release.line, self.plan.release.version)
+        unproved = self._in_state(self.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
+        self._each(unproved, lambda target: self._revert(target, reason))
         self._discard_staged(reason)
         self.preparation.clear()
 
@@ -292,7 +323,7 @@ class Rollout:
                 raise
             except RoadError as error:
                 self.gate.tell(f"the way back waits: {error}")
-                self.driver.clock.sleep(self.plan.rules.retry_road)
+                self.driver.clock.sleep(ROAD_RETRY)
 
     def _ordered_to_revoke(self) -> bool:
         entries = self.ledger.read(self.plan.id)

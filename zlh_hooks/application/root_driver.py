@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zlh_hooks.application import root_step, scratch
-from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
@@ -30,6 +30,10 @@ from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
 from zlh_hooks.domain.steps import TargetEvent
+
+
+PUT = "exchange.put"
+RESTART = "exchange.restart"
 
 
 class Skipped(TargetError):
@@ -190,6 +194,7 @@ class RootDriver:
         """A running guest must pass its probes before it is changed; ``Skipped`` if it does not."""
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
+        self._wait_unlocked(self.locate(target))
         ref = self.check(target)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
@@ -202,31 +207,58 @@ class RootDriver:
         record = make_record(config, power.running, power.uptime_seconds, facts)
         journal.write(Kind.EVIDENCE, "baseline", record.dump())
 
-    def apply(self, target: PlannedTarget, journal: Journal) -> None:
-        """Exchange the root: one write and, if the guest runs, one restart."""
+    def _wait_unlocked(self, ref: GuestRef) -> None:
+        deadline = self.clock.monotonic() + self.plan.rules.lock_wait.total_seconds()
+        while lock := self.cluster.inventory.read_config(ref).lock:
+            if self.clock.monotonic() >= deadline:
+                raise Skipped(f"locked ({lock}) for longer than {self.plan.rules.lock_wait}")
+            self.clock.sleep(POLL)
+
+    def count_players(self, target: PlannedTarget) -> int:
+        """Players that the guest's probes report now; 0 if none reports any."""
+        ref = self.locate(target)
+        address = self.cluster.inventory.read_address(ref)
+        answers = (self.examiner.prober.measure(probe, ref, address) for probe in self.plan.line.probes)
+        return sum(int(answer.facts.get("players", 0)) for answer in answers)
+
+    def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
+        """Write the exchange and leave it to the guest's next restart, whoever causes it."""
         ref = self.locate(target)
         before = self._baseline(journal)
-        staged = journal.done("stage.give") or {}
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             journal.event(TargetEvent.EXCHANGE_BEGAN)
         self._keep_ha_off(ref, journal)
+        new = str((journal.done("stage.give") or {})["volume"])
         size = (journal.done("stage.detach") or {}).get("size")
-        put = root_step.PutRoot("exchange.put", self.cluster, ref, before.root, staged["volume"], size)
-        if journal.run(put)["pending"]:
-            self._restart(ref, journal, "exchange.restart", staged["volume"])
+        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
+
+    def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether somebody's restart has brought a root that was left pending."""
+        given = journal.done("stage.give")
+        if given is None or journal.done(PUT) is None:
+            return False
+        return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == given["volume"]
+
+    def apply(self, target: PlannedTarget, journal: Journal) -> None:
+        """Exchange the root: one write and, if the guest runs, one restart."""
+        self.leave_pending(target, journal)
+        if (journal.done(PUT) or {})["pending"]:
+            self._restart(target, journal)
         if not journal.has_event(TargetEvent.EXCHANGED):
             journal.event(TargetEvent.EXCHANGED)
+
+    def _restart(self, target: PlannedTarget, journal: Journal) -> None:
+        """A guest that somebody stopped meanwhile has the new root already and stays stopped."""
+        ref = self.locate(target)
+        if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
+            return
+        new = str((journal.done("stage.give") or {})["volume"])
+        journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
 
     def _baseline(self, journal: Journal) -> GuestRecord:
         data = journal.evidence("baseline") or journal.evidence("before")
         assert data is not None
         return parse_record(data)
-
-    def _restart(self, ref: GuestRef, journal: Journal, name: str, root: str) -> None:
-        """A guest that somebody stopped meanwhile has the new root already and stays stopped."""
-        if not journal.has_intent(name) and not self.cluster.inventory.read_power(ref).running:
-            return
-        journal.run(root_step.Restart(name, self.cluster, ref, root, self.plan.rules.shutdown_timeout))
 
     def _keep_ha_off(self, ref: GuestRef, journal: Journal) -> None:
         power = self.cluster.inventory.read_power(ref)

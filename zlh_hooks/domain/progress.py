@@ -27,7 +27,7 @@ class TargetProgress:
     target: PlannedTarget
     state: TargetState
     reason: str
-    changed_at: datetime | None
+    began_at: datetime | None
     took: timedelta | None
 
 
@@ -96,7 +96,7 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         target=target,
         state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
         reason=str(last.data.get("reason", "")) if last else "",
-        changed_at=last.at if last else None,
+        began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(events),
     )
 
