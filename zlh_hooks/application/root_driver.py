@@ -31,7 +31,6 @@ from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
 from zlh_hooks.domain.steps import TargetEvent
 
-
 PUT = "exchange.put"
 RESTART = "exchange.restart"
 
@@ -213,6 +212,10 @@ class RootDriver:
             if self.clock.monotonic() >= deadline:
                 raise Skipped(f"locked ({lock}) for longer than {self.plan.rules.lock_wait}")
             self.clock.sleep(POLL)
+
+    def is_running(self, target: PlannedTarget) -> bool:
+        """Whether the guest runs now."""
+        return self.cluster.inventory.read_power(self.locate(target)).running
 
     def count_players(self, target: PlannedTarget) -> int:
         """Players that the guest's probes report now; 0 if none reports any."""
