@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from zlh_hooks.application import channel
+from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.gate import Aborted, Gate, Turned
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
@@ -19,6 +21,7 @@ from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, R
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.line import parse_catalogue
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
@@ -28,25 +31,6 @@ Result = TypeVar("Result")
 ROAD_RETRY = timedelta(seconds=5)
 IN_WORK = (TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
 FAILED = (TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK)
-
-
-class Channels(Protocol):
-    """What a rollout asks of lines and channels; each idempotent."""
-
-    def offer(self, line: str, version: str) -> None:
-        """Mark the version as candidate: `pick` sends a share of new guests to it."""
-
-    def withdraw(self, line: str, version: str) -> None:
-        """Take the candidate mark away."""
-
-    def promote(self, line: str, version: str) -> None:
-        """Move `stable` to the version and run the line's after_promote hooks."""
-
-    def revoke(self, line: str, version: str, reason: str) -> None:
-        """Never again: mark the version and move `stable` away from it."""
-
-    def restore(self, line: str, version: str | None, instead_of: str) -> None:
-        """Move `stable` back to the version that had it, if ``instead_of`` has it now."""
 
 
 @dataclass(slots=True)
@@ -59,7 +43,7 @@ class Rollout:
     gate: Gate
     journal: Journal
     preparation: Preparation
-    channels: Channels
+    channels: ChannelPorts
     open_journal: Callable[[int], Journal]
     _journals: dict[int, Journal] = field(default_factory=dict)
     _node_slots: dict[str, threading.Semaphore] = field(default_factory=dict)
@@ -98,8 +82,17 @@ class Rollout:
         for wave in self.plan.waves:
             self._on_the_road(lambda wave=wave: self._exchange_wave(wave, candidate))  # type: ignore[misc]
             if wave[0].wave == CANARY:
-                self._on_the_road(lambda: self.channels.offer(self.plan.release.line, self.plan.release.version))
+                self._on_the_road(self._offer)
         self._on_the_road(self._promote)
+
+    def _offer(self) -> None:
+        """A share of new guests gets the version as soon as a canary has proved it."""
+        release = self.plan.release
+        channel.mark_candidate(self.channels, release.line, release.version, self.plan.id)
+
+    def _withdraw(self) -> None:
+        release = self.plan.release
+        channel.unmark_candidate(self.channels, release.line, release.version, self.plan.id)
 
     def _on_the_road(self, act: Callable[[], Result]) -> Result:
         """A broken road or a measurement that fails pauses; when a person resumes, the act is replayed."""
@@ -263,9 +256,11 @@ class Rollout:
             self.gate.pause("all waves are healthy; resume to promote")
             self.gate.check()
         self.gate.tell("promoting")
-        self.channels.promote(line, version)
-        self.channels.withdraw(line, version)
-        self.journal.event(RolloutEvent.SUCCEEDED)
+        moved = channel.promote(self.channels, line, version, self.plan.id)
+        self._withdraw()
+        for reason in moved.untold:
+            self.journal.write(Kind.NOTE, "untold", {"reason": reason})
+        self.journal.event(RolloutEvent.SUCCEEDED, "; ".join(moved.untold))
 
     def _go_back(self, turn: Turned) -> None:
         if self.progress().state is not RolloutState.REVERTING:
@@ -279,17 +274,22 @@ class Rollout:
             self.journal.event(RolloutEvent.REVERTED, turn.reason)
 
     def _take_back(self, turn: Turned) -> None:
-        line, version = self.plan.release.line, self.plan.release.version
-        self.channels.withdraw(line, version)
-        if turn.revokes:
-            self.channels.revoke(line, version, turn.reason)
-        else:
-            self.channels.restore(line, self.plan.previous, instead_of=version)
+        self._withdraw()
+        self._move_stable_back(turn)
         rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
         newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
         self._each([row.target for row in newest_first], lambda target: self._revert(target, turn.reason))
         self._discard_staged(turn.reason)
         self.preparation.clear()
+
+    def _move_stable_back(self, turn: Turned) -> None:
+        """A bad version is revoked; one that is merely unwanted loses `stable` if it has it."""
+        release = self.plan.release
+        version = parse_catalogue(self.channels.inventory.list_guests()).version_of(release.line, release.version)
+        if turn.revokes and not version.revoked:
+            channel.revoke(self.channels, release.line, release.version, turn.reason, self.plan.id)
+        elif version.is_stable and self.plan.previous is not None:
+            channel.promote(self.channels, release.line, self.plan.previous, self.plan.id)
 
     def _revert(self, target: PlannedTarget, reason: str) -> None:
         journal = self.journal_of(target)
@@ -308,7 +308,7 @@ class Rollout:
         self.journal.event(RolloutEvent.ABORTED, reason)
 
     def _leave(self, reason: str) -> None:
-        self.channels.withdraw(self.plan.release.line, self.plan.release.version)
+        self._withdraw()
         unproved = self._in_state(self.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
         self._each(unproved, lambda target: self._revert(target, reason))
         self._discard_staged(reason)
