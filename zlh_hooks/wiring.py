@@ -16,29 +16,17 @@ from zlh_hooks.adapters.probes import Probes
 from zlh_hooks.adapters.promotion import open_hooks
 from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
-from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
-from zlh_hooks.application.gate import Gate
-from zlh_hooks.application.journal import Journal, Patience
+from zlh_hooks.application.engine import Engine
 from zlh_hooks.application.planning import Planner
-from zlh_hooks.application.ports import Clock, Cluster, LeaseHolder, Ledger
-from zlh_hooks.application.preparation import Preparation
+from zlh_hooks.application.ports import Cluster, LeaseHolder, Ledger
 from zlh_hooks.application.proof import Examiner
-from zlh_hooks.application.rollout import Rollout
-from zlh_hooks.application.root_driver import RootDriver
-from zlh_hooks.application.scratch import ScratchNumbers
-from zlh_hooks.application.soak import Soak
 from zlh_hooks.application.worker import Heartbeat, Worker
-from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import NotAllowed
-from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
-
-TASK_MARGIN = timedelta(minutes=10)
-"""How much longer than the policy's start time-out a task may run (a clone, a start that waits for ext4)."""
 
 
 def open_proxmox(settings: Settings) -> Proxmox:
@@ -56,62 +44,6 @@ def open_cluster(settings: Settings) -> Cluster:
     """Proxmox in each of the roles that stories ask for."""
     proxmox = open_proxmox(settings)
     return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Builds the stories of rollouts on whatever stands behind the ports."""
-
-    cluster: Cluster
-    examiner: Examiner
-    ledger: Ledger
-    clock: Clock
-    policy: Policy
-
-    def open_journal(self, plan: Plan, target: int | None, entries: tuple[Entry, ...] | None = None) -> Journal:
-        """The journal of one target (None: of the rollout), with what earlier workers recorded."""
-        rules = plan.rules
-        patience = Patience(rules.lock_wait, rules.start_timeout + rules.shutdown_timeout + TASK_MARGIN)
-        journal = Journal(self.ledger, self.cluster.tasks, self.clock, plan.id, target, patience)
-        return journal.load(self.ledger.read(plan.id) if entries is None else entries)
-
-    def open_rollout(self, plan: Plan) -> Rollout:
-        """The story of a rollout, wherever an earlier worker left it."""
-        entries = self.ledger.read(plan.id)
-        journal = self.open_journal(plan, None, entries)
-        driver = self._open_driver(plan, entries)
-        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal)
-        gate.resume_from(entries)
-        return Rollout(
-            plan=plan,
-            ledger=self.ledger,
-            driver=driver,
-            gate=gate,
-            journal=journal,
-            preparation=Preparation(driver, journal, gate),
-            channels=self.open_channels(plan.release.line),
-            open_journal=lambda vmid: self.open_journal(plan, vmid),
-        )
-
-    def open_soak(self, plan: Plan) -> Soak:
-        """What remains of a rollout that ended."""
-        entries = self.ledger.read(plan.id)
-        driver = self._open_driver(plan, entries)
-        journal = self.open_journal(plan, None, entries)
-        return Soak(
-            plan, self.ledger, driver, self.policy, journal, lambda vmid: self.open_journal(plan, vmid, entries)
-        )
-
-    def open_channels(self, line: str) -> ChannelPorts:
-        """The stories of a line's channels, with the line's after_promote hooks."""
-        hooks = open_hooks(self.policy.lines[line].after_promote) if line in self.policy.lines else ()
-        return ChannelPorts(self.cluster.inventory, self.cluster.editor, self.ledger, self.clock, hooks)
-
-    def _open_driver(self, plan: Plan, entries: tuple[Entry, ...]) -> RootDriver:
-        numbers = ScratchNumbers(self.cluster, plan.scratch_vmids)
-        intents = (e.data for e in entries if e.kind is Kind.INTENT and "source" in e.data)
-        numbers.reserve([int(data["vmid"]) for data in intents])
-        return RootDriver(plan, self.cluster, self.examiner, self.clock, numbers)
 
 
 @dataclass(frozen=True)
@@ -158,7 +90,15 @@ class Site:
     def engine(self, ledger: Ledger) -> Engine:
         """The engine on this site's cluster."""
         examiner = Examiner(Probes(self.clock), self.cluster.inventory, self.clock)
-        return Engine(self.cluster, examiner, ledger, self.clock, self.policy)
+        lines = self.policy.lines
+        return Engine(
+            self.cluster,
+            examiner,
+            ledger,
+            self.clock,
+            self.policy,
+            lambda line: open_hooks(lines[line].after_promote) if line in lines else (),
+        )
 
     # ---------------------------------------------------------------- worker
 
