@@ -81,14 +81,16 @@ class Rollout:
         self._on_the_road(self.preparation.clear)
         for wave in self.plan.waves:
             self._on_the_road(lambda wave=wave: self._exchange_wave(wave, candidate))  # type: ignore[misc]
-            if wave[0].wave == CANARY:
-                self._on_the_road(self._offer)
+            self._on_the_road(self._offer)
         self._on_the_road(self._promote)
 
     def _offer(self) -> None:
         """A share of new guests gets the version as soon as a canary has proved it."""
         release = self.plan.release
+        if not self._is_proved() or self.journal.evidence("offered"):
+            return
         channel.mark_candidate(self.channels, release.line, release.version, self.plan.id)
+        self.journal.write(Kind.EVIDENCE, "offered", {"version": release.version})
 
     def _withdraw(self) -> None:
         release = self.plan.release
@@ -162,8 +164,14 @@ class Rollout:
             return
         self._last_success = self.driver.clock.monotonic()
         self.gate.tell("canary" if wave[0].wave == CANARY else f"wave {wave[0].wave} of {self.plan.waves[-1][0].wave}")
+        while waiting and not self._is_proved():
+            first = waiting.pop(0)  # whoever is first on this version is its canary, in whatever wave
+            self._exchange(first, candidate[first.node])
         self._each(waiting, lambda target: self._exchange(target, candidate[target.node]))
         self.gate.check()
+
+    def _is_proved(self) -> bool:
+        return self.progress().count(TargetState.HEALTHY, TargetState.SETTLED) > 0
 
     def _exchange(self, target: PlannedTarget, candidate: Expected) -> None:
         journal = self.journal_of(target)
@@ -239,7 +247,7 @@ class Rollout:
         """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
         progress = self.progress()
         failed = [row for row in progress.targets if row.state in FAILED]
-        canaries = [row for row in failed if row.target.wave == CANARY]
+        canaries = [row for row in failed if row.target.wave == CANARY or not self._is_proved()]
         if canaries or progress.failures > self.plan.rules.max_failures:
             worst = (canaries or failed)[0]
             self.gate.turn(f"guest {worst.target.vmid} failed: {worst.reason}")
@@ -249,9 +257,8 @@ class Rollout:
 
     def _promote(self) -> None:
         line, version = self.plan.release.line, self.plan.release.version
-        proved = self.progress().count(TargetState.HEALTHY, TargetState.SETTLED)
-        if not proved:
-            raise Turned("no guest was proved healthy on this version", revokes=False)
+        if not self._is_proved():
+            raise Aborted("no guest could be proved on this version")
         if not self.plan.rules.auto_promote and not self.journal.has_event(RolloutEvent.RESUMED):
             self.gate.pause("all waves are healthy; resume to promote")
             self.gate.check()

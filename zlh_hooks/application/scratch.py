@@ -120,7 +120,12 @@ class TameScratch:
     def find(self, intent: Data) -> Found:
         config = self.cluster.inventory.read_config(self.ref)
         tame = config.tags == (tag.ROLLOUT + self.rollout,) and not config.flag("onboot")
-        return {} if tame and not config.flag("protection") else None
+        return {} if tame and not config.flag("protection") and self._has_network(config) else None
+
+    def _has_network(self, config: GuestConfig) -> bool:
+        """Proxmox adds a hardware address and a type to what was written."""
+        stored = config.values.get("net0", "").split(",")
+        return self.net0 is None or set(self.net0.split(",")) <= set(stored)
 
     def act(self, intent: Data) -> None:
         config = self.cluster.inventory.read_config(self.ref)
