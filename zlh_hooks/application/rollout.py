@@ -58,7 +58,9 @@ class Rollout:
         try:
             if state is RolloutState.REVERTING:
                 raise Turned(self.progress().reason, revokes=self._ordered_to_revoke())
-            self._forward()
+            self.gate.check()
+            if self.progress().is_executing:
+                self._forward()
         except Turned as turn:
             self._go_back(turn)
         except Aborted as order:
