@@ -90,9 +90,11 @@ class CloneScratch:
         config = read_if_there(self.cluster, ref)
         if config is None:
             return None
+        if config.lock:  # while it is created it has no description yet
+            return UNDERWAY
         if config.values.get("description", "").strip() != intent["note"]:
             raise TargetError(f"scratch number {ref} is taken by a guest that is not ours")
-        return UNDERWAY if config.lock else {"vmid": ref.vmid}
+        return {"vmid": ref.vmid}
 
     def act(self, intent: Data) -> Upid:
         order = CloneOrder(intent["vmid"], intent["storage"], f"zlh-scratch-{intent['vmid']}", intent["note"])
