@@ -50,7 +50,7 @@ class ScratchNumbers:
         """A number that no guest has and that was not handed out before."""
         with self._guard:
             used = self._taken | {guest.vmid for guest in self.cluster.inventory.list_guests()}
-            number = next((vmid for vmid in self.numbers if vmid not in used), None)
+            number = next((vmid for vmid in self.numbers.numbers() if vmid not in used), None)
             if number is None:
                 raise TargetError(f"no free number in scratch_vmids {self.numbers}")
             self._taken.add(number)
