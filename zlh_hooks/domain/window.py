@@ -76,7 +76,7 @@ def list_occurrences(
 
 
 def next_occurrence(policy: Policy, component: Component | str, now: datetime) -> Occurrence | None:
-    """The next opening of an allow window after ``now`` that leaves time to start something, or None within five years."""
+    """The next opening of an allow window after ``now`` in which something can start; None within five years."""
     return next((found for found in _usable(policy, component, now, timedelta(0)) if found.start > now), None)
 
 
