@@ -142,7 +142,7 @@ class DestroyScratch:
     cluster: Cluster
     ref: GuestRef
     numbers: VmidRange
-    rollout: str
+    rollout: str | None
 
     def plan(self) -> Data:
         return {"vmid": self.ref.vmid}
@@ -159,5 +159,6 @@ class DestroyScratch:
     def act(self, intent: Data) -> Upid:
         config = self.cluster.inventory.read_config(self.ref)
         if not is_scratch(config, self.numbers, self.rollout):
-            raise TargetError(f"guest {self.ref} is not a scratch guest of rollout {self.rollout}: left alone")
+            whose = f" of rollout {self.rollout}" if self.rollout else ""
+            raise TargetError(f"guest {self.ref} is not a scratch guest{whose}: left alone")
         return self.cluster.editor.destroy(self.ref)
