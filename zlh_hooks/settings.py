@@ -168,7 +168,9 @@ def _shorten(value: object) -> object:
 def _is_in_file(part: object, place: Sequence[object], data: object) -> bool:
     """pydantic puts the chosen member of a union into its places; a reader of the file knows nothing of that."""
     for step in place:
-        if (isinstance(data, dict) and step in data) or (isinstance(data, list) and isinstance(step, int) and step < len(data)):
+        if isinstance(data, dict) and step in data:  # noqa: SIM114
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
             data = data[step]
         elif step is part:
             return step is place[-1] and not _names_member(step, data)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.gate import Gate
-from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.journal import Data, Journal
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Inconclusive, RootDriver, Unhealthy
 from zlh_hooks.domain import tag
@@ -65,7 +65,8 @@ class Preparation:
             guest = self._boot(node, twin)
             known = self._measure(node, guest)
         self._remove(f"smoke.{node}", node)
-        return known["facts"]  # type: ignore[no-any-return]
+        facts: Expected = known["facts"]
+        return facts
 
     def _boot(self, node: str, twin: GuestRef) -> GuestRef:
         plan, cluster = self.driver.plan, self.driver.cluster
@@ -79,7 +80,7 @@ class Preparation:
             raise Unhealthy(f"smoke guest on {node} does not start: {error}") from error
         return guest
 
-    def _measure(self, node: str, guest: GuestRef) -> dict[str, object]:
+    def _measure(self, node: str, guest: GuestRef) -> Data:
         plan = self.driver.plan
         probes = tuple(probe for probe in plan.line.probes if probe.in_smoke)
         rules = HealthRules(timedelta(0), plan.rules.healthy_deadline)
@@ -89,7 +90,7 @@ class Preparation:
             raise Inconclusive(reason)
         if proof.judgement.outcome is not Outcome.HEALTHY:
             raise Unhealthy(reason)
-        return dict(self.journal.once(f"smoke.{node}", lambda: {"facts": proof.facts, "judgement": reason}))
+        return self.journal.once(f"smoke.{node}", lambda: {"facts": proof.facts, "judgement": reason})
 
     def clear(self) -> None:
         """Destroy every twin and smoke guest; idempotent."""

@@ -114,7 +114,7 @@ class RootDriver:
         mark = (tag.ROLLOUT + self.plan.id, self._old_root_tag(before))
         journal.run(root_step.WriteTags("stage.mark", self.cluster, ref, add=mark))
         new = self._bring_root(ref, journal, source, before)
-        journal.event(TargetEvent.STAGED, **new)
+        journal.event(TargetEvent.STAGED, volume=new)
 
     def _remember(self, ref: GuestRef, journal: Journal) -> GuestRecord:
         return parse_record(journal.once("before", lambda: read_record(self.cluster, ref, {}).dump()))
@@ -123,9 +123,7 @@ class RootDriver:
         name = before.root.replace(":", "/").rpartition("/")[2].lower()
         return f"{tag.OLD_ROOT}{self.plan.id}.{name}"
 
-    def _bring_root(
-        self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord
-    ) -> dict[str, str | None]:
+    def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
         storage = before.root.partition(":")[0]
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.run(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
@@ -133,7 +131,7 @@ class RootDriver:
         swapped = journal.run(root_step.DetachRoot("stage.detach", self.cluster, x))
         given = journal.run(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
         self.destroy_scratch(journal, "stage.destroy", x)
-        return {"new": given["volume"], "size": swapped["size"]}
+        return str(given["volume"])
 
     def clone_scratch(self, journal: Journal, name: str, source: GuestRef, storage: str, purpose: str) -> GuestRef:
         """Clones from one source go one after another: Proxmox locks it meanwhile."""
@@ -182,10 +180,10 @@ class RootDriver:
 
     def _unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         before = journal.evidence("before")
-        marks = (tag.ROLLOUT + self.plan.id,)
+        marks = [tag.ROLLOUT + self.plan.id]
         if before is not None:
-            marks = (*marks, self._old_root_tag(parse_record(before)))
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=marks))
+            marks.append(self._old_root_tag(parse_record(before)))
+        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=tuple(marks)))
 
     # ----------------------------------------------------------------- apply
 
@@ -240,7 +238,7 @@ class RootDriver:
         given = journal.done("stage.give")
         if given is None or journal.done(PUT) is None:
             return False
-        return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == given["volume"]
+        return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == str(given["volume"])
 
     def apply(self, target: PlannedTarget, journal: Journal) -> None:
         """Exchange the root: one write and, if the guest runs, one restart."""

@@ -181,22 +181,24 @@ class PutRoot:
     def act(self, intent: Data) -> None:
         config = self.cluster.inventory.read_config(self.guest)
         if config.rootfs.volume == self.new:  # only a pending write of the old root stands in the way
-            slot = _slot_of(config, self.old) or "rootfs"
-            self.cluster.editor.write_config(self.guest, {}, config.digest, revert=("rootfs", slot))
+            keys = ("rootfs", _slot_of(config, self.old) or "rootfs")
+            self.cluster.editor.write_config(self.guest, {}, config.digest, revert=keys)
             return
-        self._check(config)
-        slot = _slot_of(config, self.new)
-        values = {"rootfs": config.rootfs.holding(self.new, self.new_size).render(), str(slot): self.old}
+        slot = self._find_slot(config)
+        values = {"rootfs": config.rootfs.holding(self.new, self.new_size).render(), slot: self.old}
         self.cluster.editor.write_config(self.guest, values, config.digest)
 
-    def _check(self, config: GuestConfig) -> None:
+    def _find_slot(self, config: GuestConfig) -> str:
+        """The slot that holds the new root, after every volume was checked."""
+        slot = _slot_of(config, self.new)
         if config.rootfs.volume != self.old:
             raise TargetError(f"the root of {self.guest} is {config.rootfs.volume}, not {self.old} as recorded")
-        if _slot_of(config, self.new) is None:
+        if slot is None:
             raise TargetError(f"{self.new} is no unused volume of {self.guest} any more")
         stored = self.cluster.storage.list_volumes(self.guest.node, self.new.partition(":")[0], self.guest.vmid)
         if self.new not in {volume.volid for volume in stored}:
             raise TargetError(f"{self.new} is not on the storage or not {self.guest.vmid}'s")
+        return slot
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,9 @@ class Soak:
         """The soak is over and a window is open that is not the one of the exchange."""
         began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
         now = self.driver.clock.now()
-        if progress.succeeded_at is None or began is None:
+        if progress.ended_at is None or began is None:
             return False
-        if now < progress.succeeded_at + self.plan.rules.soak and not self._ordered():
+        if now < progress.ended_at + self.plan.rules.soak and not self._ordered():
             return False
         decision = decide(self.policy, "template", now, NEEDED_TO_SETTLE)
         return decision.allowed and decision.window is not None and decision.window.start > began

@@ -27,7 +27,7 @@ def render_wave(number: int) -> str:
     return "canary" if number == CANARY else f"wave {number}"
 
 
-def rows_of_plan(plan: Plan) -> list[tuple[str, ...]]:
+def rows_of_plan(plan: Plan) -> Sequence[tuple[str, ...]]:
     """One row per target, then one per guest that is left out."""
     rows = [
         (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or "?", plan.release.version, "")
@@ -40,7 +40,7 @@ PLAN_COLUMNS = ("wave", "guest", "name", "node", "from", "to", "reason")
 TARGET_COLUMNS = ("wave", "guest", "name", "node", "state", "took", "reason")
 
 
-def rows_of_progress(progress: Progress) -> list[tuple[str, ...]]:
+def rows_of_progress(progress: Progress) -> Sequence[tuple[str, ...]]:
     """One row per target."""
     return [_row(row) for row in progress.targets]
 

@@ -329,10 +329,9 @@ class Policy(_Value):
     def _spare_dev_guests(cls, value: Any) -> Any:
         """Roots of `dev` guests are the customer's workshop: exchanged only where the policy says so."""
         kinds = value.get("kinds") if isinstance(value, dict) else None
-        dev = kinds.get("dev") if isinstance(kinds, dict) else None
-        if isinstance(dev, dict) and "exchange" not in dev:
-            return {**value, "kinds": {**kinds, "dev": {**dev, "exchange": False}}}
-        return value
+        if not isinstance(kinds, dict) or not isinstance(kinds.get("dev"), dict) or "exchange" in kinds["dev"]:
+            return value
+        return {**value, "kinds": {**kinds, "dev": {**kinds["dev"], "exchange": False}}}
 
     @model_validator(mode="after")
     def _check_kinds(self) -> Self:

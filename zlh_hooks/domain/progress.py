@@ -42,8 +42,7 @@ class Progress:
     targets: tuple[TargetProgress, ...]
     failures: int
     errors: int
-    succeeded_at: datetime | None
-    last_event_at: datetime | None
+    ended_at: datetime | None
 
     @property
     def is_executing(self) -> bool:
@@ -74,7 +73,6 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
     plan = parse_plan(entries[0].data)
     own = [entry for entry in entries if entry.target is None]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
-    succeeded = [entry.at for entry in events if entry.name == RolloutEvent.SUCCEEDED]
     ended = [entry.at for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
     return Progress(
         plan=plan,
@@ -84,8 +82,7 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
         targets=tuple(_fold_target(target, entries) for target in plan.targets),
         failures=_count_since_resumed(entries, "failure"),
         errors=_count_since_resumed(entries, "error"),
-        succeeded_at=(succeeded or ended or [None])[-1],
-        last_event_at=entries[-1].at,
+        ended_at=ended[-1] if ended else None,
     )
 
 
