@@ -34,7 +34,9 @@ from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
 def open_proxmox(settings: Settings) -> Proxmox:
     """The cluster, over HTTPS with the settings' token. Nothing is sent yet."""
     reach = settings.proxmox
-    return Proxmox(Access.open(reach, read_token(settings)))
+    return Proxmox(
+        Access(reach.host, reach.user, reach.token_name, read_token(settings), reach.port, reach.ca_file, reach.timeout)
+    )
 
 
 def open_ledger(settings: Settings) -> SqlLedger:
