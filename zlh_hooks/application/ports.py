@@ -118,6 +118,18 @@ class PowerSwitch(Protocol):
         """Stop hard, at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """All that the stories ask of Proxmox, handed around as one value."""
+
+    inventory: "Inventory"
+    storage: "Storage"
+    editor: "GuestEditor"
+    power: "PowerSwitch"
+    tasks: "Tasks"
+    availability: "HighAvailability"
+
+
 class Tasks(Protocol):
     """Proxmox's tasks."""
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import Plan, PlannedTarget, parse_plan
@@ -28,7 +27,7 @@ class TargetProgress:
     target: PlannedTarget
     state: TargetState
     reason: str
-    changed_at: datetime | None
+    began_at: datetime | None
     took: timedelta | None
 
 
@@ -97,7 +96,7 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         target=target,
         state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
         reason=str(last.data.get("reason", "")) if last else "",
-        changed_at=last.at if last else None,
+        began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(events),
     )
 
@@ -129,8 +128,3 @@ def predict_target(durations: Sequence[timedelta], expected: timedelta) -> timed
         return expected
     ordered = sorted(durations)
     return ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
-
-
-def render_reason(data: Mapping[str, Any]) -> str:
-    """The reason a person reads, if the entry carries one."""
-    return str(data.get("reason", ""))

@@ -1,0 +1,101 @@
+"""The front desk: what people ask of rollouts becomes entries in the ledger; the worker obeys them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zlh_hooks.application.ports import Ledger
+from zlh_hooks.domain.entry import Draft, Kind
+from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.plan import Plan, dump_plan
+from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout
+from zlh_hooks.domain.steps import RolloutEvent, RolloutState
+
+_ALLOWED = {
+    "pause": (RolloutState.RUNNING,),
+    "resume": (RolloutState.PAUSED,),
+    "abort": (RolloutState.PLANNED, RolloutState.RUNNING, RolloutState.PAUSED),
+    "revert": (
+        RolloutState.RUNNING,
+        RolloutState.PAUSED,
+        RolloutState.SUCCEEDED,
+        RolloutState.ABORTED,
+        RolloutState.STUCK,
+    ),
+    "finalize": (RolloutState.SUCCEEDED, RolloutState.ABORTED),
+}
+
+
+def list_progress(ledger: Ledger) -> tuple[Progress, ...]:
+    """Every rollout of the ledger, oldest first."""
+    return tuple(fold_progress(entries) for entries in group_by_rollout(ledger.read()).values())
+
+
+def find_executing(rollouts: Sequence[Progress]) -> Progress | None:
+    """The rollout that a worker has, or will have, in hand."""
+    return next((p for p in rollouts if p.is_executing or p.state is RolloutState.PLANNED), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Takes orders. ``author`` is recorded with each."""
+
+    ledger: Ledger
+    author: str
+
+    def find(self, rollout: str | None) -> Progress:
+        """The rollout of that id, or the latest; ``NotAllowed`` names those there are."""
+        rollouts = list_progress(self.ledger)
+        if rollout is None and rollouts:
+            return rollouts[-1]
+        found = next((progress for progress in rollouts if progress.plan.id == rollout), None)
+        if found is None:
+            known = ", ".join(progress.plan.id for progress in rollouts[-5:]) or "none"
+            raise NotAllowed(f"there is no rollout {rollout or ''}; the latest are: {known}")
+        return found
+
+    def refuse_second(self) -> None:
+        """``NotAllowed`` while another rollout is not at its end; says how to get there."""
+        running = find_executing(list_progress(self.ledger))
+        if running is not None:
+            way = f"watch it (rollout watch {running.plan.id}), or end it: rollout abort, revert or finalize --force"
+            raise NotAllowed(f"rollout {running.plan.id} of {running.plan.release.line} is {running.state}: {way}")
+
+    def submit(self, plan: Plan) -> None:
+        """Put a plan into the ledger, from where the worker takes it up."""
+        self.refuse_second()
+        if not plan.targets:
+            raise NotAllowed(f"nothing to do: no guest would get {plan.release.line} {plan.release.version}")
+        self.ledger.append(Draft(Kind.PLAN, "plan", plan.id, None, dump_plan(plan)))
+
+    def order(self, verb: str, rollout: str | None, reason: str = "") -> Progress:
+        """Write a command; ``NotAllowed`` if the rollout is in no state for it."""
+        progress = self.find(rollout)
+        if progress.state not in _ALLOWED[verb]:
+            raise NotAllowed(f"rollout {progress.plan.id} is {progress.state}: it cannot {verb}")
+        self._refuse_overtaken(verb, progress)
+        self.ledger.append(Draft(Kind.COMMAND, verb, progress.plan.id, None, self._signed(reason)))
+        return progress
+
+    def _refuse_overtaken(self, verb: str, progress: Progress) -> None:
+        """A finished rollout goes back only while no later one has changed its guests."""
+        if verb != "revert" or progress.is_executing:
+            return
+        self.refuse_second()
+        mine = {target.vmid for target in progress.plan.targets}
+        later = [p for p in list_progress(self.ledger) if p.plan.created > progress.plan.created]
+        overtaken = next((p for p in later if p.is_soaking and mine & {t.vmid for t in p.plan.targets}), None)
+        if overtaken is not None:
+            raise NotAllowed(f"rollout {overtaken.plan.id} has changed these guests since: revert that one first")
+
+    def close_by_force(self, rollout: str | None, reason: str) -> Progress:
+        """End a rollout on paper when nothing else helps. Guests stay as they are; ``recover`` lists what is left."""
+        progress = self.find(rollout)
+        event = RolloutEvent.LEFT_STUCK if progress.state is RolloutState.REVERTING else RolloutEvent.ABORTED
+        if not progress.is_executing and progress.state is not RolloutState.PLANNED:
+            raise NotAllowed(f"rollout {progress.plan.id} is {progress.state}: there is nothing to force")
+        data = self._signed(f"finalized by force: {reason}") | {"forced": True}
+        self.ledger.append(Draft(Kind.EVENT, event, progress.plan.id, None, data))
+        return self.find(progress.plan.id)
+
+    def _signed(self, reason: str) -> dict[str, str | bool]:
+        return {"author": self.author, "reason": reason} if reason else {"author": self.author}

@@ -1,0 +1,78 @@
+"""Builds the stories of rollouts on whatever stands behind the ports."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zlh_hooks.application.channel import ChannelPorts
+from zlh_hooks.application.gate import Gate
+from zlh_hooks.application.journal import Journal, Patience
+from zlh_hooks.application.ports import Clock, Cluster, Ledger, PromotionHook
+from zlh_hooks.application.preparation import Preparation
+from zlh_hooks.application.proof import Examiner
+from zlh_hooks.application.rollout import Rollout
+from zlh_hooks.application.root_driver import RootDriver
+from zlh_hooks.application.scratch import ScratchNumbers
+from zlh_hooks.application.soak import Soak
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.policy import Policy
+
+TASK_MARGIN = timedelta(minutes=10)
+"""How much longer than the policy's start time-out a task may run (a clone, a start that waits for ext4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Builds the stories of rollouts on whatever stands behind the ports."""
+
+    cluster: Cluster
+    examiner: Examiner
+    ledger: Ledger
+    clock: Clock
+    policy: Policy
+    open_hooks: Callable[[str], Sequence[PromotionHook]]
+
+    def open_journal(self, plan: Plan, target: int | None, entries: tuple[Entry, ...] | None = None) -> Journal:
+        """The journal of one target (None: of the rollout), with what earlier workers recorded."""
+        rules = plan.rules
+        patience = Patience(rules.lock_wait, rules.start_timeout + rules.shutdown_timeout + TASK_MARGIN)
+        journal = Journal(self.ledger, self.cluster.tasks, self.clock, plan.id, target, patience)
+        return journal.load(self.ledger.read(plan.id) if entries is None else entries)
+
+    def open_rollout(self, plan: Plan) -> Rollout:
+        """The story of a rollout, wherever an earlier worker left it."""
+        entries = self.ledger.read(plan.id)
+        journal = self.open_journal(plan, None, entries)
+        driver = self._open_driver(plan, entries)
+        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal)
+        gate.resume_from(entries)
+        return Rollout(
+            plan=plan,
+            ledger=self.ledger,
+            driver=driver,
+            gate=gate,
+            journal=journal,
+            preparation=Preparation(driver, journal, gate),
+            channels=self.open_channels(plan.release.line),
+            open_journal=lambda vmid: self.open_journal(plan, vmid),
+        )
+
+    def open_soak(self, plan: Plan) -> Soak:
+        """What remains of a rollout that ended."""
+        entries = self.ledger.read(plan.id)
+        driver = self._open_driver(plan, entries)
+        journal = self.open_journal(plan, None, entries)
+        return Soak(
+            plan, self.ledger, driver, self.policy, journal, lambda vmid: self.open_journal(plan, vmid, entries)
+        )
+
+    def open_channels(self, line: str) -> ChannelPorts:
+        """The stories of a line's channels, with the line's after_promote hooks."""
+        return ChannelPorts(self.cluster.inventory, self.cluster.editor, self.ledger, self.clock, self.open_hooks(line))
+
+    def _open_driver(self, plan: Plan, entries: tuple[Entry, ...]) -> RootDriver:
+        numbers = ScratchNumbers(self.cluster, plan.scratch_vmids)
+        intents = (e.data for e in entries if e.kind is Kind.INTENT and "source" in e.data)
+        numbers.reserve([int(data["vmid"]) for data in intents])
+        return RootDriver(plan, self.cluster, self.examiner, self.clock, numbers)

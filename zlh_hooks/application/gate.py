@@ -1,0 +1,138 @@
+"""Between two disruptive acts: what people ordered, whether a window is open, whether the budget is spent.
+
+Every worker thread passes the gate before it begins with a guest; what has begun is always brought to an end.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.ports import Clock, Ledger
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.steps import RolloutEvent
+from zlh_hooks.domain.window import decide
+
+LISTEN = timedelta(seconds=1)
+
+
+class Turned(Exception):
+    """The rollout goes back. ``revokes`` if the version was found bad (and not merely unwanted)."""
+
+    def __init__(self, reason: str, *, revokes: bool) -> None:
+        self.reason = reason
+        self.revokes = revokes
+        super().__init__(reason)
+
+
+class Aborted(Exception):
+    """The rollout ends here: what is healthy stays, what is staged is taken away."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """The one place where a rollout waits. ``journal`` is the rollout's own."""
+
+    rollout: str
+    ledger: Ledger
+    clock: Clock
+    policy: Policy
+    journal: Journal
+    paused: bool = False
+    _order: Exception | None = None
+    _cursor: int = 0
+    _stage: str = ""
+    _guard: threading.RLock = field(default_factory=threading.RLock)
+
+    def resume_from(self, entries: tuple[Entry, ...]) -> None:
+        """Take in what earlier workers obeyed: commands up to the last one that an event answers."""
+        events = [e for e in entries if e.kind is Kind.EVENT and e.target is None]
+        answered = [int(e.data["command"]) for e in events if "command" in e.data]
+        self._cursor = max(answered, default=0)
+        pauses = [e for e in events if e.name in (RolloutEvent.PAUSED, RolloutEvent.RESUMED)]
+        self.paused = bool(pauses) and pauses[-1].name == RolloutEvent.PAUSED
+
+    # -------------------------------------------------------------- commands
+
+    def check(self) -> None:
+        """Obey what was ordered since; wait while paused; raise ``Turned`` or ``Aborted``."""
+        while True:
+            with self._guard:
+                self._obey()
+                if self._order is not None:
+                    raise self._order
+                if not self.paused:
+                    return
+            self.clock.sleep(LISTEN)
+
+    def _obey(self) -> None:
+        for entry in self.ledger.read(self.rollout, after=self._cursor):
+            self._cursor = entry.sequence
+            if entry.kind is Kind.COMMAND:
+                self._obey_one(entry)
+
+    def _obey_one(self, entry: Entry) -> None:
+        reason = str(entry.data.get("reason") or f"{entry.name} by {entry.data.get('author', 'unknown')}")
+        if entry.name == "pause" and not self.paused:
+            self._set_paused(True, reason, command=entry.sequence)
+        elif entry.name == "resume" and self.paused:
+            self._set_paused(False, reason, command=entry.sequence)
+        elif entry.name == "revert":
+            self._order = Turned(reason, revokes=False)
+        elif entry.name == "abort":
+            self._order = Aborted(reason)
+
+    def _set_paused(self, paused: bool, reason: str, **data: int) -> None:
+        self.journal.event(RolloutEvent.PAUSED if paused else RolloutEvent.RESUMED, reason, **data)
+        self.paused = paused
+
+    def pause(self, reason: str) -> None:
+        """Stop here until a person resumes."""
+        with self._guard:
+            if not self.paused:
+                self._set_paused(True, reason)
+
+    def turn(self, reason: str) -> None:
+        """The version is bad: nobody begins with another guest."""
+        with self._guard:
+            if self._order is None:
+                self._order = Turned(reason, revokes=True)
+
+    # --------------------------------------------------------------- windows
+
+    def wait_for_window(self, needs: timedelta, unless: Callable[[], bool] = lambda: False) -> None:
+        """Return when something that takes ``needs`` may begin, or ``unless`` comes true; obeys commands meanwhile."""
+        while True:
+            self.check()
+            if unless():
+                return
+            decision = decide(self.policy, "template", self.clock.now(), needs)
+            if decision.allowed:
+                return
+            until = f", next from {decision.until.isoformat(timespec='minutes')}" if decision.until else ""
+            self.tell(f"waiting: {decision.rule}{until}")
+            self.clock.sleep(self._nap(decision.until))
+
+    def _nap(self, until: datetime | None) -> timedelta:
+        if until is None:
+            return LISTEN
+        return max(timedelta(milliseconds=50), min(LISTEN, until - self.clock.now()))
+
+    def wait_until(self, condition: Callable[[], bool], deadline: timedelta, pause: timedelta = LISTEN) -> bool:
+        """Whether ``condition`` came true before the deadline; obeys commands meanwhile."""
+        end = self.clock.monotonic() + deadline.total_seconds()
+        while not condition():
+            if self.clock.monotonic() >= end:
+                return False
+            self.check()
+            self.clock.sleep(pause)
+        return True
+
+    def tell(self, text: str) -> None:
+        """What the rollout does now, for those who watch; said once."""
+        with self._guard:
+            if text != self._stage:
+                self._stage = text
+                self.journal.write(Kind.NOTE, "stage", {"text": text})

@@ -1,0 +1,296 @@
+"""Durable steps: every side effect is an intent, a request and an outcome in the ledger.
+
+A story is straight-line code. When a worker dies, the next one replays the story from its start: steps that are done
+answer from the ledger; a step whose intent stands without outcome is first looked for in the world. So each request is
+made once, however often its caller dies (docs/decisions/0002-durable-steps.md).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Protocol
+
+from zlh_hooks.application.ports import Clock, Ledger, Tasks, Upid
+from zlh_hooks.domain.entry import Draft, Entry, Kind
+from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, GuestMissing, RoadError, TargetError, Unanswered
+
+Data = Mapping[str, Any]
+
+POLL = timedelta(milliseconds=250)
+ARRIVAL = timedelta(seconds=10)
+"""How long a request whose answer was lost may still be on its way: Proxmox waits 10 s for a config's file lock."""
+CLOCK_SKEW = timedelta(seconds=60)
+ATTEMPTS = 3
+
+
+class Underway(Enum):
+    """What ``Step.find`` answers while the deed is being done."""
+
+    UNDERWAY = "underway"
+
+
+UNDERWAY = Underway.UNDERWAY
+Found = Data | Underway | None
+
+
+class Step(Protocol):
+    """One side effect. ``find`` decides by looking; ``act`` is only called when it finds nothing."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the steps of one target in one rollout."""
+
+    def plan(self) -> Data:
+        """What exactly will be asked for: becomes the intent. Reads only."""
+
+    def find(self, intent: Data) -> Found:
+        """The result if the world shows the deed done, UNDERWAY while it is being done, None if it is not."""
+
+    def act(self, intent: Data) -> Upid | None:
+        """Ask for it. Returns the task, or None for a change that is complete when it returns."""
+
+
+class AdoptableStep(Step, Protocol):
+    """A step that Proxmox itself would carry out twice if asked twice: its task is looked for before asking again."""
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        """A task begun since then that does what the intent says."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What the ledger holds of one step: the latest intent and what became of it."""
+
+    intent: Entry | None = None
+    upid: Upid | None = None
+    done: Data | None = None
+    failed: str | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Take in the next entry of this step."""
+        if entry.kind is Kind.INTENT:
+            self.intent, self.upid, self.done, self.failed = entry, None, None, None
+        elif entry.kind is Kind.REQUESTED:
+            self.upid = Upid(entry.data["upid"]) if entry.data.get("upid") else None
+        elif entry.kind is Kind.DONE:
+            self.done = entry.data
+        elif entry.kind is Kind.FAILED:
+            self.failed = str(entry.data["reason"])
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long to wait: for a config lock to go, and for a task to end."""
+
+    lock: timedelta
+    task: timedelta
+
+
+@dataclass(slots=True)
+class Journal:
+    """The steps, events and evidence of one target (``target`` None: of the rollout itself)."""
+
+    ledger: Ledger
+    tasks: Tasks
+    clock: Clock
+    rollout: str
+    target: int | None
+    patience: Patience
+    _records: dict[str, Record] = field(default_factory=dict)
+    _others: list[Entry] = field(default_factory=list)
+    _upids: set[Upid] = field(default_factory=set)
+
+    def load(self, entries: Sequence[Entry]) -> "Journal":
+        """Take in what earlier workers recorded."""
+        for entry in entries:
+            if entry.rollout == self.rollout and entry.target == self.target:
+                self._take(entry)
+        return self
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind in (Kind.INTENT, Kind.REQUESTED, Kind.DONE, Kind.FAILED):
+            self._records.setdefault(entry.name, Record()).add(entry)
+            self._upids.update([Upid(entry.data["upid"])] if entry.data.get("upid") else [])
+        else:
+            self._others.append(entry)
+
+    def write(self, kind: Kind, name: str, data: Data | None = None) -> Entry:
+        """Append an entry for this target."""
+        entry = self.ledger.append(Draft(kind, name, self.rollout, self.target, dict(data or {})))
+        self._take(entry)
+        return entry
+
+    def event(self, name: str, reason: str = "", **data: Any) -> None:
+        """Append a state transition."""
+        self.write(Kind.EVENT, name, {"reason": reason, **data} if reason else data)
+
+    def has_event(self, name: str) -> bool:
+        """Whether the transition was recorded."""
+        return any(entry.kind is Kind.EVENT and entry.name == name for entry in self._others)
+
+    def event_at(self, name: str) -> datetime | None:
+        """When the transition was recorded (the latest, if several), or None."""
+        found = (entry.at for entry in reversed(self._others) if entry.kind is Kind.EVENT and entry.name == name)
+        return next(found, None)
+
+    @property
+    def upids(self) -> frozenset[str]:
+        """Every task that these steps asked for."""
+        return frozenset(self._upids)
+
+    def is_in(self, name: str) -> bool:
+        """Whether that transition is the latest one."""
+        last = self.last_event()
+        return last is not None and last.name == name
+
+    def last_reason(self) -> str:
+        """The reason that the latest transition carries."""
+        last = self.last_event()
+        return str(last.data.get("reason", "")) if last else ""
+
+    def last_event(self) -> Entry | None:
+        """The latest transition."""
+        return next((entry for entry in reversed(self._others) if entry.kind is Kind.EVENT), None)
+
+    def evidence(self, name: str) -> Data | None:
+        """The latest evidence of that name."""
+        found = (e for e in reversed(self._others) if e.kind is Kind.EVIDENCE and e.name == name)
+        return next((entry.data for entry in found), None)
+
+    def once(self, name: str, read: Callable[[], Data]) -> Data:
+        """Evidence that is read once and then remembered."""
+        known = self.evidence(name)
+        if known is not None:
+            return known
+        data = read()
+        self.write(Kind.EVIDENCE, name, data)
+        return data
+
+    def done(self, name: str) -> Data | None:
+        """The result of a step, or None if it has none."""
+        record = self._records.get(name)
+        return record.done if record else None
+
+    def has_intent(self, name: str) -> bool:
+        """Whether the step was ever begun."""
+        return name in self._records
+
+    def intent_of(self, name: str) -> Data | None:
+        """What the step was going to do, if it was begun."""
+        record = self._records.get(name)
+        return record.intent.data if record and record.intent else None
+
+    def run(self, step: Step) -> Data:
+        """Bring the step about, once. ``TargetError`` if it cannot be, also when replayed; ``RoadError`` passes."""
+        record = self._records.setdefault(step.name, Record())
+        if record.done is not None:
+            return record.done
+        if record.failed is not None:
+            raise TargetError(record.failed)
+        try:
+            return self._finish(step, self._bring_about(step, record))
+        except RoadError:
+            raise
+        except TargetError as error:
+            self.write(Kind.FAILED, step.name, {"reason": str(error)})
+            raise
+
+    def retry(self, step: Step) -> Data:
+        """Like ``run``, but a recorded failure is forgotten: for ways back and for clearing away."""
+        record = self._records.get(step.name)
+        if record is not None and record.failed is not None:
+            record.failed, record.intent, record.upid = None, None, None
+        return self.run(step)
+
+    def _bring_about(self, step: Step, record: Record) -> Found:
+        if record.intent is None:
+            intent = self.write(Kind.INTENT, step.name, step.plan())
+            found = step.find(intent.data)
+            return self._ask(step, record) if found is None else found
+        if record.upid is not None:
+            return self._follow_task(step, record, record.upid)
+        return self._resume(step, record)
+
+    def _ask(self, step: Step, record: Record) -> Found:
+        assert record.intent is not None
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                upid = self._wait_for_lock(lambda: step.act(record.intent.data))  # type: ignore[union-attr]
+            except Unanswered as error:
+                self.write(Kind.NOTE, "unanswered", {"step": step.name, "reason": str(error)})
+                return self._resume(step, record)
+            except ConfigChanged:
+                if attempt == ATTEMPTS:
+                    raise
+                continue
+            self.write(Kind.REQUESTED, step.name, {"upid": upid})
+            return self._follow_task(step, record, upid) if upid else step.find(record.intent.data)
+        return None
+
+    def _resume(self, step: Step, record: Record) -> Found:
+        """The intent stands, its outcome is unknown: look for it until a request on its way must have arrived."""
+        assert record.intent is not None
+        deadline = self.clock.monotonic() + ARRIVAL.total_seconds()
+        while True:
+            found = step.find(record.intent.data)
+            if found is not None:
+                return found
+            upid = self._adopt(step, record)
+            if upid is not None:
+                self.write(Kind.REQUESTED, step.name, {"upid": upid, "adopted": True})
+                return self._follow_task(step, record, upid)
+            if self.clock.monotonic() >= deadline:
+                return self._ask(step, record)
+            self.clock.sleep(POLL)
+
+    def _adopt(self, step: Step, record: Record) -> Upid | None:
+        adopt: Callable[[Data, datetime], Upid | None] | None = getattr(step, "adopt", None)
+        if adopt is None or record.intent is None:
+            return None
+        upid = adopt(record.intent.data, record.intent.at - CLOCK_SKEW)
+        return None if upid in self._upids else upid
+
+    def _follow_task(self, step: Step, record: Record, upid: Upid) -> Found:
+        assert record.intent is not None
+        deadline = self.clock.monotonic() + self.patience.task.total_seconds()
+        while (result := self.tasks.read_task(upid)).running:
+            if self.clock.monotonic() >= deadline:
+                raise RoadError(f"task {upid} still runs after {self.patience.task}; look at it in Proxmox")
+            self.clock.sleep(POLL)
+        found = step.find(record.intent.data)
+        if not result.ok and (found is None or found is UNDERWAY):
+            raise TargetError(f"{step.name}: {result.exit_status}")
+        return found
+
+    def _finish(self, step: Step, found: Found) -> Data:
+        record = self._records[step.name]
+        assert record.intent is not None
+        deadline = self.clock.monotonic() + self.patience.task.total_seconds()
+        while found is UNDERWAY and self.clock.monotonic() < deadline:
+            self.clock.sleep(POLL)
+            found = step.find(record.intent.data)
+        if found is None or isinstance(found, Underway):
+            raise TargetError(f"{step.name}: the request was accepted, but its effect is not there")
+        self.write(Kind.DONE, step.name, found)
+        return found
+
+    def _wait_for_lock(self, act: Callable[[], Upid | None]) -> Upid | None:
+        """Locked means later, never by force."""
+        deadline = self.clock.monotonic() + self.patience.lock.total_seconds()
+        while True:
+            try:
+                return act()
+            except GuestLocked:
+                if self.clock.monotonic() >= deadline:
+                    raise
+            self.clock.sleep(POLL)
+
+
+def is_gone(read: Callable[[], object]) -> bool:
+    """Whether reading a guest says that it does not exist."""
+    try:
+        read()
+    except GuestMissing:
+        return True
+    return False

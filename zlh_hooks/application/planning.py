@@ -1,0 +1,93 @@
+"""From the cluster's list and the policy to a plan. Reads only: a plan can be shown at any time."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zlh_hooks.application.ports import Clock, Inventory
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.guest import GuestSummary
+from zlh_hooks.domain.line import TemplateVersion, parse_catalogue
+from zlh_hooks.domain.plan import LeftOut, Plan, PlannedTarget, Release
+from zlh_hooks.domain.policy import Policy
+
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans."""
+
+    inventory: Inventory
+    clock: Clock
+    policy: Policy
+
+    def plan_rollout(self, line: str, version: str, author: str) -> Plan:
+        """The waves that would bring ``line`` to ``version``; ``NotAllowed`` or ``TargetError`` say what is missing."""
+        if line not in self.policy.lines:
+            raise NotAllowed(f"line {line!r} is not in the policy; it has {', '.join(sorted(self.policy.lines))}")
+        guests = self.inventory.list_guests()
+        catalogue = parse_catalogue(guests)
+        wanted = catalogue.version_of(line, version)
+        if wanted.revoked:
+            raise NotAllowed(f"version {version} of {line} is revoked; roll out another one")
+        release = Release(line=line, version=wanted.version, templates={ref.node: ref.vmid for ref in wanted.refs})
+        chosen, left_out = self._choose(guests, release)
+        return Plan(
+            id=self._make_id(),
+            release=release,
+            previous=_find_previous(catalogue.versions_of(line), wanted),
+            targets=self._assign_waves(chosen),
+            left_out=tuple(left_out),
+            rules=self.policy.rollout,
+            line=self.policy.lines[line],
+            scratch_vmids=self.policy.scratch_vmids,
+            author=author,
+            created=self.clock.now(),
+        )
+
+    def _make_id(self) -> str:
+        return f"r{self.clock.now():%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(4))
+
+    def _choose(self, guests: Sequence[GuestSummary], release: Release) -> tuple[list[GuestSummary], list[LeftOut]]:
+        chosen, left_out = [], []
+        for guest in sorted(guests, key=lambda guest: guest.vmid):
+            kind = self.policy.kind_of(guest.vmid, guest.tags)
+            if kind is None or kind[1].line != release.line or guest.template or not guest.is_container:
+                continue
+            reason = self._leave_out(guest, kind[0], kind[1].exchange, release)
+            if reason:
+                left_out.append(LeftOut(vmid=guest.vmid, name=guest.name, reason=reason))
+            else:
+                chosen.append(guest)
+        return chosen, left_out
+
+    def _leave_out(self, guest: GuestSummary, kind: str, exchange: bool, release: Release) -> str | None:
+        if not exchange:
+            return f"policy does not exchange roots of {kind} guests"
+        if tag.value_of(tag.VERSION, guest.tags) == release.version:
+            return f"it is on {release.version} already"
+        if guest.ref.node not in release.templates:
+            return f"no template of {release.line} {release.version} on {guest.ref.node}"
+        return None
+
+    def _assign_waves(self, guests: Sequence[GuestSummary]) -> tuple[PlannedTarget, ...]:
+        """Canaries are running guests if there are any: a stopped one proves nothing."""
+        ordered = sorted(guests, key=lambda guest: (not guest.running, guest.vmid))
+        ringed = sorted(ordered, key=lambda guest: f"{tag.OURS}ring.canary" not in guest.tags)
+        targets: list[PlannedTarget] = []
+        for wave, size in enumerate(self.policy.rollout.plan_batches(len(ringed))):
+            for guest in ringed[len(targets) : len(targets) + size]:
+                targets.append(_make_target(guest, wave))
+        return tuple(targets)
+
+
+def _make_target(guest: GuestSummary, wave: int) -> PlannedTarget:
+    version = tag.value_of(tag.VERSION, guest.tags)
+    return PlannedTarget(vmid=guest.vmid, node=guest.ref.node, name=guest.name, from_version=version, wave=wave)
+
+
+def _find_previous(versions: Sequence[TemplateVersion], wanted: TemplateVersion) -> str | None:
+    """The version that has `stable` now, if it is not the wanted one already."""
+    return next((known.version for known in reversed(versions) if known.is_stable and known != wanted), None)

@@ -1,0 +1,105 @@
+"""Before any customer is touched: a twin of the template on each node, and a smoke guest that boots and is healthy."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application.gate import Gate
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.proof import Expected
+from zlh_hooks.application.root_driver import Inconclusive, RootDriver, Unhealthy
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.health import HealthRules, Outcome
+
+GAP_PATIENCE = timedelta(minutes=30)
+_LOOK_BACK = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Preparation:
+    """Twins and smoke guests of one rollout; everything here is undone by ``clear``."""
+
+    driver: RootDriver
+    journal: Journal
+    gate: Gate
+
+    def make_twin(self, node: str) -> GuestRef:
+        """A stopped clone of the template from which all staging is cloned, so that the template is locked once.
+
+        A template from which customers are cloned is only touched in a gap: when nothing is being cloned from it.
+        """
+        template = GuestRef(self.driver.plan.release.templates[node], node)
+        name = f"twin.{node}.clone"
+        if not self.journal.has_intent(name):
+            self._wait_for_gap(template)
+        storage = self.driver.cluster.inventory.read_config(template).rootfs.storage
+        twin = self.driver.clone_scratch(self.journal, name, template, storage, f"twin on {node}")
+        rollout = self.driver.plan.id
+        self.journal.run(scratch.TameScratch(f"twin.{node}.tame", self.driver.cluster, twin, rollout))
+        return twin
+
+    def _wait_for_gap(self, template: GuestRef) -> None:
+        tags = self.driver.cluster.inventory.read_config(template).tags
+        if not tag.values_of(tag.CHANNEL, tags):
+            return
+        self.gate.tell(f"waiting for a gap in the provisioning from template {template}")
+        self.gate.wait_until(lambda: self._is_idle(template), GAP_PATIENCE)
+
+    def _is_idle(self, template: GuestRef) -> bool:
+        since = self.driver.clock.now() - _LOOK_BACK
+        running = any(
+            task.running for task in self.driver.cluster.tasks.list_tasks(template.node, template.vmid, since)
+        )
+        return not running and self.driver.cluster.inventory.read_config(template).lock is None
+
+    def smoke(self, node: str, twin: GuestRef) -> Expected:
+        """Boot a scratch guest of the release on the node and ask its probes; what it reports is what guests must.
+
+        ``Unhealthy`` or ``TargetError`` if it does not come up, ``Inconclusive`` if it could not be measured.
+        """
+        known = self.journal.evidence(f"smoke.{node}")
+        if known is None:
+            guest = self._boot(node, twin)
+            known = self._measure(node, guest)
+        self._remove(f"smoke.{node}", node)
+        return known["facts"]  # type: ignore[no-any-return]
+
+    def _boot(self, node: str, twin: GuestRef) -> GuestRef:
+        plan, cluster = self.driver.plan, self.driver.cluster
+        storage = cluster.inventory.read_config(twin).rootfs.storage
+        guest = self.driver.clone_scratch(self.journal, f"smoke.{node}.clone", twin, storage, f"smoke on {node}")
+        net0 = plan.line.smoke_net0
+        self.journal.run(scratch.TameScratch(f"smoke.{node}.tame", cluster, guest, plan.id, net0))
+        self.journal.run(root_step.Start(f"smoke.{node}.start", cluster, guest))
+        return guest
+
+    def _measure(self, node: str, guest: GuestRef) -> dict[str, object]:
+        plan = self.driver.plan
+        probes = tuple(probe for probe in plan.line.probes if probe.in_smoke)
+        rules = HealthRules(timedelta(0), plan.rules.healthy_deadline)
+        proof = self.driver.examiner.examine(guest, probes, rules, {})
+        reason = f"smoke guest on {node}: {proof.judgement.reason}"
+        if proof.judgement.outcome is Outcome.INCONCLUSIVE:
+            raise Inconclusive(reason)
+        if proof.judgement.outcome is not Outcome.HEALTHY:
+            raise Unhealthy(reason)
+        return dict(self.journal.once(f"smoke.{node}", lambda: {"facts": proof.facts, "judgement": reason}))
+
+    def clear(self) -> None:
+        """Destroy every twin and smoke guest; idempotent."""
+        for node in self.driver.plan.release.templates:
+            self._remove(f"smoke.{node}", node)
+            self._remove(f"twin.{node}", node)
+
+    def _remove(self, name: str, node: str) -> None:
+        intent = self.journal.intent_of(f"{name}.clone")
+        if intent is None:
+            return
+        cluster, plan = self.driver.cluster, self.driver.plan
+        guest = GuestRef(intent["vmid"], node)
+        config = scratch.read_if_there(cluster, guest)
+        if config is None or not scratch.is_scratch(config, plan.scratch_vmids, plan.id):
+            return
+        self.journal.retry(root_step.Stop(f"{name}.stop", cluster, guest, timedelta(seconds=10)))
+        self.driver.destroy_scratch(self.journal, f"{name}.destroy", guest)

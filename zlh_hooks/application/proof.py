@@ -1,0 +1,89 @@
+"""Asking a guest's probes until they decide: before a change, after it, and after a revert, by the same rules."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zlh_hooks.application.ports import Clock, Inventory, Prober
+from zlh_hooks.domain.evidence import Measurement
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.health import HealthRules, Judgement, Outcome, Round, judge
+from zlh_hooks.domain.probe import Probe
+
+Expected = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The judgement and the measurements it rests on (the last round)."""
+
+    judgement: Judgement
+    last: tuple[Measurement, ...]
+
+    @property
+    def facts(self) -> dict[str, dict[str, str]]:
+        """Probe label to what it learnt in the last round."""
+        return {measurement.probe: dict(measurement.facts) for measurement in self.last}
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """Puts health questions to guests."""
+
+    prober: Prober
+    inventory: Inventory
+    clock: Clock
+
+    def examine(
+        self,
+        ref: GuestRef,
+        probes: Sequence[Probe],
+        rules: HealthRules,
+        expect: Expected,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> Proof:
+        """Ask in rounds until the rules decide, at the latest at their deadline, or until ``interrupted``."""
+        rounds: list[Round] = []
+        began = self.clock.monotonic()
+        pause = min((probe.interval for probe in probes), default=timedelta(seconds=1))
+        while True:
+            rounds.append(Round(self.clock.monotonic() - began, self._ask(ref, probes)))
+            judgement = judge(probes, rounds, rules, self.clock.monotonic() - began, expect)
+            if judgement.outcome is not Outcome.WAITING or interrupted():
+                return Proof(judgement, rounds[-1].measurements)
+            self.clock.sleep(pause)
+
+    def _ask(self, ref: GuestRef, probes: Sequence[Probe]) -> tuple[Measurement, ...]:
+        address = self.inventory.read_address(ref)
+        if len(probes) < 2:
+            return tuple(self.prober.measure(probe, ref, address) for probe in probes)
+        with ThreadPoolExecutor(max_workers=len(probes)) as pool:
+            return tuple(pool.map(lambda probe: self.prober.measure(probe, ref, address), probes))
+
+
+def baseline_rules(probes: Sequence[Probe]) -> HealthRules:
+    """Before a change: healthy now is enough, and a guest that is not is not waited for longer than its probes need."""
+    longest = max(
+        (probe.needed_failures * (probe.interval + probe.timeout) for probe in probes), default=timedelta(seconds=1)
+    )
+    return HealthRules(min_healthy_time=timedelta(0), healthy_deadline=longest)
+
+
+def expect_state(facts: Expected) -> dict[str, dict[str, str]]:
+    """Of what probes reported before, that which must be the same after any change: the agent's state."""
+    return {label: {"state": known["state"]} for label, known in facts.items() if "state" in known}
+
+
+def expect_version(facts: Expected) -> dict[str, dict[str, str]]:
+    """The version a guest on this root must report."""
+    return {label: {"version": known["version"]} for label, known in facts.items() if "version" in known}
+
+
+def merge_expected(*parts: Expected) -> dict[str, dict[str, str]]:
+    """Several expectations as one."""
+    merged: dict[str, dict[str, str]] = {}
+    for part in parts:
+        for label, facts in part.items():
+            merged.setdefault(label, {}).update(facts)
+    return merged

@@ -1,0 +1,355 @@
+"""The story of a rollout: smoke, stage, canary, waves, promote; or the way back. Soak and settling: ``soak``.
+
+The story is replayed from its start by every worker that takes it up; what was done answers from the ledger.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeVar
+
+from zlh_hooks.application import channel
+from zlh_hooks.application.channel import ChannelPorts
+from zlh_hooks.application.gate import Aborted, Gate, Turned
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.ports import Ledger
+from zlh_hooks.application.preparation import Preparation
+from zlh_hooks.application.proof import Expected
+from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, RootDriver, Skipped
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.line import parse_catalogue
+from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
+from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
+from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
+
+Result = TypeVar("Result")
+
+ROAD_RETRY = timedelta(seconds=5)
+IN_WORK = (TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
+FAILED = (TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK)
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One rollout in the hands of one worker."""
+
+    plan: Plan
+    ledger: Ledger
+    driver: RootDriver
+    gate: Gate
+    journal: Journal
+    preparation: Preparation
+    channels: ChannelPorts
+    open_journal: Callable[[int], Journal]
+    _journals: dict[int, Journal] = field(default_factory=dict)
+    _node_slots: dict[str, threading.Semaphore] = field(default_factory=dict)
+    _last_success: float = 0.0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        """Carry the rollout to its end, as far as people let it."""
+        state = self.progress().state
+        if state is RolloutState.PLANNED:
+            self.journal.event(RolloutEvent.STARTED)
+        try:
+            if state is RolloutState.REVERTING:
+                raise Turned(self.progress().reason, revokes=self._ordered_to_revoke())
+            self._forward()
+        except Turned as turn:
+            self._go_back(turn)
+        except Aborted as order:
+            self._abort(str(order))
+
+    def progress(self) -> Progress:
+        """How it stands, from the ledger."""
+        return fold_progress(self.ledger.read(self.plan.id))
+
+    def journal_of(self, target: PlannedTarget) -> Journal:
+        """The target's journal; one per target and worker."""
+        with self._guard:
+            if target.vmid not in self._journals:
+                self._journals[target.vmid] = self.open_journal(target.vmid)
+            return self._journals[target.vmid]
+
+    def _forward(self) -> None:
+        candidate = self._on_the_road(self._smoke)
+        self._on_the_road(self._stage_all)
+        self._on_the_road(self.preparation.clear)
+        for wave in self.plan.waves:
+            self._on_the_road(lambda wave=wave: self._exchange_wave(wave, candidate))  # type: ignore[misc]
+            self._on_the_road(self._offer)
+        self._on_the_road(self._promote)
+
+    def _offer(self) -> None:
+        """A share of new guests gets the version as soon as a canary has proved it."""
+        release = self.plan.release
+        if not self._is_proved() or self.journal.evidence("offered"):
+            return
+        channel.mark_candidate(self.channels, release.line, release.version, self.plan.id)
+        self.journal.write(Kind.EVIDENCE, "offered", {"version": release.version})
+
+    def _withdraw(self) -> None:
+        release = self.plan.release
+        channel.unmark_candidate(self.channels, release.line, release.version, self.plan.id)
+
+    def _on_the_road(self, act: Callable[[], Result]) -> Result:
+        """A broken road or a measurement that fails pauses; when a person resumes, the act is replayed."""
+        while True:
+            self.gate.check()
+            try:
+                return act()
+            except LeaseLost:
+                raise
+            except (RoadError, TargetError) as error:
+                self.gate.pause(str(error))
+
+    # ----------------------------------------------------------- preparation
+
+    def _smoke(self) -> dict[str, Expected]:
+        """Per node, what a healthy guest of this release reports."""
+        facts: dict[str, Expected] = {}
+        for node in self.plan.nodes:
+            self.gate.tell(f"smoke test on {node}")
+            known = self.journal.evidence(f"smoke.{node}")
+            try:
+                facts[node] = (
+                    known["facts"] if known else self.preparation.smoke(node, self.preparation.make_twin(node))
+                )
+            except Inconclusive:
+                raise
+            except TargetError as error:
+                raise Turned(f"smoke test failed: {error}", revokes=True) from error
+        return facts
+
+    def _stage_all(self) -> None:
+        waiting = self._in_state(self.plan.targets, TargetState.PENDING)
+        if waiting:
+            self.gate.tell("staging new roots while the guests run")
+            twins = {node: self.preparation.make_twin(node) for node in self.plan.nodes}
+            self._each(waiting, lambda target: self._stage(target, twins[target.node]))
+
+    def _stage(self, target: PlannedTarget, twin: GuestRef) -> None:
+        self.gate.check()
+        journal = self.journal_of(target)
+        try:
+            self.driver.stage(target, journal, twin)
+        except RoadError:
+            raise
+        except TargetError as error:
+            self._skip(target, str(error))
+
+    def _skip(self, target: PlannedTarget, reason: str) -> None:
+        journal = self.journal_of(target)
+        try:
+            self.driver.discard(target, journal)
+        except GuestMissing as error:
+            journal.event(TargetEvent.VANISHED, str(error))
+            return
+        journal.event(TargetEvent.SKIPPED, reason)
+
+    def _in_state(self, targets: Sequence[PlannedTarget], *states: TargetState) -> list[PlannedTarget]:
+        progress = self.progress()
+        return [target for target in targets if progress.of(target.vmid).state in states]
+
+    # ----------------------------------------------------------------- waves
+
+    def _exchange_wave(self, wave: Sequence[PlannedTarget], candidate: dict[str, Expected]) -> None:
+        self._check_budget()
+        waiting = self._in_state(wave, *IN_WORK)
+        if not waiting:
+            return
+        self._last_success = self.driver.clock.monotonic()
+        self.gate.tell("canary" if wave[0].wave == CANARY else f"wave {wave[0].wave} of {self.plan.waves[-1][0].wave}")
+        while waiting and not self._is_proved():
+            first = waiting.pop(0)  # whoever is first on this version is its canary, in whatever wave
+            self._exchange(first, candidate[first.node])
+        self._each(waiting, lambda target: self._exchange(target, candidate[target.node]))
+        self.gate.check()
+
+    def _is_proved(self) -> bool:
+        return self.progress().count(TargetState.HEALTHY, TargetState.SETTLED) > 0
+
+    def _exchange(self, target: PlannedTarget, candidate: Expected) -> None:
+        journal = self.journal_of(target)
+        with self._slot(target.node):
+            try:
+                self._change(target, journal, candidate)
+            except (Skipped, Deferred) as error:
+                self._leave_be(target, journal, error)
+            except GuestMissing as error:
+                journal.event(TargetEvent.VANISHED, str(error))
+            except (RoadError, Inconclusive):
+                raise
+            except TargetError as error:
+                self._fail(target, journal, str(error))
+
+    def _change(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+        if journal.is_in(TargetEvent.REVERT_BEGAN):
+            raise TargetError(journal.last_reason())
+        if not journal.has_event(TargetEvent.EXCHANGED):
+            self._bring_new_root(target, journal)
+        self._prove(target, journal, candidate)
+        self._last_success = self.driver.clock.monotonic()
+
+    def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
+        if self.plan.rules.exchange_pending:
+            self.gate.check()
+            self.driver.prove_baseline(target, journal)
+            self.driver.leave_pending(target, journal)
+        if not journal.has_intent(RESTART):
+            self._wait_for_turn(target, journal)
+        self.driver.prove_baseline(target, journal)
+        self.driver.apply(target, journal)
+
+    def _prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+        """Unanswerable is not unhealthy: it is counted apart, asked again, and over its own budget it pauses."""
+        while True:
+            try:
+                return self.driver.prove(target, journal, candidate)
+            except Inconclusive as error:
+                journal.write(Kind.NOTE, "error", {"reason": str(error)})
+                if self.progress().errors > self.plan.rules.max_errors:
+                    raise
+
+    def _wait_for_turn(self, target: PlannedTarget, journal: Journal) -> None:
+        rules = self.plan.rules
+        if rules.wait_until_empty is not None and not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            self.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {rules.wait_until_empty}")
+            self.gate.wait_until(lambda: self.driver.count_players(target) == 0, rules.wait_until_empty)
+        one = predict_target(self.progress().durations(), rules.expected_duration)
+        self.gate.wait_for_window(one * 2, unless=lambda: self.driver.has_come_up(target, journal))
+        stalled = self.driver.clock.monotonic() - self._last_success > rules.progress_deadline.total_seconds()
+        if stalled:
+            self._last_success = self.driver.clock.monotonic()
+            self.gate.pause(f"no guest became healthy within {rules.progress_deadline}")
+            self.gate.check()
+
+    def _leave_be(self, target: PlannedTarget, journal: Journal, reason: TargetError) -> None:
+        if isinstance(reason, Deferred):
+            journal.write(Kind.NOTE, "deferred", {"reason": str(reason)})
+        else:
+            self._skip(target, str(reason))
+
+    def _fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """This guest goes back at once; over budget, nobody else begins and all follow."""
+        if not journal.is_in(TargetEvent.REVERT_BEGAN):
+            journal.write(Kind.NOTE, "failure", {"reason": reason})
+        self._until_the_road_holds(lambda: self._revert(target, reason))
+        self._check_budget()
+        if self._in_state([target], TargetState.STUCK):
+            self.gate.pause(f"guest {target.vmid} could not be proved on its old root; look at it before going on")
+
+    def _check_budget(self) -> None:
+        """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
+        progress = self.progress()
+        failed = [row for row in progress.targets if row.state in FAILED]
+        canaries = [row for row in failed if row.target.wave == CANARY or not self._is_proved()]
+        if canaries or progress.failures > self.plan.rules.max_failures:
+            worst = (canaries or failed)[0]
+            self.gate.turn(f"guest {worst.target.vmid} failed: {worst.reason}")
+            self.gate.check()
+
+    # ------------------------------------------------------------- endings
+
+    def _promote(self) -> None:
+        line, version = self.plan.release.line, self.plan.release.version
+        if not self._is_proved():
+            raise Aborted("no guest could be proved on this version")
+        if not self.plan.rules.auto_promote and not self.journal.has_event(RolloutEvent.RESUMED):
+            self.gate.pause("all waves are healthy; resume to promote")
+            self.gate.check()
+        self.gate.tell("promoting")
+        moved = channel.promote(self.channels, line, version, self.plan.id)
+        self._withdraw()
+        for reason in moved.untold:
+            self.journal.write(Kind.NOTE, "untold", {"reason": reason})
+        self.journal.event(RolloutEvent.SUCCEEDED, "; ".join(moved.untold))
+
+    def _go_back(self, turn: Turned) -> None:
+        if self.progress().state is not RolloutState.REVERTING:
+            self.journal.event(RolloutEvent.REVERT_ORDERED, turn.reason, revokes=turn.revokes)
+        self.gate.tell("going back")
+        self._until_the_road_holds(lambda: self._take_back(turn))
+        stuck = self.progress().count(TargetState.STUCK)
+        if stuck:
+            self.journal.event(RolloutEvent.LEFT_STUCK, f"{stuck} guests could not be proved on their old root")
+        else:
+            self.journal.event(RolloutEvent.REVERTED, turn.reason)
+
+    def _take_back(self, turn: Turned) -> None:
+        self._withdraw()
+        self._move_stable_back(turn)
+        rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
+        newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
+        self._each([row.target for row in newest_first], lambda target: self._revert(target, turn.reason))
+        self._discard_staged(turn.reason)
+        self.preparation.clear()
+
+    def _move_stable_back(self, turn: Turned) -> None:
+        """A bad version is revoked; one that is merely unwanted loses `stable` if it has it."""
+        release = self.plan.release
+        version = parse_catalogue(self.channels.inventory.list_guests()).version_of(release.line, release.version)
+        if turn.revokes and not version.revoked:
+            channel.revoke(self.channels, release.line, release.version, turn.reason, self.plan.id)
+        elif version.is_stable and self.plan.previous is not None:
+            channel.promote(self.channels, release.line, self.plan.previous, self.plan.id)
+
+    def _revert(self, target: PlannedTarget, reason: str) -> None:
+        journal = self.journal_of(target)
+        try:
+            self.driver.revert(target, journal, reason)
+        except GuestMissing as error:
+            journal.event(TargetEvent.VANISHED, str(error))
+
+    def _discard_staged(self, reason: str) -> None:
+        unused = self._in_state(self.plan.targets, TargetState.PENDING, TargetState.STAGED)
+        self._each(unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}"))
+
+    def _abort(self, reason: str) -> None:
+        self.gate.tell("ending here")
+        self._until_the_road_holds(lambda: self._leave(reason))
+        self.journal.event(RolloutEvent.ABORTED, reason)
+
+    def _leave(self, reason: str) -> None:
+        self._withdraw()
+        unproved = self._in_state(self.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
+        self._each(unproved, lambda target: self._revert(target, reason))
+        self._discard_staged(reason)
+        self.preparation.clear()
+
+    def _until_the_road_holds(self, act: Callable[[], None]) -> None:
+        """On the way back nobody is asked: it is tried again until it works."""
+        while True:
+            try:
+                return act()
+            except LeaseLost:
+                raise
+            except RoadError as error:
+                self.gate.tell(f"the way back waits: {error}")
+                self.driver.clock.sleep(ROAD_RETRY)
+
+    def _ordered_to_revoke(self) -> bool:
+        entries = self.ledger.read(self.plan.id)
+        orders = [e for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.REVERT_ORDERED]
+        return bool(orders) and bool(orders[-1].data.get("revokes"))
+
+    # ------------------------------------------------------------ parallelism
+
+    def _each(self, targets: Sequence[PlannedTarget], act: Callable[[PlannedTarget], None]) -> None:
+        """Several at once within the plan's limits; all end before the first error is raised."""
+        if self.plan.rules.max_parallel == 1 or len(targets) < 2:
+            for target in targets:
+                act(target)
+            return
+        with ThreadPoolExecutor(max_workers=self.plan.rules.max_parallel) as pool:
+            futures = [pool.submit(act, target) for target in targets]
+        for future in futures:
+            future.result()
+
+    def _slot(self, node: str) -> threading.Semaphore:
+        limit = self.plan.rules.max_parallel_per_node
+        return self._node_slots.setdefault(node, threading.Semaphore(limit))

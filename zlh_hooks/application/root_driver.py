@@ -1,0 +1,399 @@
+"""The root driver: how one container is looked at, staged, exchanged, proved, reverted and settled.
+
+Each method is idempotent and replayable: its steps answer from the journal once they are done. Errors: ``Skipped``
+leaves the guest as it was; ``TargetError`` from ``apply`` and ``Unhealthy``/``Inconclusive`` from ``prove`` tell the
+story to take the way back or to pause; ``RoadError`` passes.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application.journal import POLL, Journal
+from zlh_hooks.application.ports import Clock, Cluster
+from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
+from zlh_hooks.application.record import (
+    IDENTITY_CHANGES,
+    GuestRecord,
+    find_difference,
+    find_power_action,
+    make_record,
+    parse_record,
+    read_record,
+)
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import GuestMissing, TargetError
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.health import HealthRules, Outcome
+from zlh_hooks.domain.plan import Plan, PlannedTarget
+from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
+from zlh_hooks.domain.steps import TargetEvent
+
+PUT = "exchange.put"
+RESTART = "exchange.restart"
+
+
+class Skipped(TargetError):
+    """The guest is left as it is; the reason is for people."""
+
+
+class Unhealthy(TargetError):
+    """The proof failed: the guest must go back."""
+
+
+class Inconclusive(TargetError):
+    """Neither proved nor failed: measurements could not be made."""
+
+
+class Deferred(TargetError):
+    """The proof is owed until the guest runs again."""
+
+
+@dataclass(slots=True)
+class RootDriver:
+    """Everything needed to change one container at a time. Shared by the threads of a rollout."""
+
+    plan: Plan
+    cluster: Cluster
+    examiner: Examiner
+    clock: Clock
+    numbers: scratch.ScratchNumbers
+    _source_locks: dict[GuestRef, threading.Lock] = field(default_factory=dict)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    # ------------------------------------------------------------------ look
+
+    def locate(self, target: PlannedTarget) -> GuestRef:
+        """Where the guest is now; ``GuestMissing`` if it was deleted."""
+        if scratch.read_if_there(self.cluster, target.ref) is not None:
+            return target.ref
+        here = (guest.ref for guest in self.cluster.inventory.list_guests() if guest.vmid == target.vmid)
+        found = next((ref for ref in here if scratch.read_if_there(self.cluster, ref) is not None), None)
+        if found is None:
+            raise GuestMissing(f"guest {target.vmid} was deleted")
+        return found
+
+    def check(self, target: PlannedTarget) -> GuestRef:
+        """Read all that an exchange depends on; ``Skipped`` says what stands in the way."""
+        ref = self.locate(target)
+        if ref != target.ref:
+            raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
+        obstacle = find_obstacle(self._read_facts(ref), self._wishes())
+        if obstacle:
+            raise Skipped(obstacle)
+        return ref
+
+    def _wishes(self) -> Wishes:
+        return Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now())
+
+    def _read_facts(self, ref: GuestRef) -> Facts:
+        inventory, storage = self.cluster.inventory, self.cluster.storage
+        config = inventory.read_config(ref)
+        template = inventory.read_config(GuestRef(self.plan.release.templates[ref.node], ref.node))
+        root = template.rootfs
+        sizes = {v.volid: v.size for v in storage.list_volumes(ref.node, root.storage, template.ref.vmid)}
+        name = config.rootfs.storage
+        return Facts(
+            guest=config,
+            pending=inventory.read_pending(ref),
+            power=inventory.read_power(ref),
+            template=template,
+            template_root_size=sizes.get(root.volume, 0),
+            storage=next((space for space in storage.list_storages(ref.node) if space.name == name), None),
+            volumes=storage.list_volumes(ref.node, name, ref.vmid) if name else (),
+        )
+
+    # ----------------------------------------------------------------- stage
+
+    def stage(self, target: PlannedTarget, journal: Journal, source: GuestRef) -> None:
+        """Bring the new root to the guest as an unused volume while it runs. ``source`` is the line's twin."""
+        ref = self.check(target)
+        before = self._remember(ref, journal)
+        mark = (tag.ROLLOUT + self.plan.id, self._old_root_tag(before))
+        journal.run(root_step.WriteTags("stage.mark", self.cluster, ref, add=mark))
+        new = self._bring_root(ref, journal, source, before)
+        journal.event(TargetEvent.STAGED, **new)
+
+    def _remember(self, ref: GuestRef, journal: Journal) -> GuestRecord:
+        return parse_record(journal.once("before", lambda: read_record(self.cluster, ref, {}).dump()))
+
+    def _old_root_tag(self, before: GuestRecord) -> str:
+        name = before.root.replace(":", "/").rpartition("/")[2].lower()
+        return f"{tag.OLD_ROOT}{self.plan.id}.{name}"
+
+    def _bring_root(
+        self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord
+    ) -> dict[str, str | None]:
+        storage = before.root.partition(":")[0]
+        x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
+        journal.run(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
+        journal.run(root_step.AddFiller("stage.filler", self.cluster, x, storage))
+        swapped = journal.run(root_step.DetachRoot("stage.detach", self.cluster, x))
+        given = journal.run(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
+        self.destroy_scratch(journal, "stage.destroy", x)
+        return {"new": given["volume"], "size": swapped["size"]}
+
+    def clone_scratch(self, journal: Journal, name: str, source: GuestRef, storage: str, purpose: str) -> GuestRef:
+        """Clones from one source go one after another: Proxmox locks it meanwhile."""
+        note = scratch.render_note(self.plan.id, purpose)
+        with self._lock_of(source):
+            done = journal.run(scratch.CloneScratch(name, self.cluster, self.numbers, source, storage, note))
+        return GuestRef(done["vmid"], source.node)
+
+    def destroy_scratch(self, journal: Journal, name: str, ref: GuestRef) -> None:
+        """Destroy a scratch guest of this rollout."""
+        step = scratch.DestroyScratch(name, self.cluster, ref, self.plan.scratch_vmids, self.plan.id)
+        journal.retry(step)
+
+    def _lock_of(self, source: GuestRef) -> threading.Lock:
+        with self._guard:
+            return self._source_locks.setdefault(source, threading.Lock())
+
+    def discard(self, target: PlannedTarget, journal: Journal) -> None:
+        """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
+        intent = journal.intent_of("stage.clone")
+        if intent is not None:
+            x = GuestRef(intent["vmid"], target.node)
+            config = scratch.read_if_there(self.cluster, x)
+            if config is not None and scratch.is_scratch(config, self.plan.scratch_vmids, self.plan.id):
+                self.destroy_scratch(journal, "discard.scratch", x)
+        ref = self.locate(target)
+        if volume := self._staged_volume(journal):
+            journal.retry(root_step.FreeVolume("discard.free", self.cluster, ref, volume))
+        self._unmark(ref, journal, "discard.unmark")
+
+    def _staged_volume(self, journal: Journal) -> str | None:
+        given = journal.done("stage.give")
+        if given is not None:
+            return str(given["volume"])
+        intent = journal.intent_of("stage.give")
+        return self._volume_at(intent["slot"], journal) if intent else None
+
+    def _volume_at(self, slot: str, journal: Journal) -> str | None:
+        """What a move whose outcome was never recorded has left in the guest's slot."""
+        intent = journal.intent_of("stage.give") or {}
+        assert journal.target is not None
+        target = next(target for target in self.plan.targets if target.vmid == journal.target)
+        config = self.cluster.inventory.read_config(self.locate(target))
+        found = (m.volume for m in config.unused if m.key == slot and m.volume not in intent.get("had", ()))
+        return next(found, None)
+
+    def _unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
+        before = journal.evidence("before")
+        marks = (tag.ROLLOUT + self.plan.id,)
+        if before is not None:
+            marks = (*marks, self._old_root_tag(parse_record(before)))
+        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=marks))
+
+    # ----------------------------------------------------------------- apply
+
+    def prove_baseline(self, target: PlannedTarget, journal: Journal) -> None:
+        """A running guest must pass its probes before it is changed; ``Skipped`` if it does not."""
+        if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            return
+        self._wait_unlocked(self.locate(target))
+        ref = self.check(target)
+        power = self.cluster.inventory.read_power(ref)
+        facts: dict[str, dict[str, str]] = {}
+        if power.running:
+            proof = self.examiner.examine(ref, self.plan.line.probes, baseline_rules(self.plan.line.probes), {})
+            if proof.judgement.outcome is not Outcome.HEALTHY:
+                raise Skipped(f"not healthy before the change: {proof.judgement.reason}")
+            facts = proof.facts
+        config = self.cluster.inventory.read_config(ref)
+        record = make_record(config, power.running, power.uptime_seconds, facts)
+        journal.write(Kind.EVIDENCE, "baseline", record.dump())
+
+    def _wait_unlocked(self, ref: GuestRef) -> None:
+        deadline = self.clock.monotonic() + self.plan.rules.lock_wait.total_seconds()
+        while lock := self.cluster.inventory.read_config(ref).lock:
+            if self.clock.monotonic() >= deadline:
+                raise Skipped(f"locked ({lock}) for longer than {self.plan.rules.lock_wait}")
+            self.clock.sleep(POLL)
+
+    def is_running(self, target: PlannedTarget) -> bool:
+        """Whether the guest runs now."""
+        return self.cluster.inventory.read_power(self.locate(target)).running
+
+    def count_players(self, target: PlannedTarget) -> int:
+        """Players that the guest's probes report now; 0 if none reports any."""
+        ref = self.locate(target)
+        address = self.cluster.inventory.read_address(ref)
+        answers = (self.examiner.prober.measure(probe, ref, address) for probe in self.plan.line.probes)
+        return sum(int(answer.facts.get("players", 0)) for answer in answers)
+
+    def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
+        """Write the exchange and leave it to the guest's next restart, whoever causes it."""
+        ref = self.locate(target)
+        before = self._baseline(journal)
+        if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            journal.event(TargetEvent.EXCHANGE_BEGAN)
+        self._keep_ha_off(ref, journal)
+        new = str((journal.done("stage.give") or {})["volume"])
+        size = (journal.done("stage.detach") or {}).get("size")
+        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
+
+    def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether somebody's restart has brought a root that was left pending."""
+        given = journal.done("stage.give")
+        if given is None or journal.done(PUT) is None:
+            return False
+        return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == given["volume"]
+
+    def apply(self, target: PlannedTarget, journal: Journal) -> None:
+        """Exchange the root: one write and, if the guest runs, one restart."""
+        self.leave_pending(target, journal)
+        if (journal.done(PUT) or {})["pending"]:
+            self._restart(target, journal)
+        if not journal.has_event(TargetEvent.EXCHANGED):
+            journal.event(TargetEvent.EXCHANGED)
+
+    def _restart(self, target: PlannedTarget, journal: Journal) -> None:
+        """A guest that somebody stopped meanwhile has the new root already and stays stopped."""
+        ref = self.locate(target)
+        if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
+            return
+        new = str((journal.done("stage.give") or {})["volume"])
+        journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
+
+    def _baseline(self, journal: Journal) -> GuestRecord:
+        data = journal.evidence("baseline") or journal.evidence("before")
+        assert data is not None
+        return parse_record(data)
+
+    def _keep_ha_off(self, ref: GuestRef, journal: Journal) -> None:
+        power = self.cluster.inventory.read_power(ref)
+        known = journal.done("ha.ignore")
+        if power.ha_managed and power.ha_state != "ignored" and known is None:
+            journal.write(Kind.EVIDENCE, "ha", {"state": power.ha_state})
+            journal.run(root_step.WriteHaState("ha.ignore", self.cluster, ref, "ignored"))
+
+    def _give_back_to_ha(self, ref: GuestRef, journal: Journal) -> None:
+        known = journal.evidence("ha")
+        if known is not None:
+            journal.retry(root_step.WriteHaState("ha.restore", self.cluster, ref, str(known["state"])))
+
+    # ----------------------------------------------------------------- prove
+
+    def prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+        """The guest is healthy on the new root: record it. ``candidate`` is what the smoke guest reported."""
+        if journal.has_event(TargetEvent.PROVED):
+            return
+        ref = self.locate(target)
+        before = self._baseline(journal)
+        if not self.cluster.inventory.read_power(ref).running:
+            self._explain_stopped(ref, journal, before)
+        expect = merge_expected(expect_version(candidate), expect_state(before.facts))
+        proof = self.examiner.examine(ref, self.plan.line.probes, self._health_rules(), expect)
+        after = read_record(self.cluster, ref, proof.facts)
+        reason = proof.judgement.reason
+        journal.write(Kind.EVIDENCE, "after", after.dump() | {"judgement": reason, "note": IDENTITY_CHANGES})
+        if proof.judgement.outcome is Outcome.HEALTHY and after.running:
+            self._accept(ref, journal)
+        elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
+            raise Inconclusive(reason)
+        elif self._touched_by_others(ref, journal):
+            raise Deferred("somebody else stopped or restarted it during the proof; proved when it runs again")
+        else:
+            raise Unhealthy(reason)
+
+    def _health_rules(self) -> HealthRules:
+        rules = self.plan.rules
+        return HealthRules(rules.min_healthy_time, rules.healthy_deadline)
+
+    def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
+        if not before.running:
+            raise Deferred("it was stopped and stays so; proved at its next start")
+        if self._touched_by_others(ref, journal):
+            raise Deferred("somebody else stopped it; proved at its next start")
+        raise Unhealthy("it does not run any more after the exchange")
+
+    def _touched_by_others(self, ref: GuestRef, journal: Journal) -> bool:
+        began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
+        since = began if began is not None else self.clock.now() - timedelta(minutes=1)
+        return find_power_action(self.cluster, ref, since, journal.upids) is not None
+
+    def _accept(self, ref: GuestRef, journal: Journal) -> None:
+        self._give_back_to_ha(ref, journal)
+        old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
+        new = tag.VERSION + self.plan.release.version
+        drop = tuple(t for t in old if t != new)
+        journal.run(root_step.WriteTags("proved.version", self.cluster, ref, add=(new,), drop=drop))
+        journal.event(TargetEvent.PROVED)
+
+    # ---------------------------------------------------------------- revert
+
+    def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
+        """Take the guest back to its old root and prove it. True if proved; False leaves it ``STUCK``."""
+        last = journal.last_event()
+        if last is None or last.name != TargetEvent.REVERT_BEGAN:
+            journal.event(TargetEvent.REVERT_BEGAN, reason)
+        began = journal.last_event()
+        assert began is not None
+        try:
+            difference = self._go_back(target, journal, f"revert-{began.sequence}")
+        except TargetError as error:
+            difference = str(error)
+        if difference:
+            journal.event(TargetEvent.REVERT_UNPROVED, difference)
+            return False
+        journal.event(TargetEvent.REVERT_PROVED, reason)
+        return True
+
+    def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
+        ref = self.locate(target)
+        before = self._baseline(journal)
+        new = str((journal.done("stage.give") or {})["volume"])
+        back = root_step.PutRoot(f"{act}.put", self.cluster, ref, new, before.root, before.root_size)
+        if journal.retry(back)["pending"]:
+            self._force_restart(ref, journal, act, before.root)
+        if before.running and not self.cluster.inventory.read_power(ref).running:
+            journal.retry(root_step.Start(f"{act}.start", self.cluster, ref))
+        difference = self._prove_back(ref, journal, before)
+        if difference is None:
+            self._clear(ref, journal, act, before, new)
+        return difference
+
+    def _force_restart(self, ref: GuestRef, journal: Journal, act: str, root: str) -> None:
+        """The new root may be too broken to shut down; on the way back it is stopped hard if it must."""
+        if not self.cluster.inventory.read_power(ref).running:
+            return
+        timeout = self.plan.rules.shutdown_timeout
+        try:
+            journal.run(root_step.Restart(f"{act}.restart", self.cluster, ref, root, timeout))
+        except TargetError:
+            if self.cluster.inventory.read_power(ref).running:
+                journal.retry(root_step.Stop(f"{act}.stop", self.cluster, ref, timeout))
+
+    def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> str | None:
+        facts: dict[str, dict[str, str]] = {}
+        if before.running:
+            expect = merge_expected(expect_state(before.facts), expect_version(before.facts))
+            proof = self.examiner.examine(ref, self.plan.line.probes, self._health_rules(), expect)
+            facts = proof.facts
+            if proof.judgement.outcome is not Outcome.HEALTHY:
+                return f"not healthy on its old root: {proof.judgement.reason}"
+        after = read_record(self.cluster, ref, facts)
+        journal.write(Kind.EVIDENCE, "reverted", after.dump())
+        return find_difference(before, after)
+
+    def _clear(self, ref: GuestRef, journal: Journal, act: str, before: GuestRecord, new: str) -> None:
+        self._give_back_to_ha(ref, journal)
+        journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, new))
+        ours = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
+        kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
+        drop = tuple(t for t in ours if t not in kept)
+        journal.retry(root_step.WriteTags(f"{act}.version", self.cluster, ref, add=kept, drop=drop))
+        self._unmark(ref, journal, f"{act}.unmark")
+
+    # ---------------------------------------------------------------- settle
+
+    def settle(self, target: PlannedTarget, journal: Journal) -> None:
+        """The way back is given up: free the old root and take the marks off."""
+        ref = self.locate(target)
+        old = self._baseline(journal).root
+        journal.retry(root_step.FreeVolume("settle.free", self.cluster, ref, old))
+        self._unmark(ref, journal, "settle.unmark")
+        journal.event(TargetEvent.SETTLED)

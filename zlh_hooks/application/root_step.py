@@ -1,0 +1,316 @@
+"""The side effects of a root exchange, each a durable step. Order and reasons: docs/decisions/0003-one-put-exchange.md.
+
+Proxmox validates nothing of ``rootfs=``: each step reads the guest again and checks every volume id before it writes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from zlh_hooks.application.journal import Data, Found
+from zlh_hooks.application.ports import Cluster, Upid
+from zlh_hooks.application.scratch import FILLER_GIB, FILLER_PATH, find_task
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.errors import TargetError
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, Mount, parse_mount
+
+OS_PATH = "/zlh-os"
+
+
+def _mount_at(config: GuestConfig, path: str) -> Mount | None:
+    return next((mount for mount in config.data_mounts if mount.path == path), None)
+
+
+def _slot_of(config: GuestConfig, volume: str) -> str | None:
+    return next((mount.key for mount in config.unused if mount.volume == volume), None)
+
+
+def pending_root(cluster: Cluster, ref: GuestRef) -> str | None:
+    """The volume that becomes the root at the next stop, or None."""
+    value = cluster.inventory.read_pending(ref).get("rootfs")
+    return parse_mount("rootfs", value).volume if value else None
+
+
+@dataclass(frozen=True, slots=True)
+class AddFiller:
+    """Give the scratch guest a second small volume that can take the root's place."""
+
+    name: str
+    cluster: Cluster
+    scratch: GuestRef
+    storage: str
+
+    def plan(self) -> Data:
+        config = self.cluster.inventory.read_config(self.scratch)
+        return {"key": config.free_key("mp"), "size_gib": FILLER_GIB}
+
+    def find(self, intent: Data) -> Found:
+        mount = _mount_at(self.cluster.inventory.read_config(self.scratch), FILLER_PATH)
+        return {"key": mount.key, "volume": mount.volume} if mount else None
+
+    def act(self, intent: Data) -> None:
+        config = self.cluster.inventory.read_config(self.scratch)
+        value = f"{self.storage}:{intent['size_gib']},mp={FILLER_PATH}"
+        self.cluster.editor.write_config(self.scratch, {intent["key"]: value}, config.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class DetachRoot:
+    """Swap filler and root of the scratch guest: a root itself cannot be given away, a mount point can."""
+
+    name: str
+    cluster: Cluster
+    scratch: GuestRef
+
+    def plan(self) -> Data:
+        config = self.cluster.inventory.read_config(self.scratch)
+        filler = _mount_at(config, FILLER_PATH)
+        if filler is None:
+            raise TargetError(f"scratch guest {self.scratch} has lost its filler volume")
+        sizes = (dict(config.rootfs.options).get("size"), dict(filler.options).get("size"))
+        return {
+            "key": filler.key,
+            "root": config.rootfs.volume,
+            "filler": filler.volume,
+            "root_size": sizes[0],
+            "filler_size": sizes[1],
+        }
+
+    def find(self, intent: Data) -> Found:
+        config = self.cluster.inventory.read_config(self.scratch)
+        mount = _mount_at(config, OS_PATH)
+        swapped = mount is not None and mount.volume == intent["root"] and config.rootfs.volume == intent["filler"]
+        return {"key": intent["key"], "root": intent["root"], "size": intent["root_size"]} if swapped else None
+
+    def act(self, intent: Data) -> None:
+        config = self.cluster.inventory.read_config(self.scratch)
+        if config.rootfs.volume != intent["root"]:
+            raise TargetError(f"scratch guest {self.scratch} has another root than recorded: left alone")
+        root = Mount("rootfs", intent["filler"], _sized(intent["filler_size"]))
+        os_mount = Mount(intent["key"], intent["root"], (("mp", OS_PATH), *_sized(intent["root_size"])))
+        values = {"rootfs": root.render(), intent["key"]: os_mount.render()}
+        self.cluster.editor.write_config(self.scratch, values, config.digest)
+
+
+def _sized(size: str | None) -> tuple[tuple[str, str], ...]:
+    return (("size", size),) if size else ()
+
+
+@dataclass(frozen=True, slots=True)
+class GiveRoot:
+    """Rename the scratch guest's OS volume to the target, as an unused volume of it; the target may run."""
+
+    name: str
+    cluster: Cluster
+    scratch: GuestRef
+    key: str
+    guest: GuestRef
+
+    def plan(self) -> Data:
+        config = self.cluster.inventory.read_config(self.guest)
+        return {
+            "key": self.key,
+            "slot": config.free_key("unused"),
+            "had": sorted(mount.volume for mount in config.mounts),
+        }
+
+    def find(self, intent: Data) -> Found:
+        config = self.cluster.inventory.read_config(self.guest)
+        mount = next((mount for mount in config.unused if mount.key == intent["slot"]), None)
+        if mount is None or mount.volume in intent["had"]:
+            return None
+        return {"volume": mount.volume, "slot": mount.key}
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        return find_task(self.cluster, self.scratch, ("move_volume",), since)
+
+    def act(self, intent: Data) -> Upid:
+        source = self.cluster.inventory.read_config(self.scratch)
+        target = self.cluster.inventory.read_config(self.guest)
+        return self.cluster.editor.move_volume(source, intent["key"], target, intent["slot"])
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTags:
+    """Set some of our tags on a guest and drop others; all foreign tags stay."""
+
+    name: str
+    cluster: Cluster
+    ref: GuestRef
+    add: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def plan(self) -> Data:
+        return {"add": list(self.add), "drop": list(self.drop)}
+
+    def _wanted(self, config: GuestConfig) -> set[str]:
+        return (set(config.tags) - set(self.drop)) | set(self.add)
+
+    def find(self, intent: Data) -> Found:
+        config = self.cluster.inventory.read_config(self.ref)
+        return {} if self._wanted(config) == set(config.tags) else None
+
+    def act(self, intent: Data) -> None:
+        config = self.cluster.inventory.read_config(self.ref)
+        self.cluster.editor.write_config(self.ref, {"tags": tag.render_tags(self._wanted(config))}, config.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class PutRoot:
+    """The exchange: one atomic write of ``rootfs`` and ``unusedN``. Going back is the same with the volumes exchanged.
+
+    A running guest keeps ``old`` until its next stop; a stopped one changes at once.
+    """
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+    old: str
+    new: str
+    new_size: str | None
+
+    def plan(self) -> Data:
+        return {"old": self.old, "new": self.new, "size": self.new_size}
+
+    def find(self, intent: Data) -> Found:
+        config = self.cluster.inventory.read_config(self.guest)
+        coming = pending_root(self.cluster, self.guest)
+        if config.rootfs.volume == self.new and coming is None:
+            return {"pending": False}
+        return {"pending": True} if coming == self.new else None
+
+    def act(self, intent: Data) -> None:
+        config = self.cluster.inventory.read_config(self.guest)
+        if config.rootfs.volume == self.new:  # only a pending write of the old root stands in the way
+            slot = _slot_of(config, self.old) or "rootfs"
+            self.cluster.editor.write_config(self.guest, {}, config.digest, revert=("rootfs", slot))
+            return
+        self._check(config)
+        slot = _slot_of(config, self.new)
+        values = {"rootfs": config.rootfs.holding(self.new, self.new_size).render(), str(slot): self.old}
+        self.cluster.editor.write_config(self.guest, values, config.digest)
+
+    def _check(self, config: GuestConfig) -> None:
+        if config.rootfs.volume != self.old:
+            raise TargetError(f"the root of {self.guest} is {config.rootfs.volume}, not {self.old} as recorded")
+        if _slot_of(config, self.new) is None:
+            raise TargetError(f"{self.new} is no unused volume of {self.guest} any more")
+        stored = self.cluster.storage.list_volumes(self.guest.node, self.new.partition(":")[0], self.guest.vmid)
+        if self.new not in {volume.volid for volume in stored}:
+            raise TargetError(f"{self.new} is not on the storage or not {self.guest.vmid}'s")
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """One reboot task, after which ``root`` is in force. Somebody else's restart in between does as well."""
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+    root: str
+    timeout: timedelta
+
+    def plan(self) -> Data:
+        return {"root": self.root, "uptime": self.cluster.inventory.read_power(self.guest).uptime_seconds}
+
+    def find(self, intent: Data) -> Found:
+        config = self.cluster.inventory.read_config(self.guest)
+        if config.rootfs.volume != self.root or pending_root(self.cluster, self.guest):
+            return None
+        power = self.cluster.inventory.read_power(self.guest)
+        return {"uptime": power.uptime_seconds} if power.running else None
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        return find_task(self.cluster, self.guest, ("vzreboot",), since)
+
+    def act(self, intent: Data) -> Upid:
+        return self.cluster.power.reboot(self.guest, self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Shut down; when the time-out has passed, stop hard. Only for ways back and for scratch guests."""
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+    timeout: timedelta
+
+    def plan(self) -> Data:
+        return {"timeout_seconds": self.timeout.total_seconds()}
+
+    def find(self, intent: Data) -> Found:
+        return None if self.cluster.inventory.read_power(self.guest).running else {}
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        return find_task(self.cluster, self.guest, ("vzshutdown", "vzstop"), since)
+
+    def act(self, intent: Data) -> Upid:
+        return self.cluster.power.shutdown(self.guest, self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a stopped guest. That the task ends well proves nothing: probes do."""
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+
+    def plan(self) -> Data:
+        return {}
+
+    def find(self, intent: Data) -> Found:
+        return {} if self.cluster.inventory.read_power(self.guest).running else None
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        return find_task(self.cluster, self.guest, ("vzstart",), since)
+
+    def act(self, intent: Data) -> Upid:
+        return self.cluster.power.start(self.guest)
+
+
+@dataclass(frozen=True, slots=True)
+class FreeVolume:
+    """Give an unused volume of the guest back to its storage, if it is neither its root nor about to become it."""
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+    volume: str
+
+    def plan(self) -> Data:
+        return {"volume": self.volume}
+
+    def find(self, intent: Data) -> Found:
+        config = self.cluster.inventory.read_config(self.guest)
+        if self.volume in {mount.volume for mount in config.mounts}:
+            return None
+        stored = self.cluster.storage.list_volumes(self.guest.node, self.volume.partition(":")[0], self.guest.vmid)
+        return {"kept_by_snapshot": self.volume in {volume.volid for volume in stored}}
+
+    def act(self, intent: Data) -> None:
+        config = self.cluster.inventory.read_config(self.guest)
+        slot = _slot_of(config, self.volume)
+        if slot is None or pending_root(self.cluster, self.guest) == self.volume:
+            raise TargetError(f"{self.volume} is in use by {self.guest}: left alone")
+        self.cluster.editor.write_config(self.guest, {}, config.digest, delete=(slot,))
+
+
+@dataclass(frozen=True, slots=True)
+class WriteHaState:
+    """Tell the HA manager to keep its hands off, or to take the guest back."""
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+    state: str
+
+    def plan(self) -> Data:
+        return {"state": self.state}
+
+    def find(self, intent: Data) -> Found:
+        power = self.cluster.inventory.read_power(self.guest)
+        return {} if power.ha_state == self.state else None
+
+    def act(self, intent: Data) -> None:
+        self.cluster.availability.write_ha_state(self.guest.vmid, self.state)

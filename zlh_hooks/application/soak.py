@@ -1,0 +1,90 @@
+"""After a rollout: proofs that are still owed, and old roots that are given up when the soak is over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.ports import Ledger
+from zlh_hooks.application.proof import Expected
+from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import GuestMissing, TargetError
+from zlh_hooks.domain.plan import Plan, PlannedTarget
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.progress import Progress, TargetProgress, fold_progress
+from zlh_hooks.domain.steps import TargetEvent, TargetState
+from zlh_hooks.domain.window import decide
+
+NEEDED_TO_SETTLE = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class Soak:
+    """What remains of one rollout after it succeeded or was aborted."""
+
+    plan: Plan
+    ledger: Ledger
+    driver: RootDriver
+    policy: Policy
+    journal: Journal
+    open_journal: Callable[[int], Journal]
+
+    def tend(self) -> None:
+        """Do what is due now; returns at once if nothing is."""
+        progress = fold_progress(self.ledger.read(self.plan.id))
+        for row in progress.targets:
+            try:
+                self._tend_target(progress, row)
+            except GuestMissing as error:
+                self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
+
+    def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
+        journal = self.open_journal(row.target.vmid)
+        if row.state is TargetState.REVERTING:
+            self.driver.revert(row.target, journal, row.reason)
+        elif row.state is TargetState.PROVING:
+            self._prove_late(row.target, journal)
+        elif row.state is TargetState.HEALTHY and self._may_settle(progress, journal):
+            self._settle(row.target, journal)
+
+    def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
+        """A guest that was stopped during the rollout is proved, or goes back, once it runs."""
+        if not self.driver.is_running(target):
+            return
+        try:
+            self.driver.prove(target, journal, self._candidate(target))
+        except (Deferred, Inconclusive) as error:
+            journal.write(Kind.NOTE, "deferred", {"reason": str(error)})
+        except GuestMissing:
+            raise
+        except TargetError as error:
+            self.driver.revert(target, journal, str(error))
+
+    def _candidate(self, target: PlannedTarget) -> Expected:
+        known = self.journal.evidence(f"smoke.{target.node}") or {}
+        facts: Expected = known.get("facts", {})
+        return facts
+
+    def _may_settle(self, progress: Progress, journal: Journal) -> bool:
+        """The soak is over and a window is open that is not the one of the exchange."""
+        began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
+        now = self.driver.clock.now()
+        if progress.succeeded_at is None or began is None:
+            return False
+        if now < progress.succeeded_at + self.plan.rules.soak and not self._ordered():
+            return False
+        decision = decide(self.policy, "template", now, NEEDED_TO_SETTLE)
+        return decision.allowed and decision.window is not None and decision.window.start > began
+
+    def _ordered(self) -> bool:
+        """Whether a person gave the way back up before the soak was over."""
+        return any(e.kind is Kind.COMMAND and e.name == "finalize" for e in self.ledger.read(self.plan.id))
+
+    def _settle(self, target: PlannedTarget, journal: Journal) -> None:
+        try:
+            self.driver.settle(target, journal)
+        except GuestMissing:
+            raise
+        except TargetError as error:
+            journal.write(Kind.NOTE, "deferred", {"reason": f"old root kept: {error}"})

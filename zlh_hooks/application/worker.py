@@ -1,0 +1,136 @@
+"""The worker: the one process that executes. It takes up what the ledger holds and stops when nothing is left."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+from zlh_hooks.application.controller_lock import ControllerLock
+from zlh_hooks.application.desk import find_executing, list_progress
+from zlh_hooks.application.ports import Clock, LeaseHolder, Ledger, WorkerLease
+from zlh_hooks.domain.errors import LeaseLost, NotAllowed, RoadError, TargetError
+from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.steps import RolloutEvent, RolloutState
+
+POLL = timedelta(seconds=1)
+
+
+class Story(Protocol):
+    """A rollout that can be carried on."""
+
+    def run(self) -> None:
+        """Carry it to its end."""
+
+
+class Aftercare(Protocol):
+    """What remains of a rollout that ended."""
+
+    def tend(self) -> None:
+        """Do what is due now."""
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Keeps the worker's lease, and while a rollout runs the controller's claim, alive beside the work."""
+
+    lease: WorkerLease
+    holder: LeaseHolder
+    length: timedelta
+    lock: ControllerLock
+    clock: Clock
+    controls: bool = False
+    lost: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+    _claim_due: float = 0.0
+
+    def __enter__(self) -> "Heartbeat":
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def control(self) -> None:
+        """Take the controller's claim now; ``NotAllowed`` names who has it."""
+        self.lock.take()
+        self._claim_due = self.clock.monotonic() + self.lock.length.total_seconds() / 3
+        self.controls = True
+
+    def give_up_control(self) -> None:
+        """Take the claim off, now that no rollout runs."""
+        if self.controls:
+            self.controls = False
+            self.lock.release()
+
+    def _beat(self) -> None:
+        while not self._stop.wait(self.length.total_seconds() / 4):
+            try:
+                self.holder = self.lease.renew(self.holder, self.length)
+            except LeaseLost:
+                self.lost = True  # every further append of this process is refused
+                return
+            self._renew_claim()
+
+    def _renew_claim(self) -> None:
+        if not self.controls or self.clock.monotonic() < self._claim_due:
+            return
+        try:
+            self.control()
+        except (RoadError, TargetError, NotAllowed):
+            self._claim_due = self.clock.monotonic() + self.length.total_seconds()
+
+
+@dataclass(slots=True)
+class Worker:
+    """Executes one ledger's rollouts, one at a time, and tends those that soak."""
+
+    ledger: Ledger
+    clock: Clock
+    heartbeat: Heartbeat
+    open_story: Callable[[Plan], Story]
+    open_aftercare: Callable[[Plan], Aftercare]
+
+    def run(self, *, stays: bool) -> None:
+        """Work until nothing is left to do or to wait for; with ``stays`` for ever."""
+        while True:
+            rollouts = list_progress(self.ledger)
+            running = find_executing(rollouts) or self._find_ordered_back(rollouts)
+            if running is not None:
+                self._carry_on(running)
+                continue
+            soaking = [progress for progress in rollouts if progress.is_soaking]
+            if not soaking and not stays:
+                return
+            for progress in soaking:
+                self._tend(progress)
+            self.clock.sleep(POLL)
+
+    def _carry_on(self, progress: Progress) -> None:
+        self.heartbeat.control()
+        self.open_story(progress.plan).run()
+        self.heartbeat.give_up_control()
+
+    def _tend(self, progress: Progress) -> None:
+        try:
+            self.open_aftercare(progress.plan).tend()
+        except LeaseLost:
+            raise
+        except RoadError:
+            return  # looked at again in the next round
+
+    def _find_ordered_back(self, rollouts: tuple[Progress, ...]) -> Progress | None:
+        """A rollout that ended and that a person orders back."""
+        ended = (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.STUCK)
+        return next((p for p in rollouts if p.state in ended and self._has_new_order(p)), None)
+
+    def _has_new_order(self, progress: Progress) -> bool:
+        entries = self.ledger.read(progress.plan.id)
+        ordered = [e.sequence for e in entries if e.kind == "command" and e.name == "revert"]
+        answered = [e.sequence for e in entries if e.kind == "event" and e.name == RolloutEvent.REVERT_ORDERED]
+        return max(ordered, default=0) > max(answered, default=0)

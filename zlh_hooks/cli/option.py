@@ -1,0 +1,18 @@
+"""Options that several commands share, and what they lead to."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="ZLH_HOOKS_CONFIG", help="Connections; default /etc/zlh-hooks/zlh-hooks.toml."),
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option("--policy", envvar="ZLH_HOOKS_POLICY", help="Rules; default /etc/zlh-hooks/policy.toml."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+RolloutId = Annotated[str | None, typer.Argument(help="The rollout's id; the latest if left out.")]

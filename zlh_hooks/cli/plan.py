@@ -1,0 +1,27 @@
+"""``zlh-hooks plan``: what a rollout would do. Changes nothing."""
+
+from typing import Annotated
+
+import typer
+
+from zlh_hooks import wiring
+from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.view import PLAN_COLUMNS, rows_of_plan
+from zlh_hooks.domain.plan import dump_plan
+
+
+def show_plan(
+    line: Annotated[str, typer.Argument(help="The template line, e.g. game-base.")],
+    to: Annotated[str, typer.Option("--to", help="The version to bring.")],
+    config: Config = None,
+    policy: PolicyFile = None,
+    json: Json = False,
+) -> None:
+    """Show which guests would get a version, in which waves, and who is left out and why."""
+    site = wiring.open_site(config, policy)
+    plan = site.planner().plan_rollout(line, to, site.author)
+    if json:
+        print_json(dump_plan(plan))
+    else:
+        print_table(PLAN_COLUMNS, rows_of_plan(plan))

@@ -1,0 +1,213 @@
+"""``zlh-hooks rollout``: start, watch, steer and end rollouts. The work itself is the worker's."""
+
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from zlh_hooks import wiring
+from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId, Yes
+from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.view import (
+    PLAN_COLUMNS,
+    TARGET_COLUMNS,
+    changed_rows,
+    describe_progress,
+    render_headline,
+    render_table,
+    rows_of_plan,
+    rows_of_progress,
+)
+from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.steps import RolloutState
+
+app = typer.Typer(no_args_is_help=True)
+REFRESH_SECONDS = 0.5
+Reason = Annotated[str, typer.Option("--reason", help="Why; recorded in the ledger.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Do not watch.")]
+
+
+@app.command()
+def start(
+    line: Annotated[str, typer.Argument(help="The template line, e.g. game-base.")],
+    to: Annotated[str, typer.Option("--to", help="The version to bring.")],
+    config: Config = None,
+    policy: PolicyFile = None,
+    yes: Yes = False,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Show the plan, ask, and carry it out: smoke test, canary, waves, promotion; back by itself if it is bad."""
+    site = wiring.open_site(config, policy)
+    site.desk().refuse_second()
+    plan = site.planner().plan_rollout(line, to, site.author)
+    if not json:
+        print_table(PLAN_COLUMNS, rows_of_plan(plan))
+    if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):
+        raise typer.Abort
+    site.desk().submit(plan)
+    site.ensure_worker()
+    _follow(site, plan.id, detach, json)
+
+
+@app.command("list")
+def list_rollouts(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
+    """Every rollout that the ledger knows, oldest first."""
+    site = wiring.open_site(config, policy)
+    rollouts = site.list_progress()
+    if json:
+        print_json([describe_progress(progress) for progress in rollouts])
+        return
+    rows = [
+        (p.plan.id, p.plan.release.line, p.plan.release.version, p.state, f"{len(p.plan.targets)}", p.reason)
+        for p in rollouts
+    ]
+    print_table(("id", "line", "version", "state", "guests", "reason"), rows)
+
+
+@app.command()
+def status(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
+    """How a rollout stands, guest by guest."""
+    site = wiring.open_site(config, policy)
+    _print(site, site.desk().find(rollout), json)
+
+
+@app.command()
+def watch(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
+    """Watch a rollout until it ends or pauses. Ctrl-C stops watching, not the rollout."""
+    site = wiring.open_site(config, policy)
+    progress = site.desk().find(rollout)
+    if progress.is_executing or progress.state is RolloutState.PLANNED:
+        site.ensure_worker()
+    _follow(site, progress.plan.id, False, json)
+
+
+@app.command()
+def pause(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, reason: Reason = "") -> None:
+    """Begin with no further guest; what has begun is brought to its end."""
+    _order("pause", rollout, config, policy, reason)
+
+
+@app.command()
+def resume(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, reason: Reason = "") -> None:
+    """Go on."""
+    _order("resume", rollout, config, policy, reason)
+
+
+@app.command()
+def abort(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, reason: Reason = "") -> None:
+    """End here: healthy guests stay on the new version, the others stay on theirs."""
+    _order("abort", rollout, config, policy, reason)
+
+
+@app.command()
+def revert(
+    rollout: RolloutId = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+    reason: Reason = "",
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Take every guest back to its old root, newest first, and `stable` to the version before."""
+    site = wiring.open_site(config, policy)
+    progress = site.desk().order("revert", rollout, reason)
+    site.ensure_worker()
+    _follow(site, progress.plan.id, detach, json, after_order=True)
+
+
+@app.command()
+def finalize(
+    rollout: RolloutId = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+    reason: Reason = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="End a rollout on paper that nothing else ends; needs --reason.")
+    ] = False,
+) -> None:
+    """Give up the way back before the soak is over; old roots go in the next window."""
+    site = wiring.open_site(config, policy)
+    if force:
+        if not reason:
+            raise typer.BadParameter("--force needs --reason")
+        typer.echo(render_headline(site.close_by_force(rollout, reason), site.clock.now()))
+        return
+    site.desk().order("finalize", rollout, reason)
+    site.ensure_worker()
+
+
+def _order(verb: str, rollout: str | None, config: Config, policy: PolicyFile, reason: str) -> None:
+    site = wiring.open_site(config, policy)
+    progress = site.desk().order(verb, rollout, reason)
+    site.ensure_worker()
+    typer.echo(f"{verb} ordered for {progress.plan.id}; the worker obeys before it begins with the next guest")
+
+
+def _print(site: wiring.Site, progress: Progress, json: bool) -> None:
+    if json:
+        print_json(describe_progress(progress))
+        return
+    typer.echo(render_headline(progress, site.clock.now()))
+    print_table(TARGET_COLUMNS, rows_of_progress(progress))
+
+
+def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_order: bool = False) -> None:
+    """Watch until the end, say how to come back if interrupted, and exit 0 only after a good end."""
+    if detach:
+        typer.echo(f"started {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
+        return
+    try:
+        progress = _watch(site, rollout, json, after_order)
+    except KeyboardInterrupt:
+        typer.echo(f"\ndetached; {rollout} goes on. Come back with: zlh-hooks rollout watch {rollout}", err=True)
+        raise
+    _print(site, progress, json)
+    wanted = RolloutState.REVERTED if after_order else RolloutState.SUCCEEDED
+    if progress.state is not wanted:
+        raise typer.Exit(1)
+
+
+def _watch(site: wiring.Site, rollout: str, json: bool, after_order: bool) -> Progress:
+    console = Console()
+    if json or not console.is_terminal:
+        return _watch_lines(site, rollout, json, after_order)
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        while True:
+            progress = site.desk().find(rollout)
+            live.update(render_table(progress, site.clock.now()))
+            if _is_over(progress, after_order):
+                return progress
+            site.ensure_worker()
+            time.sleep(REFRESH_SECONDS)
+
+
+def _watch_lines(site: wiring.Site, rollout: str, json: bool, after_order: bool) -> Progress:
+    """One line per change; none with --json, which prints one document at the end."""
+    before: Progress | None = None
+    while True:
+        progress = site.desk().find(rollout)
+        if not json:
+            _print_changes(site, before, progress)
+        if _is_over(progress, after_order):
+            return progress
+        before = progress
+        site.ensure_worker()
+        time.sleep(REFRESH_SECONDS)
+
+
+def _print_changes(site: wiring.Site, before: Progress | None, now: Progress) -> None:
+    headline = render_headline(now, site.clock.now())
+    if before is None or headline != render_headline(before, site.clock.now()):
+        typer.echo(headline)
+    for row in changed_rows(before.targets if before else (), now.targets):
+        typer.echo(f"  {row.target.vmid} {row.state} {row.reason}".rstrip())
+
+
+def _is_over(progress: Progress, after_order: bool) -> bool:
+    """A pause is told to the person who watches; an ordered revert of a finished rollout has yet to begin."""
+    if progress.state is RolloutState.PLANNED or progress.state in (RolloutState.RUNNING, RolloutState.REVERTING):
+        return False
+    return not (after_order and progress.state in (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.PAUSED))

@@ -1,0 +1,134 @@
+"""May this guest's root be exchanged? Pure rules over what Proxmox says; each refusal is one sentence for people."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.guest import GuestConfig, Power, StorageSpace, Volume
+from zlh_hooks.domain.storage_kind import may_rename
+
+SPACE_MARGIN = 1.05
+_MUST_AGREE = ("arch", "ostype")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that an exchange depends on, read at one moment. ``volumes``: what the root's storage lists for the guest."""
+
+    guest: GuestConfig
+    pending: Mapping[str, str | None]
+    power: Power
+    template: GuestConfig
+    template_root_size: int
+    storage: StorageSpace | None
+    volumes: Sequence[Volume]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What policy says about it."""
+
+    data_paths: Sequence[str]
+    ignore_ha: bool
+    now: datetime
+
+
+def find_obstacle(facts: Facts, wishes: Wishes) -> str | None:
+    """Why the guest is left alone, or None. A config lock is no obstacle: it goes by itself and is waited for."""
+    return next((reason for rule in RULES if (reason := rule(facts, wishes))), None)
+
+
+def _held(facts: Facts, wishes: Wishes) -> str | None:
+    ends = [(text, tag.parse_time(text)) for text in tag.values_of(tag.HOLD, facts.guest.tags)]
+    return next((f"on hold until {text}" for text, end in ends if end is None or end > wishes.now), None)
+
+
+def _protected(facts: Facts, _: Wishes) -> str | None:
+    return "protected (protection: 1 forbids changing its volumes)" if facts.guest.flag("protection") else None
+
+
+def _ha_managed(facts: Facts, wishes: Wishes) -> str | None:
+    managed = facts.power.ha_managed and facts.power.ha_state != "ignored"
+    return "managed by HA, and policy does not set it to ignored" if managed and not wishes.ignore_ha else None
+
+
+def _changes_waiting(facts: Facts, _: Wishes) -> str | None:
+    waiting = ", ".join(sorted(facts.pending))
+    return f"changes by somebody else wait for its next restart: {waiting}" if waiting else None
+
+
+def _disagrees(facts: Facts, _: Wishes) -> str | None:
+    pairs = [(key, facts.guest.values.get(key), facts.template.values.get(key)) for key in _MUST_AGREE]
+    pairs.append(("unprivileged", str(facts.guest.flag("unprivileged")), str(facts.template.flag("unprivileged"))))
+    pairs.append(("lxc.idmap", _id_map(facts.guest), _id_map(facts.template)))
+    return next((f"{key} is {ours}, the template's is {theirs}" for key, ours, theirs in pairs if ours != theirs), None)
+
+
+def _id_map(config: GuestConfig) -> str:
+    return "; ".join(line for line in config.values.get("lxc", "").splitlines() if "lxc.idmap" in line)
+
+
+def _bind_mounted(facts: Facts, _: Wishes) -> str | None:
+    foreign = next((mount for mount in facts.guest.data_mounts if not mount.is_volume), None)
+    return f"{foreign.key} is a bind or device mount of the node ({foreign.path})" if foreign else None
+
+
+def _template_not_clonable(facts: Facts, _: Wishes) -> str | None:
+    foreign = next((mount for mount in facts.template.data_mounts if not mount.is_volume), None)
+    return f"the template has a bind or device mount ({foreign.key}), which cannot be cloned" if foreign else None
+
+
+def _data_in_root(facts: Facts, wishes: Wishes) -> str | None:
+    mounts = [mount.path for mount in facts.guest.data_mounts if mount.is_volume]
+    bare = next((path for path in wishes.data_paths if not any(_covers(mount, path) for mount in mounts)), None)
+    return f"customer data ({bare}) lies in the root, not on a volume of its own" if bare else None
+
+
+def _covers(mount: str, path: str) -> bool:
+    return PurePosixPath(path).is_relative_to(PurePosixPath(mount))
+
+
+def _storage_unfit(facts: Facts, _: Wishes) -> str | None:
+    name = facts.guest.rootfs.storage
+    if facts.storage is None or not facts.storage.active:
+        return f"its storage {name or '(none)'} is not active on {facts.guest.ref.node}"
+    if not facts.storage.holds_roots:
+        return f"its storage {name} may not hold container roots (content rootdir)"
+    if not may_rename(facts.storage.kind):
+        return f"its storage {name} ({facts.storage.kind}) cannot give a volume to another guest"
+    return None
+
+
+def _no_space(facts: Facts, _: Wishes) -> str | None:
+    needed = int(facts.template_root_size * SPACE_MARGIN)
+    if facts.storage is None or facts.storage.free >= needed:
+        return None
+    return (
+        f"storage {facts.storage.name} has {facts.storage.free >> 20} MiB free, the new root needs {needed >> 20} MiB"
+    )
+
+
+def _volume_astray(facts: Facts, _: Wishes) -> str | None:
+    known = {volume.volid: volume.owner for volume in facts.volumes}
+    root = facts.guest.rootfs.volume
+    if root not in known:
+        return f"its root volume {root} is not on the storage"
+    owner = known[root]
+    return None if owner in (None, facts.guest.ref.vmid) else f"its root volume {root} belongs to guest {owner}"
+
+
+RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (
+    _held,
+    _protected,
+    _ha_managed,
+    _changes_waiting,
+    _disagrees,
+    _bind_mounted,
+    _template_not_clonable,
+    _data_in_root,
+    _storage_unfit,
+    _no_space,
+    _volume_astray,
+)

@@ -1,0 +1,172 @@
+"""The only composition root: settings and policy in, working parts out."""
+
+import getpass
+import hashlib
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+
+from zlh_hooks.adapters.clock import SystemClock
+from zlh_hooks.adapters.ledger import SqlLedger
+from zlh_hooks.adapters.probes import Probes
+from zlh_hooks.adapters.promotion import open_hooks
+from zlh_hooks.adapters.proxmox import Proxmox
+from zlh_hooks.adapters.proxmox_access import Access
+from zlh_hooks.application.controller_lock import ControllerLock, render_holder
+from zlh_hooks.application.desk import Desk, list_progress
+from zlh_hooks.application.engine import Engine
+from zlh_hooks.application.planning import Planner
+from zlh_hooks.application.ports import Cluster, LeaseHolder, Ledger
+from zlh_hooks.application.proof import Examiner
+from zlh_hooks.application.worker import Heartbeat, Worker
+from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.progress import Progress
+from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
+
+
+def open_proxmox(settings: Settings) -> Proxmox:
+    """The cluster, over HTTPS with the settings' token. Nothing is sent yet."""
+    reach = settings.proxmox
+    return Proxmox(Access.open(reach, read_token(settings)))
+
+
+def open_ledger(settings: Settings) -> SqlLedger:
+    """The ledger's file; made if it is not there."""
+    return SqlLedger.open(settings.ledger.path, SystemClock())
+
+
+def open_cluster(settings: Settings) -> Cluster:
+    """Proxmox in each of the roles that stories ask for."""
+    proxmox = open_proxmox(settings)
+    return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One installation: what the command line works with. Parts are opened when they are first needed."""
+
+    settings: Settings
+    policy: Policy
+    config_file: Path | None
+    policy_file: Path | None
+
+    @cached_property
+    def clock(self) -> SystemClock:
+        """The machine's clocks."""
+        return SystemClock()
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """Proxmox."""
+        return open_cluster(self.settings)
+
+    @cached_property
+    def ledger(self) -> SqlLedger:
+        """The record."""
+        return open_ledger(self.settings)
+
+    @property
+    def author(self) -> str:
+        """Who sits at this terminal, for the record."""
+        return f"{getpass.getuser()}@{platform.node()}"
+
+    def planner(self) -> Planner:
+        """Makes plans."""
+        return Planner(self.cluster.inventory, self.clock, self.policy)
+
+    def desk(self) -> Desk:
+        """Takes orders."""
+        return Desk(self.ledger, self.author)
+
+    def list_progress(self) -> tuple[Progress, ...]:
+        """Every rollout, oldest first."""
+        return list_progress(self.ledger)
+
+    def engine(self, ledger: Ledger) -> Engine:
+        """The engine on this site's cluster."""
+        examiner = Examiner(Probes(self.clock), self.cluster.inventory, self.clock)
+        lines = self.policy.lines
+        return Engine(
+            self.cluster,
+            examiner,
+            ledger,
+            self.clock,
+            self.policy,
+            lambda line: open_hooks(lines[line].after_promote) if line in lines else (),
+        )
+
+    # ---------------------------------------------------------------- worker
+
+    def run_worker(self, *, stays: bool, patience: timedelta) -> None:
+        """Take the lease and execute until nothing is left; ``NotAllowed`` if another worker holds it."""
+        held = self._take_lease(patience)
+        ledger = self.ledger.fenced(held)
+        lock = ControllerLock(self.cluster, self.clock, self._holder())
+        lease = self.ledger.lease
+        with Heartbeat(lease, held, self.policy.rollout.lease, lock, self.clock) as heartbeat:
+            engine = self.engine(ledger)
+            worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak)
+            worker.run(stays=stays)
+            lease.release(heartbeat.holder)
+
+    def _take_lease(self, patience: timedelta) -> LeaseHolder:
+        deadline = self.clock.monotonic() + patience.total_seconds()
+        while True:
+            try:
+                return self.ledger.lease.take(self._holder(), self.policy.rollout.lease)
+            except NotAllowed:
+                if self.clock.monotonic() >= deadline:
+                    raise
+            self.clock.sleep(timedelta(milliseconds=200))
+
+    def _holder(self) -> str:
+        """This controller's name: host and ledger, so that two ledgers on one host are two controllers."""
+        ledger = hashlib.sha256(str(self.settings.ledger.path.resolve()).encode()).hexdigest()[:6]
+        return render_holder(self.settings.worker.name, ledger)
+
+    def ensure_worker(self) -> None:
+        """Start a detached worker unless one holds the lease. One that died is succeeded when its lease runs out."""
+        held = self.ledger.lease.read()
+        if held is not None and held.until > self.clock.now():
+            return
+        log = self.settings.worker.log
+        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with log.open("ab") as output:
+            subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "zlh_hooks", "worker", *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._wait_for_worker()
+
+    def _options(self) -> list[str]:
+        files = (("--config", self.config_file), ("--policy", self.policy_file))
+        return [part for option, path in files if path for part in (option, str(path))]
+
+    def _wait_for_worker(self) -> None:
+        """Until a worker holds the lease, or has already done what there was to do."""
+        deadline = self.clock.monotonic() + 10
+        while self.clock.monotonic() < deadline:
+            held = self.ledger.lease.read()
+            if held is not None and held.until > self.clock.now():
+                return
+            self.clock.sleep(timedelta(milliseconds=100))
+
+    def close_by_force(self, rollout: str | None, reason: str) -> Progress:
+        """End a rollout on paper; ``NotAllowed`` while a worker lives, because it would go on."""
+        held = self.ledger.lease.read()
+        if held is not None and held.until > self.clock.now():
+            raise NotAllowed(f"worker {held.holder} is at work: use abort or revert", held.until)
+        return self.desk().close_by_force(rollout, reason)
+
+
+def open_site(config: Path | None, policy: Path | None) -> Site:
+    """Read both files (defaults and variables: see ``settings``) and make the parts available."""
+    return Site(load_settings(config), load_policy(policy), config, policy)
