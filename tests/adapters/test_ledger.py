@@ -21,7 +21,7 @@ from tests.clock import START, FakeClock
 from zlh_hooks.adapters.ledger import SqlLedger
 from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.entry import GENESIS, Draft, Entry, Kind
-from zlh_hooks.domain.errors import RoadError, SettingsError
+from zlh_hooks.domain.errors import LedgerBroken, RoadError, SettingsError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -186,7 +186,7 @@ def find_fault(ledger: SqlLedger) -> str:
     """What a reader is told: the break in the chain, or that the entry cannot even be read."""
     try:
         return str(find_break(ledger.read()) or "")
-    except RoadError as error:
+    except LedgerBroken as error:
         return str(error)
 
 
@@ -260,7 +260,7 @@ def test_a_ledger_that_does_not_verify_is_not_copied_and_nothing_is_left(ledger:
     write_five(ledger)
     change(ledger.database.path, "UPDATE ledger_entry SET target = 1 WHERE sequence = 4")
     (tmp_path / "to").mkdir()
-    with pytest.raises(RoadError, match=r"entry 4: its digest is .* not copied"):
+    with pytest.raises(LedgerBroken, match=r"entry 4: its digest is .* not copied"):
         ledger.copy_to(tmp_path / "to" / "copy.db")
     assert list((tmp_path / "to").iterdir()) == []
 

@@ -15,7 +15,7 @@ from zlh_hooks.adapters.lease import SqlLease, check_fence
 from zlh_hooks.application.ports import Clock, LeaseHolder
 from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.entry import GENESIS, Draft, Entry, Kind, chain_digest
-from zlh_hooks.domain.errors import RoadError, SettingsError
+from zlh_hooks.domain.errors import LedgerBroken, SettingsError
 
 _STORED = {column.name: column.type.python_type for column in ENTRY_TABLE.columns} | {"target": int | None}
 """The type of each stored value; SQLite itself would take and give any."""
@@ -59,7 +59,7 @@ class SqlLedger:
     def read(self, rollout: str | None = None, after: int = 0) -> tuple[Entry, ...]:
         """Entries with a sequence above ``after``, oldest first; of one rollout, or of all if None.
 
-        ``RoadError`` names the entry that somebody made unreadable.
+        ``LedgerBroken`` names the entry that somebody made unreadable.
         """
         query = select(ENTRY_TABLE).where(ENTRY_TABLE.c.sequence > after).order_by(ENTRY_TABLE.c.sequence)
         if rollout is not None:
@@ -71,7 +71,7 @@ class SqlLedger:
     def copy_to(self, destination: Path) -> None:
         """Write a consistent copy (0600) while others append.
 
-        It appears only when its chain was verified (else ``RoadError``); ``SettingsError`` if ``destination`` exists.
+        It appears once its chain is verified, else ``LedgerBroken``; ``SettingsError`` if ``destination`` exists.
         """
         with self.database.guarded():
             try:
@@ -87,14 +87,16 @@ class SqlLedger:
         try:
             return _parse_row(row)
         except (TypeError, ValueError) as error:
-            raise RoadError(f"{self.database.path}: entry {row.sequence} is not as it was written: {error}") from error
+            raise LedgerBroken(
+                f"{self.database.path}: entry {row.sequence} is not as it was written: {error}"
+            ) from error
 
     def _write_copy(self, path: Path) -> None:
         self.database.back_up(path)
         with closing(SqlLedger.open(path, self.clock)) as copy:
             found = find_break(copy.read())
         if found is not None:
-            raise RoadError(f"{self.database.path}: {found}; not copied")
+            raise LedgerBroken(f"{self.database.path}: {found}; not copied")
 
 
 def _chain(draft: Draft, at: datetime, last: tuple[int, str]) -> Entry:
