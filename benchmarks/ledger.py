@@ -35,9 +35,12 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--directory", type=Path, help="on the disk to measure; default: the temporary directory")
-    with tempfile.TemporaryDirectory(dir=parser.parse_args().directory) as directory:
-        with closing(SqlLedger.open(Path(directory) / "ledger.db", SystemClock())) as ledger:
-            measure(ledger)
+    wanted = parser.parse_args().directory
+    with (
+        tempfile.TemporaryDirectory(dir=wanted) as directory,
+        closing(SqlLedger.open(Path(directory) / "ledger.db", SystemClock())) as ledger,
+    ):
+        measure(ledger)
 
 
 def measure(ledger: SqlLedger) -> None:
