@@ -108,11 +108,23 @@ def test_a_place_that_cannot_hold_a_ledger_is_named_with_the_cause(tmp_path: Pat
 
 def test_a_ledger_removed_under_a_running_worker_is_an_error_and_not_a_new_ledger(ledger: SqlLedger) -> None:
     ledger.append(SAID)
-    ledger.close()
     ledger.database.path.unlink()
-    with pytest.raises(RoadError, match="unable to open"):
-        ledger.append(SAID)
+    for use in (lambda: ledger.append(SAID), ledger.read, ledger.lease.read):
+        with pytest.raises(RoadError, match="No such file"):
+            use()
     assert not ledger.database.path.exists()
+
+
+def test_a_ledger_replaced_under_a_running_worker_is_an_error_and_the_new_one_is_left_alone(
+    ledger: SqlLedger, tmp_path: Path
+) -> None:
+    ledger.append(SAID)
+    ledger.copy_to(tmp_path / "restored.db")
+    content = (tmp_path / "restored.db").read_bytes()
+    (tmp_path / "restored.db").rename(ledger.database.path)
+    with pytest.raises(RoadError, match=r"ledger\.db: another file was put in its place"):
+        ledger.append(SAID)
+    assert ledger.database.path.read_bytes() == content
 
 
 def test_a_ledger_that_somebody_keeps_locked_is_an_error_that_says_so(
@@ -181,6 +193,30 @@ def test_at_a_limit_of_file_size_an_append_fails_whole_and_the_next_one_with_roo
     met = run_out(tmp_path / "ledger.db", 'exec "$@"', limit=400_000)
     assert str(met["error"]).startswith(f"{tmp_path}/ledger.db: dis")
     assert_nothing_half_written(met)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root and unshare to mount a small disk"
+)
+def test_a_copy_onto_a_full_disk_names_the_copy_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    mount = f"mount -t tmpfs -o size=64k tmpfs {tmp_path}/small"
+    script = (
+        "import sys; from pathlib import Path; from tests.clock import FakeClock\n"
+        "from zlh_hooks.adapters.ledger import SqlLedger; from zlh_hooks.domain.entry import Draft, Kind\n"
+        "place = Path(sys.argv[1]); ledger = SqlLedger.open(place / 'ledger.db', FakeClock())\n"
+        "for _ in range(30): ledger.append(Draft(Kind.NOTE, 'said', data={'filler': 'x' * 5000}))\n"
+        "try: ledger.copy_to(place / 'small' / 'copy.db')\n"
+        "except Exception as error: print(repr(error), list((place / 'small').iterdir()))\n"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", f'{mount}; exec "$@"', "sh", sys.executable, "-c", script, str(tmp_path)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == f"RoadError('{tmp_path}/small/copy.db: database or disk is full') []\n", done.stderr
 
 
 def test_a_ledger_that_finds_no_room_to_begin_leaves_no_file(tmp_path: Path) -> None:

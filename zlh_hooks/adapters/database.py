@@ -1,4 +1,4 @@
-"""Where the ledger's rows lie: SQLite. Another database would follow in :func:`open_engine` alone.
+"""Where the ledger's rows lie, and all that is SQLite's own; another database would enter by :func:`open_engine`.
 
 SQLite in WAL mode lets any number of processes read while one writes; with ``synchronous=FULL`` a commit is on disk
 when it returns (https://sqlite.org/pragma.html#pragma_synchronous).
@@ -97,9 +97,10 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Open the file, or create it (0600, in a directory of 0700 if there is none); ``SettingsError`` if foreign."""
         self.path = path
-        with self.guarded():
+        with guarded(path):
             if not path.exists():
                 _create(path)
+            self._inode = _identify(path)
         self.engine = open_engine(path)
         self._writer = self.engine.execution_options(writes=True)
         self._turn = threading.Lock()  # SQLite's own waiting is by sleeping and unfair
@@ -108,26 +109,16 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view, however many writers there are."""
-        with self.guarded(), self.engine.begin() as connection:
+        with guarded(self.path), self.engine.begin() as connection:
+            self._check_place()
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction, the only writing one of all processes; on disk when the block is left."""
-        with self.guarded(), self._turn, self._writer.begin() as connection:
+        with guarded(self.path), self._turn, self._writer.begin() as connection:
+            self._check_place()
             yield connection
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Translate what the file, the disk or SQLite says into ``RoadError``."""
-        try:
-            yield
-        except DBAPIError as error:
-            raise RoadError(f"{self.path}: {error.orig}") from error
-        except sqlite3.Error as error:
-            raise RoadError(f"{self.path}: {error}") from error
-        except OSError as error:
-            raise RoadError(f"{error.filename or self.path}: {error.strerror}") from error
 
     def back_up(self, path: Path) -> None:
         """Copy one consistent view into the file ``path`` by SQLite's backup API; writers go on meanwhile."""
@@ -137,6 +128,11 @@ class Database:
     def close(self) -> None:
         """Close every connection; the last one of all processes folds the write-ahead log into the file."""
         self.engine.dispose()
+
+    def _check_place(self) -> None:
+        """An open file that was removed or replaced takes entries which nobody else will ever read."""
+        if _identify(self.path) != self._inode:
+            raise RoadError(f"{self.path}: another file was put in its place while it was in use")
 
     def _check_schema(self) -> None:
         version = self._read_schema()
@@ -156,6 +152,24 @@ class Database:
             if _is_no_database(error.__cause__):
                 return None
             raise
+
+
+@contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Translate what the disk or SQLite says of the file into ``RoadError``."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise RoadError(f"{path}: {error.orig}") from error
+    except sqlite3.Error as error:
+        raise RoadError(f"{path}: {error}") from error
+    except OSError as error:
+        raise RoadError(f"{error.filename or path}: {error.strerror}") from error
+
+
+def _identify(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _is_no_database(error: BaseException | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from zlh_hooks.adapters.database import ENTRY_TABLE, Database, parse_time, render_time, write_whole
+from zlh_hooks.adapters.database import ENTRY_TABLE, Database, guarded, parse_time, render_time, write_whole
 from zlh_hooks.adapters.lease import SqlLease, check_fence
 from zlh_hooks.application.ports import Clock, LeaseHolder
 from zlh_hooks.domain.audit import find_break
@@ -73,7 +73,7 @@ class SqlLedger:
 
         It appears once its chain is verified, else ``LedgerBroken``; ``SettingsError`` if ``destination`` exists.
         """
-        with self.database.guarded():
+        with guarded(destination):
             try:
                 write_whole(destination, self._write_copy)
             except FileExistsError as error:

@@ -56,7 +56,10 @@ def copy(
     destination: Annotated[Path, typer.Argument(help="A new file; one that exists is never replaced.")],
     config: Config = None,
 ) -> None:
-    """Write a verified copy that is consistent, also while a worker records."""
+    """Write a verified copy that is consistent, also while a worker records.
+
+    To restore one, end the worker, remove the ledger with its -wal and -shm files, and put the copy in its place.
+    """
     wiring.open_ledger(_find(config)).copy_to(destination)
     typer.echo(f"{destination}: copied and verified")
 
