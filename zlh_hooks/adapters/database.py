@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from zlh_hooks.domain.errors import RoadError, SettingsError
+from zlh_hooks.domain.errors import RoadError, SettingsError, ZlhError
 
 SCHEMA = 1
 BUSY = timedelta(seconds=30)
@@ -104,7 +104,11 @@ class Database:
         self.engine = open_engine(path)
         self._writer = self.engine.execution_options(writes=True)
         self._turn = threading.Lock()  # SQLite's own waiting is by sleeping and unfair
-        self._check_schema()
+        try:
+            self._check_schema()
+        except ZlhError:
+            self.close()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

@@ -1,6 +1,7 @@
 """``zlh-hooks ledger``: look at the record, prove it, copy it."""
 
 import json as plain
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +28,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Print entries, oldest first."""
-    ledger = wiring.open_ledger(_find(config))
-    entries = [entry for entry in ledger.read(rollout) if target is None or entry.target == target]
+    with closing(wiring.open_ledger(_find(config))) as ledger:
+        entries = [entry for entry in ledger.read(rollout) if target is None or entry.target == target]
     chosen = entries[-last:] if last else entries
     if json:
         print_json([_describe(entry) for entry in chosen])
@@ -40,7 +41,8 @@ def show(
 def verify(config: Config = None, json: Json = False) -> None:
     """Follow the whole chain. Entries cut off at its end show only in the last digest: keep that elsewhere."""
     settings = _find(config)
-    entries = wiring.open_ledger(settings).read()
+    with closing(wiring.open_ledger(settings)) as ledger:
+        entries = ledger.read()
     found = find_break(entries)
     if found is not None:
         raise LedgerBroken(f"{settings.ledger.path}: {found}")
@@ -60,7 +62,8 @@ def copy(
 
     To restore one, end the worker, remove the ledger with its -wal and -shm files, and put the copy in its place.
     """
-    wiring.open_ledger(_find(config)).copy_to(destination)
+    with closing(wiring.open_ledger(_find(config))) as ledger:
+        ledger.copy_to(destination)
     typer.echo(f"{destination}: copied and verified")
 
 
