@@ -18,10 +18,12 @@ from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
-from zlh_hooks.application.engine import Engine
+from zlh_hooks.application.engine import TASK_MARGIN, Engine
+from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import Cluster, LeaseHolder, Ledger
 from zlh_hooks.application.proof import Examiner
+from zlh_hooks.application.recover import Recovery
 from zlh_hooks.application.worker import Heartbeat, Worker
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.policy import Policy
@@ -99,6 +101,20 @@ class Site:
             self.policy,
             lambda line: open_hooks(lines[line].after_promote) if line in lines else (),
         )
+
+    def recovery(self) -> Recovery:
+        """Finds and mends what rollouts left."""
+        return Recovery(self.cluster, self.policy.scratch_vmids, self.policy.rollout.shutdown_timeout)
+
+    def refuse_recovery(self) -> None:
+        """``NotAllowed`` while the ledger itself knows the way: a rollout that can be resumed is not recovered."""
+        self.desk().refuse_second()
+
+    def open_recovery_journal(self) -> Journal:
+        """Entries of no rollout: each recovery is told whole, none is resumed."""
+        rules = self.policy.rollout
+        patience = Patience(rules.lock_wait, rules.start_timeout + rules.shutdown_timeout + TASK_MARGIN)
+        return Journal(self.ledger, self.cluster.tasks, self.clock, "", None, patience)
 
     # ---------------------------------------------------------------- worker
 

@@ -190,8 +190,6 @@ class Journal:
             raise TargetError(record.failed)
         try:
             return self._finish(step, self._bring_about(step, record))
-        except RoadError:
-            raise
         except TargetError as error:
             self.write(Kind.FAILED, step.name, {"reason": str(error)})
             raise

@@ -9,6 +9,7 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Inconclusive, RootDriver, Unhealthy
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.errors import TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 
@@ -36,7 +37,7 @@ class Preparation:
         storage = self.driver.cluster.inventory.read_config(template).rootfs.storage
         twin = self.driver.clone_scratch(self.journal, name, template, storage, f"twin on {node}")
         rollout = self.driver.plan.id
-        self.journal.run(scratch.TameScratch(f"twin.{node}.tame", self.driver.cluster, twin, rollout))
+        self.journal.retry(scratch.TameScratch(f"twin.{node}.tame", self.driver.cluster, twin, rollout))
         return twin
 
     def _wait_for_gap(self, template: GuestRef) -> None:
@@ -56,7 +57,8 @@ class Preparation:
     def smoke(self, node: str, twin: GuestRef) -> Expected:
         """Boot a scratch guest of the release on the node and ask its probes; what it reports is what guests must.
 
-        ``Unhealthy`` or ``TargetError`` if it does not come up, ``Inconclusive`` if it could not be measured.
+        ``Unhealthy`` if it does not come up, ``Inconclusive`` if it could not be measured; any other ``TargetError``
+        says nothing about the release.
         """
         known = self.journal.evidence(f"smoke.{node}")
         if known is None:
@@ -70,8 +72,11 @@ class Preparation:
         storage = cluster.inventory.read_config(twin).rootfs.storage
         guest = self.driver.clone_scratch(self.journal, f"smoke.{node}.clone", twin, storage, f"smoke on {node}")
         net0 = plan.line.smoke_net0
-        self.journal.run(scratch.TameScratch(f"smoke.{node}.tame", cluster, guest, plan.id, net0))
-        self.journal.run(root_step.Start(f"smoke.{node}.start", cluster, guest))
+        self.journal.retry(scratch.TameScratch(f"smoke.{node}.tame", cluster, guest, plan.id, net0))
+        try:
+            self.journal.run(root_step.Start(f"smoke.{node}.start", cluster, guest))
+        except TargetError as error:
+            raise Unhealthy(f"smoke guest on {node} does not start: {error}") from error
         return guest
 
     def _measure(self, node: str, guest: GuestRef) -> dict[str, object]:

@@ -17,7 +17,7 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Expected
-from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, RootDriver, Skipped
+from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef
@@ -58,7 +58,9 @@ class Rollout:
         try:
             if state is RolloutState.REVERTING:
                 raise Turned(self.progress().reason, revokes=self._ordered_to_revoke())
-            self._forward()
+            self.gate.check()
+            if self.progress().is_executing:
+                self._forward()
         except Turned as turn:
             self._go_back(turn)
         except Aborted as order:
@@ -119,9 +121,7 @@ class Rollout:
                 facts[node] = (
                     known["facts"] if known else self.preparation.smoke(node, self.preparation.make_twin(node))
                 )
-            except Inconclusive:
-                raise
-            except TargetError as error:
+            except Unhealthy as error:
                 raise Turned(f"smoke test failed: {error}", revokes=True) from error
         return facts
 
@@ -137,8 +137,6 @@ class Rollout:
         journal = self.journal_of(target)
         try:
             self.driver.stage(target, journal, twin)
-        except RoadError:
-            raise
         except TargetError as error:
             self._skip(target, str(error))
 
@@ -182,7 +180,7 @@ class Rollout:
                 self._leave_be(target, journal, error)
             except GuestMissing as error:
                 journal.event(TargetEvent.VANISHED, str(error))
-            except (RoadError, Inconclusive):
+            except Inconclusive:
                 raise
             except TargetError as error:
                 self._fail(target, journal, str(error))

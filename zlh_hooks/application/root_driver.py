@@ -139,7 +139,7 @@ class RootDriver:
         """Clones from one source go one after another: Proxmox locks it meanwhile."""
         note = scratch.render_note(self.plan.id, purpose)
         with self._lock_of(source):
-            done = journal.run(scratch.CloneScratch(name, self.cluster, self.numbers, source, storage, note))
+            done = journal.retry(scratch.CloneScratch(name, self.cluster, self.numbers, source, storage, note))
         return GuestRef(done["vmid"], source.node)
 
     def destroy_scratch(self, journal: Journal, name: str, ref: GuestRef) -> None:

@@ -50,7 +50,7 @@ class ScratchNumbers:
         """A number that no guest has and that was not handed out before."""
         with self._guard:
             used = self._taken | {guest.vmid for guest in self.cluster.inventory.list_guests()}
-            number = next((vmid for vmid in self.numbers if vmid not in used), None)
+            number = next((vmid for vmid in self.numbers.numbers() if vmid not in used), None)
             if number is None:
                 raise TargetError(f"no free number in scratch_vmids {self.numbers}")
             self._taken.add(number)
@@ -90,9 +90,11 @@ class CloneScratch:
         config = read_if_there(self.cluster, ref)
         if config is None:
             return None
+        if config.lock:  # while it is created it has no description yet
+            return UNDERWAY
         if config.values.get("description", "").strip() != intent["note"]:
             raise TargetError(f"scratch number {ref} is taken by a guest that is not ours")
-        return UNDERWAY if config.lock else {"vmid": ref.vmid}
+        return {"vmid": ref.vmid}
 
     def act(self, intent: Data) -> Upid:
         order = CloneOrder(intent["vmid"], intent["storage"], f"zlh-scratch-{intent['vmid']}", intent["note"])
@@ -140,7 +142,7 @@ class DestroyScratch:
     cluster: Cluster
     ref: GuestRef
     numbers: VmidRange
-    rollout: str
+    rollout: str | None
 
     def plan(self) -> Data:
         return {"vmid": self.ref.vmid}
@@ -157,5 +159,6 @@ class DestroyScratch:
     def act(self, intent: Data) -> Upid:
         config = self.cluster.inventory.read_config(self.ref)
         if not is_scratch(config, self.numbers, self.rollout):
-            raise TargetError(f"guest {self.ref} is not a scratch guest of rollout {self.rollout}: left alone")
+            whose = f" of rollout {self.rollout}" if self.rollout else ""
+            raise TargetError(f"guest {self.ref} is not a scratch guest{whose}: left alone")
         return self.cluster.editor.destroy(self.ref)

@@ -16,6 +16,8 @@
 Anything else is a bug and stops the run.
 """
 
+from __future__ import annotations
+
 from datetime import datetime
 
 
@@ -26,7 +28,8 @@ class ZlhError(Exception):
 class SettingsError(ZlhError):
     """A settings or policy file is wrong.
 
-    ``file`` and ``key`` name the place, ``found`` what stands there, ``expected`` what would be right.
+    ``file`` and ``key`` name the place, ``found`` what stands there, ``expected`` what would be right; ``more`` are
+    further faults of the same files.
     """
 
     def __init__(self, file: str, key: str, found: str, expected: str) -> None:
@@ -34,7 +37,12 @@ class SettingsError(ZlhError):
         self.key = key
         self.found = found
         self.expected = expected
-        super().__init__(f"{file}: {key}: found {found}; expected {expected}")
+        self.more: tuple[SettingsError, ...] = ()
+        super().__init__(file, key, found, expected)
+
+    def __str__(self) -> str:
+        line = f"{self.file}: {self.key}: found {self.found}; expected {self.expected}"
+        return "\n".join([line, *map(str, self.more)])
 
 
 class NotAllowed(ZlhError):

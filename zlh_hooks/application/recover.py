@@ -1,0 +1,149 @@
+"""With the ledger lost: what a rollout left on Proxmox, found from Proxmox alone, and the way back or forward.
+
+Every guest in work carries ``zlh-rollout.<id>`` and ``zlh-old-root.<id>.<volume name>``; scratch guests carry a number
+of the policy's range and a note. That is enough to say for each guest which root is the old one and which the new.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.ports import Cluster
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.errors import NotAllowed, TargetError
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
+from zlh_hooks.domain.policy import VmidRange
+
+
+class Mode(StrEnum):
+    """How far the exchange of a guest had come."""
+
+    MARKED = "marked"  # nothing was staged yet, or it was taken away again
+    STAGED = "staged"  # the new root waits as an unused volume
+    PENDING = "pending"  # the new root comes with the next restart
+    EXCHANGED = "exchanged"  # it is on the new root, the old one is kept
+    SCRATCH = "scratch"  # a temporary guest that outlived its rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """One guest that a rollout left in work. ``old`` and ``new`` are volume ids, empty where there is none."""
+
+    ref: GuestRef
+    name: str
+    rollout: str
+    mode: Mode
+    old: str
+    new: str
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """What can be done with it."""
+        return ("back",) if self.mode in (Mode.MARKED, Mode.STAGED, Mode.SCRATCH) else ("back", "forward")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Finds remnants, and takes them back or forward."""
+
+    cluster: Cluster
+    numbers: VmidRange
+    shutdown_timeout: timedelta
+
+    def list_remnants(self) -> tuple[Remnant, ...]:
+        """Every guest in work and every scratch guest, by number."""
+        found = (self._find(guest) for guest in sorted(self.cluster.inventory.list_guests(), key=lambda g: g.ref))
+        return tuple(remnant for group in found for remnant in group)
+
+    def _find(self, guest: GuestSummary) -> Sequence[Remnant]:
+        rollouts = tag.values_of(tag.ROLLOUT, guest.tags)
+        if guest.template or not guest.is_container or not (rollouts or guest.vmid in self.numbers):
+            return ()
+        config = scratch.read_if_there(self.cluster, guest.ref)
+        if config is None:
+            return ()
+        if scratch.is_scratch(config, self.numbers):
+            return (Remnant(guest.ref, guest.name, ", ".join(rollouts), Mode.SCRATCH, "", ""),)
+        return tuple(self._read(guest, config, rollout) for rollout in rollouts)
+
+    def _read(self, guest: GuestSummary, config: GuestConfig, rollout: str) -> Remnant:
+        name = next(iter(tag.values_of(f"{tag.OLD_ROOT}{rollout}.", config.tags)), "")
+        coming = root_step.pending_root(self.cluster, guest.ref)
+        old = next((m.volume for m in config.mounts if name and _named(m.volume) == name), "")
+        mode, new = self._judge(config, old, coming)
+        return Remnant(guest.ref, guest.name, rollout, mode, old, new)
+
+    def _judge(self, config: GuestConfig, old: str, coming: str | None) -> tuple[Mode, str]:
+        if not old:
+            return Mode.MARKED, ""
+        if config.rootfs.volume != old:
+            return Mode.EXCHANGED, config.rootfs.volume
+        if coming:
+            return Mode.PENDING, coming
+        known = {_named_in(text) for text in tag.values_of(tag.OLD_ROOT, config.tags)}
+        staged = [mount.volume for mount in config.unused if _named(mount.volume) not in known]
+        return (Mode.STAGED, staged[0]) if len(staged) == 1 else (Mode.MARKED, "")
+
+    def take_back(self, remnant: Remnant, journal: Journal) -> None:
+        """The guest as it was before the rollout: old root in force, new one freed, marks off."""
+        ref, act = remnant.ref, f"recover-back-{remnant.ref.vmid}"
+        if remnant.mode is Mode.SCRATCH:
+            self._remove_scratch(remnant, journal)
+            return
+        if remnant.mode in (Mode.PENDING, Mode.EXCHANGED):
+            size = self._size_of(remnant)
+            put = root_step.PutRoot(f"{act}.put", self.cluster, ref, remnant.new, remnant.old, size)
+            if journal.retry(put)["pending"]:
+                journal.retry(
+                    root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.old, self.shutdown_timeout)
+                )
+        if remnant.new:
+            journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.new))
+        self._unmark(remnant, journal, act)
+
+    def go_forward(self, remnant: Remnant, journal: Journal) -> None:
+        """The guest on its new root for good: a pending one is brought by a restart, the old one freed, marks off."""
+        if "forward" not in remnant.ways:
+            raise NotAllowed(f"guest {remnant.ref} is {remnant.mode}: it can only go back")
+        ref, act = remnant.ref, f"recover-forward-{remnant.ref.vmid}"
+        if remnant.mode is Mode.PENDING:
+            journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.new, self.shutdown_timeout))
+        journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.old))
+        self._unmark(remnant, journal, act)
+
+    def _size_of(self, remnant: Remnant) -> str | None:
+        """The old root's size as its storage knows it: the config of an unused volume does not keep it."""
+        storage = remnant.old.partition(":")[0]
+        volumes = self.cluster.storage.list_volumes(remnant.ref.node, storage, remnant.ref.vmid)
+        size = next((volume.size for volume in volumes if volume.volid == remnant.old), None)
+        return None if size is None else f"{size >> 10}K"
+
+    def _unmark(self, remnant: Remnant, journal: Journal, act: str) -> None:
+        tags = self.cluster.inventory.read_config(remnant.ref).tags
+        drop = tuple(
+            t for t in tags if t == tag.ROLLOUT + remnant.rollout or t.startswith(f"{tag.OLD_ROOT}{remnant.rollout}.")
+        )
+        journal.retry(root_step.WriteTags(f"{act}.unmark", self.cluster, remnant.ref, drop=drop))
+
+    def _remove_scratch(self, remnant: Remnant, journal: Journal) -> None:
+        config = self.cluster.inventory.read_config(remnant.ref)
+        if config.lock:
+            raise TargetError(
+                f"scratch guest {remnant.ref} is locked ({config.lock}): when no task works on it, unlock it"
+            )
+        act = f"recover-scratch-{remnant.ref.vmid}"
+        journal.retry(root_step.Stop(f"{act}.stop", self.cluster, remnant.ref, timedelta(seconds=10)))
+        journal.retry(scratch.DestroyScratch(f"{act}.destroy", self.cluster, remnant.ref, self.numbers, None))
+
+
+def _named(volume: str) -> str:
+    """A volume id's name as it stands in a tag."""
+    return volume.replace(":", "/").rpartition("/")[2].lower()
+
+
+def _named_in(text: str) -> str:
+    """The volume name in what stands behind ``zlh-old-root.``."""
+    return text.partition(".")[2]

@@ -1,0 +1,37 @@
+"""Tables for people on a terminal, plain lines in a pipe, one JSON document with --json."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; in a pipe a line per row, its columns apart by tabs, under a line of names."""
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            typer.echo("\t".join(row))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, keys in their order; instants in ISO 8601, durations in seconds."""
+    typer.echo(json.dumps(value, indent=2, default=_render))
+
+
+def _render(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)

@@ -1,0 +1,77 @@
+"""``zlh-hooks recover``: what rollouts left on Proxmox, also with the ledger lost."""
+
+from typing import Annotated
+
+import typer
+
+from zlh_hooks import wiring
+from zlh_hooks.application.recover import Remnant
+from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
+from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.domain.errors import NotAllowed, TargetError
+
+COLUMNS = ("guest", "name", "node", "rollout", "is", "old root", "new root", "can go")
+
+
+def recover(
+    guest: Annotated[int | None, typer.Argument(help="Only this guest.")] = None,
+    back: Annotated[bool, typer.Option("--back", help="Take it back to its old root; scratch guests go.")] = False,
+    forward: Annotated[bool, typer.Option("--forward", help="Leave it on its new root for good.")] = False,
+    config: Config = None,
+    policy: PolicyFile = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """List guests that a rollout left in work, from Proxmox alone; with --back or --forward bring them to an end."""
+    if back and forward:
+        raise typer.BadParameter("--back or --forward, not both")
+    site = wiring.open_site(config, policy)
+    found = [remnant for remnant in site.recovery().list_remnants() if guest in (None, remnant.ref.vmid)]
+    if not (back or forward):
+        _print(found, json)
+        return
+    site.refuse_recovery()
+    if not found:
+        raise NotAllowed("no guest was left in work")
+    _print(found, False)
+    if not yes and not typer.confirm(f"Take {len(found)} guests {'back' if back else 'forward'}?"):
+        raise typer.Abort
+    _bring_to_end(site, found, back)
+
+
+def _bring_to_end(site: wiring.Site, found: list[Remnant], back: bool) -> None:
+    """Each guest by itself: one that cannot be helped does not keep the others waiting."""
+    failed = 0
+    for remnant in found:
+        act = site.recovery().take_back if back else site.recovery().go_forward
+        try:
+            act(remnant, site.open_recovery_journal())
+            typer.echo(f"{remnant.ref.vmid}: done")
+        except (TargetError, NotAllowed) as error:
+            failed += 1
+            typer.echo(f"{remnant.ref.vmid}: {error}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _print(found: list[Remnant], json: bool) -> None:
+    if json:
+        print_json([_describe(remnant) for remnant in found])
+        return
+    if not found:
+        typer.echo("no guest was left in work")
+        return
+    print_table(COLUMNS, [tuple(str(value) for value in _describe(remnant).values()) for remnant in found])
+
+
+def _describe(remnant: Remnant) -> dict[str, str | int]:
+    return {
+        "vmid": remnant.ref.vmid,
+        "name": remnant.name,
+        "node": remnant.ref.node,
+        "rollout": remnant.rollout,
+        "mode": remnant.mode,
+        "old": remnant.old,
+        "new": remnant.new,
+        "ways": " or ".join(remnant.ways),
+    }
