@@ -7,6 +7,7 @@
     │   ├── GuestMissing       the guest was deleted or moved to another node
     │   ├── GuestLocked        Proxmox holds a config lock: later means later
     │   └── ConfigChanged      somebody else edited the guest since we read it
+    ├── LedgerBroken           the record was changed or damaged: find out by whom before anything goes on
     └── RoadError              network, API or rights: nothing goes on until it is mended
         ├── RightMissing       the token lacks a privilege
         ├── Unanswered         a write was sent and its answer lost: look before repeating
@@ -71,6 +72,10 @@ class GuestLocked(TargetError):
 
 class ConfigChanged(TargetError):
     """The digest sent with a write was not the config's any more."""
+
+
+class LedgerBroken(ZlhError):
+    """The ledger is not as it was written: nothing may be decided from it."""
 
 
 class RoadError(ZlhError):
