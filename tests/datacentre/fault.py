@@ -140,10 +140,14 @@ class Faults:
 
     def at(self, call: Call) -> tuple[Fault, ...]:
         """Log the call and say which orders it meets; the caller runs their ``before`` and ``after``."""
-        if self.dead:
-            raise Crash("a dead process calls nobody; a test starts the next one with restart()")
+        self.refuse_the_dead()
         self.log.append(call)
         return tuple(order for order in self._orders if order.fires(call))
+
+    def refuse_the_dead(self) -> None:
+        """Crash again if the process has died."""
+        if self.dead:
+            raise Crash("a dead process calls nobody; a test starts the next one with restart()")
 
     def at_task(self, call: Call) -> TaskFault:
         """What was ordered for the task that this call starts."""

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from threading import RLock
 
 from tests.datacentre.fault import Call, Faults
 from zlh_hooks.application.ports import Clock, LeaseHolder
@@ -13,13 +14,15 @@ from zlh_hooks.domain.errors import LeaseLost, NotAllowed
 class MemoryLease:
     """One lease for one ledger. A dead process keeps it until it expires, as it would on disk."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, faults: Faults) -> None:
         self._clock = clock
+        self._faults = faults
         self._held: LeaseHolder | None = None
         self._number = 0
 
     def take(self, holder: str, length: timedelta) -> LeaseHolder:
         """Free or expired: yours, with the next number."""
+        self._faults.refuse_the_dead()
         now = self._clock.now()
         if self._held is not None and self._held.until > now:
             raise NotAllowed(f"{self._held.holder} executes", self._held.until)
@@ -29,12 +32,14 @@ class MemoryLease:
 
     def renew(self, lease: LeaseHolder, length: timedelta) -> LeaseHolder:
         """Yours still, even if it had expired and nobody took it."""
+        self._faults.refuse_the_dead()
         self.check(lease)
         self._held = replace(lease, until=self._clock.now() + length)
         return self._held
 
     def release(self, lease: LeaseHolder) -> None:
         """Gone, if it was still yours."""
+        self._faults.refuse_the_dead()
         if self._held is not None and self._held.number == lease.number:
             self._held = None
 
@@ -49,27 +54,30 @@ class MemoryLease:
 
 
 class MemoryLedger:
-    """Entries of all processes. ``fenced`` gives a worker its view, in which a lost lease forbids to append."""
+    """The entries of all processes. With a ``fence``, appends are those of a worker and end when its lease does."""
 
-    def __init__(self, clock: Clock, faults: Faults | None = None) -> None:
+    def __init__(self, clock: Clock, faults: Faults | None = None, fence: LeaseHolder | None = None) -> None:
         self._clock = clock
-        self._faults = faults
+        self._faults = faults or Faults(clock)
         self._entries: list[Entry] = []
-        self._fence: tuple[MemoryLease, LeaseHolder] | None = None
+        self._fence = fence
+        self._mutex = RLock()
+        self.lease = MemoryLease(clock, self._faults)
 
-    def fenced(self, lease: MemoryLease, holder: LeaseHolder) -> "MemoryLedger":
+    def fenced(self, lease: LeaseHolder) -> "MemoryLedger":
         """The same ledger for the worker that holds the lease."""
-        view = MemoryLedger(self._clock, self._faults)
-        view._entries, view._fence = self._entries, (lease, holder)
+        view = MemoryLedger(self._clock, self._faults, lease)
+        view._entries, view._mutex, view.lease = self._entries, self._mutex, self.lease
         return view
 
     def append(self, draft: Draft) -> Entry:
         """Record; ``append`` is a fault point too. Data must be JSON: what is not raises TypeError."""
-        call = Call(("append",), frozenset({draft.target} - {None}), draft.target, False, (draft,))  # type: ignore[arg-type]
-        fired = self._faults.at(call) if self._faults else ()
+        targets = frozenset() if draft.target is None else frozenset({draft.target})
+        fired = self._faults.at(Call(("append",), targets, draft.target, False, (draft,)))
         for act in [order.before for order in fired if order.before]:
             act()
-        entry = self._record(draft)
+        with self._mutex:
+            entry = self._record(draft)
         for act in [order.after for order in fired if order.after]:
             act()
         return entry
@@ -80,7 +88,7 @@ class MemoryLedger:
 
     def _record(self, draft: Draft) -> Entry:
         if self._fence is not None:
-            self._fence[0].check(self._fence[1])
+            self.lease.check(self._fence)
         draft = replace(draft, data=json.loads(json.dumps(draft.data)))
         sequence, now = len(self._entries) + 1, self._clock.now()
         previous = self._entries[-1].digest if self._entries else GENESIS

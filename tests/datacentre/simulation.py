@@ -13,7 +13,7 @@ from tests.datacentre.container import Container
 from tests.datacentre.fault import Call, Faults, TaskFault
 from tests.datacentre.volume import StoredVolume, VolumeStore, parse_new_size, render_size
 from zlh_hooks.application.ports import Clock, Upid
-from zlh_hooks.domain.errors import GuestMissing, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef, parse_mount
 
 Body = Generator[timedelta, None, None]
@@ -23,8 +23,9 @@ _FILE_LOCK_PATIENCE = timedelta(seconds=10)
 _HA_REACTION = timedelta(seconds=10)
 
 
-def _file_lock_timeout(container: Container) -> TargetError:
-    return TargetError(f"can't lock file '/run/lock/lxc/pve-config-{container.vmid}.lock' - got timeout")
+def _file_lock_timeout(container: Container) -> GuestLocked:
+    file = f"/run/lock/lxc/pve-config-{container.vmid}.lock"
+    return GuestLocked(f"can't lock file '{file}' - got timeout", "config")
 
 
 @dataclass(slots=True)

@@ -89,6 +89,7 @@ class VolumeStore:
         return next(number for number in count() if number not in taken)
 
     def _volid(self, owner: int, number: int, base: bool) -> str:
-        prefix = "base" if base else "subvol" if self.kind == "zfspool" else "vm"
+        ordinary, template = ("subvol", "basevol") if self.kind == "zfspool" else ("vm", "base")
+        prefix = template if base else ordinary
         name = f"{prefix}-{owner}-disk-{number}"
         return f"{self.name}:{owner}/{name}.raw" if self.kind in _IN_FOLDERS else f"{self.name}:{name}"

@@ -10,7 +10,7 @@ from tests.datacentre.event import Events
 from tests.datacentre.port import changing, reading
 from tests.datacentre.simulation import Body
 from tests.datacentre.volume import StoredVolume, VolumeStore, render_size
-from zlh_hooks.application.ports import Clock, CloneOrder, TaskResult, TaskSummary, Upid
+from zlh_hooks.application.ports import Clock, CloneOrder, Cluster, TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RightMissing, RoadError, TargetError
 from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.guest import (
@@ -43,6 +43,11 @@ class Datacentre(Events):
         super().__init__(clock)
         self.durations = {"clone": _seconds(3), "move": _seconds(0.2), "destroy": _seconds(1), "stop": _seconds(0.5)}
         self._macs = count(2)
+
+    @property
+    def cluster(self) -> Cluster:
+        """The ports as the application takes them."""
+        return Cluster(self, self, self, self, self, self)
 
     # Inventory
 
