@@ -143,6 +143,25 @@ def test_a_clone_inherits_protection_onboot_and_network_but_no_hardware_address(
     assert config.values["net0"] != template.values["net0"]
 
 
+def test_a_note_is_stored_with_a_line_end(bench: MemoryBench, world: Datacentre) -> None:
+    assert world.read_config(clone(bench)).values["description"] == "a scratch guest\n"
+    world.write_config(GUEST, {"description": "customer"}, None)
+    assert world.read_config(GUEST).values["description"] == "customer\n"
+
+
+def test_a_volume_takes_the_first_number_that_its_owner_has_free(bench: MemoryBench) -> None:
+    assert stage(bench, GUEST) == f"{STORAGE}:5001/vm-5001-disk-2.raw"
+
+
+def test_a_filler_stays_named_as_unused_although_it_became_the_root(bench: MemoryBench, world: Datacentre) -> None:
+    clone(bench)
+    detach_root(bench)
+    config = world.read_config(SCRATCH)
+    assert [mount.volume for mount in config.unused] == [config.rootfs.volume]
+    world.write_config(SCRATCH, {}, None, delete=("unused0",))
+    assert config.rootfs.volume in {one.volid for one in world.list_volumes(NODE, STORAGE, SCRATCH.vmid)}
+
+
 def test_a_clone_of_a_guest_with_a_bind_mount_is_refused(world: Datacentre) -> None:
     world.edit_config(OTHER.vmid, mp1="/srv/shared,mp=/shared")
     with pytest.raises(TargetError, match="bind"):
@@ -235,18 +254,16 @@ def test_a_volume_is_named_as_its_kind_of_storage_names_it(world: Datacentre, ki
 # power and HA
 
 
-def test_a_guest_deaf_to_shutdown_fails_its_reboot_and_runs_on(bench: MemoryBench, world: Datacentre) -> None:
-    assert roll_out(bench, refuses_shutdown("2")).ok
-    assert not bench.wait(world.reboot(GUEST, MINUTE)).ok
-    assert world.read_power(GUEST).running
-
-
-def test_a_guest_deaf_to_shutdown_is_stopped_hard_when_the_time_is_up(bench: MemoryBench, world: Datacentre) -> None:
+@pytest.mark.parametrize("how", ["reboot", "shutdown"])
+def test_a_guest_deaf_to_shutdown_is_stopped_hard_when_the_time_is_up(
+    bench: MemoryBench, world: Datacentre, how: str
+) -> None:
     roll_out(bench, refuses_shutdown("2"))
     begun = bench.clock.now()
-    assert bench.wait(world.shutdown(GUEST, MINUTE)).ok
+    assert bench.wait(getattr(world, how)(GUEST, MINUTE)).ok
     assert bench.clock.now() - begun >= MINUTE
-    assert not world.read_power(GUEST).running
+    assert world.read_power(GUEST).running == (how == "reboot")
+    assert world.read_power(GUEST).uptime_seconds < 5
 
 
 def test_a_guest_whose_root_is_not_there_does_not_start(bench: MemoryBench, world: Datacentre) -> None:
@@ -413,6 +430,26 @@ def test_a_crashed_node_brings_up_what_was_on_and_applies_what_was_pending(
     assert world.read_config(GUEST).rootfs.volume == new
     assert world.read_power(GUEST).uptime_seconds == 5
     assert not world.read_power(OTHER).running
+
+
+def test_a_reboot_that_loses_its_node_holds_no_config_file_any_more(bench: MemoryBench, world: Datacentre) -> None:
+    world.reboot(GUEST, MINUTE)
+    world.crash_node(NODE, MINUTE)
+    pass_seconds(bench, 65)
+    write_begun = bench.clock.now()
+    world.write_config(GUEST, {"tags": "x"}, None)
+    assert bench.clock.now() == write_begun
+
+
+def test_rights_above_a_path_hold_on_it(world: Datacentre) -> None:
+    world.privileges["/vms/5001"] = frozenset({"VM.Console"})
+    assert {"VM.Console", "VM.Audit"} <= world.read_rights("/vms/5001")["/vms/5001"]
+    assert "VM.Console" not in world.read_rights("/vms/5002")["/vms/5002"]
+
+
+def test_without_the_right_to_its_disks_a_guest_seems_to_have_no_volumes(world: Datacentre) -> None:
+    world.revoke_privilege("VM.Config.Disk")
+    assert world.list_volumes(NODE, STORAGE, GUEST.vmid) == ()
 
 
 def test_a_clone_that_loses_its_node_stays_locked(bench: MemoryBench, world: Datacentre) -> None:

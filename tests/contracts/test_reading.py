@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.bench import GUEST, NODE, OTHER, SCRATCH, STORAGE, TEMPLATE, Bench, clone
+from tests.contracts.bench import GUEST, NODE, OTHER, SCRATCH, STORAGE, TEMPLATE, Bench, clone, stage
 from zlh_hooks.application.ports import CloneOrder, TaskSummary
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import GuestMissing
@@ -91,6 +91,14 @@ def test_a_running_task_is_found_under_the_number_of_its_source(bench: Bench) ->
 def test_an_ended_task_is_still_listed(bench: Bench) -> None:
     clone(bench)
     assert [(one.kind, one.running) for one in _clones(bench)] == [("vzclone", False)]
+
+
+def test_a_move_is_listed_for_the_guest_that_gives_and_for_the_one_that_receives(bench: Bench) -> None:
+    stage(bench, GUEST)
+    since = bench.begun - timedelta(minutes=1)
+    for vmid in (SCRATCH.vmid, GUEST.vmid):
+        kinds = [one.kind for one in bench.cluster.tasks.list_tasks(NODE, vmid, since)]
+        assert "move_volume" in kinds
 
 
 def _clones(bench: Bench) -> tuple[TaskSummary, ...]:

@@ -9,10 +9,11 @@ from zlh_hooks.domain.errors import GuestLocked, TargetError
 from zlh_hooks.domain.guest import MOUNT_KEY, GuestConfig, GuestRef, parse_mount
 
 
-def volumes_in(values: Mapping[str, str | None]) -> frozenset[str]:
-    """The volume ids that these config values name."""
+def volumes_in(values: Mapping[str, str | None], *, unused: bool = True) -> frozenset[str]:
+    """The volume ids that these config values name, as ``unusedN`` too or as root and mount points only."""
     mounts = (parse_mount(key, value) for key, value in values.items() if value and MOUNT_KEY.match(key))
-    return frozenset(mount.volume for mount in mounts if mount.is_volume)
+    wanted = (mount for mount in mounts if unused or not mount.key.startswith("unused"))
+    return frozenset(mount.volume for mount in wanted if mount.is_volume)
 
 
 @dataclass(slots=True)
@@ -76,11 +77,14 @@ class Container:
         """Where it answers when it runs."""
         return f"10.{self.vmid >> 16 & 255}.{self.vmid >> 8 & 255}.{self.vmid & 255}"
 
-    def uses(self, volid: str, *, apart_from: str = "") -> bool:
-        """Whether the config, its pending part or a snapshot names the volume under another key than this."""
-        values = {key: value for key, value in self.values.items() if key != apart_from}
-        pending = {key: value for key, value in self.pending.items() if key != apart_from}
-        return volid in volumes_in(values) | volumes_in(pending) or self.snapshot_uses(volid)
+    def names(self, volid: str) -> bool:
+        """Whether the config, its pending part or a snapshot names the volume anywhere."""
+        return volid in volumes_in(self.values) | volumes_in(self.pending) or self.snapshot_uses(volid)
+
+    def uses(self, volid: str) -> bool:
+        """Whether it is a root or mount point there; ``unusedN`` is no use (``is_volume_in_use``)."""
+        used = volumes_in(self.values, unused=False) | volumes_in(self.pending, unused=False)
+        return volid in used or self.snapshot_uses(volid)
 
     def snapshot_uses(self, volid: str) -> bool:
         """Whether a snapshot names the volume."""

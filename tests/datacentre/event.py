@@ -81,7 +81,7 @@ class Events(Builder):
         container = self.containers[vmid]
         del container.snapshots[name]
         for volume in self.volumes_of(container):
-            if container.uses(volume.volid):
+            if container.names(volume.volid):
                 continue
             container.values[container.config.free_key("unused")] = volume.volid
 

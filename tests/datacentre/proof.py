@@ -64,7 +64,7 @@ def _wrong_volumes(datacentre: Datacentre) -> list[str]:
     for store in {id(store): store for store in datacentre.stores.values()}.values():
         for volume in store.volumes.values():
             owner = datacentre.containers.get(volume.owner)
-            if owner is None or owner.node not in store.nodes or not owner.uses(volume.volid):
+            if owner is None or owner.node not in store.nodes or not owner.names(volume.volid):
                 found.append(f"{volume.volid} on {'/'.join(store.nodes)}: orphan")
     for container in datacentre.containers.values():
         found += [f"{container.vmid}: {fault}" for fault in _wrong_references(datacentre, container)]

@@ -30,17 +30,22 @@ def _file_lock_timeout(container: Container) -> GuestLocked:
 
 @dataclass(slots=True)
 class Task:
-    """A running or ended task. ``vmid`` is the SOURCE's for clones and moves; ``guests`` must live on until its end."""
+    """A running or ended task. ``name`` is the SOURCE's VMID for clones; ``guests`` must live on until its end."""
 
     upid: Upid
     kind: str
     node: str
-    vmid: int
+    name: str
     started: datetime
     body: Body
     fault: TaskFault
     guests: tuple[Container, ...]
     ending: str | None = None
+
+    @property
+    def vmids(self) -> tuple[int, ...]:
+        """The guests that the task's id names: ``890000-mp0>5001-unused0`` names two."""
+        return tuple(int(part.partition("-")[0]) for part in self.name.split(">"))
 
 
 class Simulation:
@@ -105,12 +110,13 @@ class Simulation:
 
     # tasks
 
-    def begin_task(self, kind: str, call: Call, guests: tuple[Container, ...], body: Body) -> Upid:
-        """Start a task for the first of ``guests``, on its node; its first part runs now."""
+    def begin_task(self, kind: str, call: Call, guests: tuple[Container, ...], body: Body, name: str = "") -> Upid:
+        """Start a task on the node of the first of ``guests`` (and named after it); its first part runs now."""
         owner, now = guests[0], self.now
+        name = name or str(owner.vmid)
         number, seconds = next(self._number), int(now.timestamp())
-        upid = Upid(f"UPID:{owner.node}:{number:08X}:{number:08X}:{seconds:08X}:{kind}:{owner.vmid}:zlh@pve!worker:")
-        task = Task(upid, kind, owner.node, owner.vmid, now, body, self.faults.at_task(call), guests)
+        upid = Upid(f"UPID:{owner.node}:{number:08X}:{number:08X}:{seconds:08X}:{kind}:{name}:zlh@pve!worker:")
+        task = Task(upid, kind, owner.node, name, now, body, self.faults.at_task(call), guests)
         self.tasks[upid] = task
         self._advance(task, task.fault.longer, first=True)
         return upid
@@ -144,7 +150,7 @@ class Simulation:
             self.clock.sleep(_MOMENT)
             self.settle()
 
-    def holding_file(self, container: Container, body: Body) -> Body:
+    def holding_file(self, container: Container, body: Body, *, obeys_lock: bool = True) -> Body:
         """The body, run while it holds the config file; it waits for its turn as any task does."""
         until = self.now + _FILE_LOCK_PATIENCE
         while container.flocked:
@@ -153,7 +159,8 @@ class Simulation:
             yield _MOMENT
         container.flocked = True
         try:
-            container.refuse_if_locked()
+            if obeys_lock:
+                container.refuse_if_locked()
             yield from body
         finally:
             container.flocked = False
@@ -166,7 +173,8 @@ class Simulation:
         return volume.behaviour if volume else None
 
     def boot(self, container: Container) -> None:
-        """Start now, on the root that the config names."""
+        """Start now, on the root that the config names; what could not come into force at the stop may now."""
+        self.apply_pending(container)
         behaviour = self.behaviour(container)
         mounts = [mount for mount in container.config.mounts if mount.is_volume and mount.path]
         whole = all(self.volume(container.node, mount.volume) for mount in mounts)
@@ -221,7 +229,7 @@ class Simulation:
     def _apply(self, container: Container, key: str) -> None:
         value = container.pending[key]
         if value is not None and key.startswith("mp"):
-            value = self._allocated(container, key, value)
+            value = self._sized(container, key, value)
         old = container.values.pop(key, None)
         if value is not None:
             container.values[key] = value
@@ -238,14 +246,15 @@ class Simulation:
             self.store(container.node, volid.partition(":")[0]).release(volid)
 
     def _keep_unused(self, container: Container, volid: str) -> None:
-        if not volid.startswith("/") and not container.uses(volid):
+        """Also a volume that is still in use: pve-container compares it with the whole entry and never finds it."""
+        if not volid.startswith("/") and volid not in {mount.volume for mount in container.config.unused}:
             container.values[container.config.free_key("unused")] = volid
 
-    def _allocated(self, container: Container, key: str, value: str) -> str:
+    def _sized(self, container: Container, key: str, value: str) -> str:
         mount = parse_mount(key, value)
         size = parse_new_size(mount.volume)
         if size is None:
-            return value
-        store = self.store(container.node, mount.storage)
-        volume = store.allocate(container.vmid, size, self.now)
-        return mount.holding(volume.volid, render_size(volume.size)).render()
+            volume = self.volume(container.node, mount.volume)
+        else:
+            volume = self.store(container.node, mount.storage).allocate(container.vmid, size, self.now)
+        return value if volume is None else mount.holding(volume.volid, render_size(volume.size)).render()

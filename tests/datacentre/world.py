@@ -93,9 +93,11 @@ class Datacentre(Events):
 
     @reading
     def list_volumes(self, node: str, storage: str, owner: int) -> tuple[Volume, ...]:
-        """From the store."""
+        """From the store; a guest whose disks the token may not touch seems to have none."""
         self.reach(node)
         self._need("Datastore.Audit", f"/storage/{storage}")
+        if not self._may("VM.Config.Disk", f"/vms/{owner}"):
+            return ()
         volumes = self.store(node, storage).volumes.values()
         mine = sorted((volume for volume in volumes if volume.owner == owner), key=lambda volume: volume.volid)
         return tuple(Volume(one.volid, one.owner, one.size, one.created) for one in mine)
@@ -112,14 +114,15 @@ class Datacentre(Events):
         delete: Sequence[str] = (),
         revert: Sequence[str] = (),
     ) -> None:
-        """One PUT."""
+        """One PUT. An empty value deletes its key."""
         container = self.find(guest)
         for key in (*values, *delete, *revert):
             self._need(edit.privilege_for(key), f"/vms/{guest.vmid}")
         self.wait_for_file(container)
         container.refuse_if_locked()
         edit.check_digest(container, digest)
-        edit.write(self, container, values, delete, revert)
+        kept = {key: value for key, value in values.items() if value}
+        edit.write(self, container, kept, [*delete, *(key for key in values if key not in kept)], revert)
 
     @changing
     def clone(self, source: GuestRef, order: CloneOrder) -> Upid:
@@ -147,7 +150,10 @@ class Datacentre(Events):
         edit.check_digest(giver, source.digest)
         edit.check_digest(taker, target.digest)
         self._check_move(giver, key, taker, target_key)
-        return self.begin_task("move_volume", self.call, (giver, taker), self._moving(giver, key, taker, target_key))
+        name = f"{giver.vmid}-{key}>{taker.vmid}-{target_key}"
+        return self.begin_task(
+            "move_volume", self.call, (giver, taker), self._moving(giver, key, taker, target_key), name
+        )
 
     @changing
     def destroy(self, guest: GuestRef) -> Upid:
@@ -176,10 +182,11 @@ class Datacentre(Events):
 
     @changing
     def reboot(self, guest: GuestRef, timeout: timedelta) -> Upid:
-        """Never asks the HA manager."""
+        """Orderly, and hard after the time-out; asks neither the HA manager nor the config lock."""
         container = self._switchable(guest, running=True)
-        body = self._stopping(container, timeout, hard_after=False, then=self._starting(container))
-        return self.begin_task("vzreboot", self.call, (container,), self.holding_file(container, body))
+        body = self._stopping(container, timeout, then=self._starting(container))
+        held = self.holding_file(container, body, obeys_lock=False)
+        return self.begin_task("vzreboot", self.call, (container,), held)
 
     @changing
     def shutdown(self, guest: GuestRef, timeout: timedelta) -> Upid:
@@ -187,7 +194,7 @@ class Datacentre(Events):
         container = self._switchable(guest, running=True)
         if container.ha_state not in (None, "ignored"):
             return self._ask_ha(container, "stopped")
-        body = self._stopping(container, timeout, hard_after=True)
+        body = self._stopping(container, timeout)
         return self.begin_task("vzshutdown", self.call, (container,), self.holding_file(container, body))
 
     @changing
@@ -213,10 +220,14 @@ class Datacentre(Events):
 
     @reading
     def list_tasks(self, node: str, vmid: int, since: datetime) -> tuple[TaskSummary, ...]:
-        """By the VMID in the task's id."""
+        """By the VMIDs in the task's id: a move's names two, and the summary its source."""
         self.reach(node)
-        tasks = [one for one in self.tasks.values() if (one.node, one.vmid) == (node, vmid) and one.started >= since]
-        return tuple(TaskSummary(one.upid, one.kind, vmid, one.started, one.ending is None) for one in tasks)
+        tasks = [one for one in self.tasks.values() if one.node == node and one.started >= since]
+        return tuple(
+            TaskSummary(one.upid, one.kind, one.vmids[0], one.started, one.ending is None)
+            for one in tasks
+            if vmid in one.vmids
+        )
 
     # HighAvailability and Rights
 
@@ -231,9 +242,9 @@ class Datacentre(Events):
         self.at(_seconds(10), lambda: self.reconcile(container))
 
     @reading
-    def read_rights(self) -> Mapping[str, frozenset[str]]:
-        """``privileges`` as tests left them."""
-        return dict(self.privileges)
+    def read_rights(self, path: str | None = None) -> Mapping[str, frozenset[str]]:
+        """``privileges`` as tests left them; those above a path hold on it."""
+        return dict(self.privileges) if path is None else {path: self._effective(path)}
 
     # Prober
 
@@ -329,18 +340,11 @@ class Datacentre(Events):
             raise TargetError(f"CT {container.vmid} already running")
         self.boot(container)
 
-    def _stopping(
-        self, container: Container, timeout: timedelta, *, hard_after: bool, then: Body | None = None
-    ) -> Body:
+    def _stopping(self, container: Container, timeout: timedelta, *, then: Body | None = None) -> Body:
         behaviour = self.behaviour(container)
         length = _seconds(behaviour.shutdown_seconds) if behaviour else timedelta(0)
         deaf = length > timeout or (behaviour is not None and behaviour.refuses_shutdown)
         yield timeout if deaf else length
-        if deaf and not hard_after:
-            seconds = int(timeout.total_seconds())
-            raise TargetError(
-                f"command 'lxc-stop -n {container.vmid} --nokill --timeout {seconds}' failed: exit code 1"
-            )
         if container.running:
             self.halt(container)
         if then is not None:
@@ -407,9 +411,12 @@ class Datacentre(Events):
         return container
 
     def _may(self, privilege: str, path: str) -> bool:
+        return privilege in self._effective(path)
+
+    def _effective(self, path: str) -> frozenset[str]:
         parts = path.split("/")
         above = ["/", *("/".join(parts[:length]) for length in range(2, len(parts) + 1))]
-        return any(privilege in self.privileges.get(one, frozenset()) for one in above)
+        return frozenset().union(*(self.privileges.get(one, frozenset()) for one in above))
 
     def _need(self, privilege: str, path: str) -> None:
         if not self._may(privilege, path):
