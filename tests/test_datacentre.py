@@ -385,6 +385,7 @@ def test_a_guest_that_is_off_or_has_no_address_yet_is_unhealthy(bench: MemoryBen
         ("VM.Allocate", lambda world: world.destroy(OTHER)),
         ("VM.Config.Disk", lambda world: world.write_config(GUEST, {"rootfs": "x"}, None)),
         ("VM.Config.Options", lambda world: world.write_config(GUEST, {"tags": "x"}, None)),
+        ("VM.Config.Options", lambda world: world.write_config(GUEST, {"unused0": "x"}, None)),
         ("VM.PowerMgmt", lambda world: world.start(OTHER)),
         ("Datastore.Audit", lambda world: world.list_volumes(NODE, STORAGE, GUEST.vmid)),
         ("Sys.Console", lambda world: world.write_ha_state(GUEST.vmid, "ignored")),

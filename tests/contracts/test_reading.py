@@ -35,7 +35,7 @@ def test_a_config_has_its_root_its_data_volume_and_a_digest(bench: Bench) -> Non
     config = bench.cluster.inventory.read_config(GUEST)
     assert config.ref == GUEST
     assert config.rootfs.storage == STORAGE
-    assert [mount.path for mount in config.data_mounts] == ["/data"]
+    assert [mount.path for mount in config.data_mounts] == ["/srv/data"]
     assert config.flag("unprivileged")
     assert config.digest
 
@@ -85,7 +85,7 @@ def test_a_running_task_is_found_under_the_number_of_its_source(bench: Bench) ->
     upid = bench.cluster.editor.clone(TEMPLATE, order)
     started = _clones(bench)
     bench.wait(upid)
-    assert [(one.upid, one.kind, one.vmid) for one in started] == [(upid, "vzclone", TEMPLATE.vmid)]
+    assert [(one.upid, one.kind, one.vmid, one.running) for one in started] == [(upid, "vzclone", TEMPLATE.vmid, True)]
 
 
 def test_an_ended_task_is_still_listed(bench: Bench) -> None:

@@ -26,7 +26,7 @@ ROLE = frozenset(
         "Sys.Console",
     }
 )
-DATA_PATH = "/data"
+DATA_PATH = "/srv/data"
 
 
 @dataclass(slots=True)

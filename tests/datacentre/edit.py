@@ -10,7 +10,7 @@ from zlh_hooks.domain.errors import ConfigChanged, TargetError
 
 MODIFIED = "detected modified configuration - file changed by other user? Try again."
 _DRIVE = re.compile(r"(?:rootfs|mp\d+)\Z")
-_DISK = re.compile(r"(?:rootfs|mp\d+|unused\d+)\Z")
+_VOLUME = re.compile(r"(?:rootfs|mp\d+|unused\d+)\Z")
 _NETWORK = re.compile(r"(?:net\d+|hostname|nameserver|searchdomain)\Z")
 _AT_ONCE = re.compile(
     r"(?:description|onboot|startup|protection|tags|hostname|cores|memory|swap|cpulimit|cpuunits|timezone"
@@ -19,8 +19,8 @@ _AT_ONCE = re.compile(
 
 
 def privilege_for(key: str) -> str:
-    """The privilege that changing this key takes."""
-    if _DISK.match(key):
+    """The privilege that changing this key takes; an ``unusedN`` is an option (``check_ct_modify_config_perm``)."""
+    if _DRIVE.match(key):
         return "VM.Config.Disk"
     return "VM.Config.Network" if _NETWORK.match(key) else "VM.Config.Options"
 
@@ -54,7 +54,7 @@ def _check(container: Container, values: Mapping[str, str], delete: Sequence[str
     for key in delete:
         if key == "rootfs" or key in values:
             raise TargetError(f"unable to delete required option or one that is set: '{key}'")
-        if _DISK.match(key):
+        if _VOLUME.match(key):
             container.refuse_if_protected(f"can't remove CT {container.vmid} drive '{key}'")
     for key in values:
         if _DRIVE.match(key):

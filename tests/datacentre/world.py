@@ -385,6 +385,8 @@ class Datacentre(Events):
             f"Target volume key '{target_key}' is already in use for container '{taker.vmid}'": target_key
             in taker.values.keys() | taker.pending.keys(),
             "Both containers need to be on the same node": giver.node != taker.node,
+            "Moving an unused volume to a used one is not possible": key.startswith("unused")
+            and not target_key.startswith("unused"),
             f"Cannot move a bind or device mount: '{key}'": not mount.is_volume,
             f"Container '{giver.vmid}' must be stopped": giver.running and not key.startswith("unused"),
             f"Container '{taker.vmid}' must be stopped": taker.running and not target_key.startswith("unused"),
