@@ -26,7 +26,7 @@ ROLE = frozenset(
         "Sys.Console",
     }
 )
-DATA_PATH = "/srv/data"
+DATA_PATH = "/data"
 
 
 @dataclass(slots=True)
