@@ -68,6 +68,36 @@ def test_a_lost_answer_was_carried_out(world: Datacentre) -> None:
     assert world.read_config(GUEST).tags == ("stored",)
 
 
+def test_a_late_request_is_carried_out_when_nobody_waits_any_more(bench: MemoryBench, world: Datacentre) -> None:
+    world.faults.arrive_late("write_config", timedelta(seconds=5))
+    with pytest.raises(Unanswered):
+        write_tag(world, "late")
+    bench.clock.sleep(timedelta(seconds=4.9))
+    assert "late" not in world.read_config(GUEST).tags
+    bench.clock.sleep(timedelta(seconds=0.1))
+    assert world.read_config(GUEST).tags == ("late",)
+    assert world.faults.executed["write_config", GUEST.vmid] == 1
+
+
+def test_a_late_request_with_a_stale_digest_changes_nothing(bench: MemoryBench, world: Datacentre) -> None:
+    world.faults.arrive_late("write_config", timedelta(seconds=5))
+    with pytest.raises(Unanswered):
+        world.write_config(GUEST, {"tags": "late"}, world.read_config(GUEST).digest)
+    write_tag(world, "other")
+    bench.clock.sleep(timedelta(seconds=5))
+    assert world.read_config(GUEST).tags == ("other",)
+    assert world.faults.executed["write_config", GUEST.vmid] == 1
+
+
+def test_what_a_dead_process_had_sent_still_arrives(bench: MemoryBench, world: Datacentre) -> None:
+    world.faults.arrive_late("clone", timedelta(seconds=5), dying=True)
+    with pytest.raises(Crash):
+        world.clone(TEMPLATE, ORDER)
+    world.faults.restart()
+    bench.clock.sleep(timedelta(seconds=8))
+    assert world.read_config(SCRATCH).rootfs.volume
+
+
 def test_a_request_that_was_reset_was_not_carried_out(world: Datacentre) -> None:
     before = world.read_config(GUEST)
     world.faults.reset_before("write_config")

@@ -39,6 +39,7 @@ class Fault:
     times: int
     before: Action | None = None
     after: Action | None = None
+    late: timedelta | None = None
     seen: int = 0
 
     def fires(self, call: Call) -> bool:
@@ -102,6 +103,14 @@ class Faults:
     def reset_before(self, method: str | None, nth: int = 1, times: int = 1, vmid: int | None = None) -> None:
         """Not carried out, which the caller cannot know."""
         self._order(method, nth, times, vmid, before=_raising(Unanswered("connection reset during the request")))
+
+    def arrive_late(
+        self, method: str | None, length: timedelta, nth: int = 1, vmid: int | None = None, *, dying: bool = False
+    ) -> None:
+        """The caller gets no answer (or dies at once), and the request is carried out so much later."""
+        lost = _raising(Unanswered("connection reset while the request was on its way"))
+        end = self._dying(f"sending {method or 'change'} {nth}") if dying else lost
+        self._orders.append(Fault(method, vmid, nth, 1, after=end, late=length))
 
     def slow(
         self, method: str | None, length: timedelta, nth: int = 1, times: int = 1, vmid: int | None = None

@@ -1,13 +1,14 @@
 """The seam between the engine and the world: every call of a port method passes here."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from tests.datacentre.fault import Call
 from tests.datacentre.simulation import Simulation
 from zlh_hooks.application.ports import CloneOrder
-from zlh_hooks.domain.errors import RoadError
+from zlh_hooks.domain.errors import RoadError, ZlhError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 
 P = ParamSpec("P")
@@ -42,14 +43,27 @@ def _carry_out(world: Simulation, call: Call, deed: Callable[[], R]) -> R:
     for act in [order.before for order in fired if order.before]:
         act()
     world.settle()
+    late = next((order.late for order in fired if order.late is not None), None)
+    if late is not None:
+        world.at(late, lambda: _do_unheard(world, call, deed))
+    answer = None if late is not None else _do(world, call, deed)
+    for act in [order.after for order in fired if order.after]:
+        act()
+    return cast(R, answer)
+
+
+def _do(world: Simulation, call: Call, deed: Callable[[], R]) -> R:
     if call.changing and not world.quorate:
         raise RoadError("cluster not ready - no quorum?")
     world.call = call
     answer = deed()
     world.faults.record(call)
-    for act in [order.after for order in fired if order.after]:
-        act()
     return answer
+
+
+def _do_unheard(world: Simulation, call: Call, deed: Callable[[], R]) -> None:
+    with suppress(ZlhError):
+        _do(world, call, deed)
 
 
 def _call(name: str, changing: bool, args: tuple[Any, ...]) -> Call:

@@ -142,10 +142,13 @@ class Simulation:
         return next(task.body)
 
     def wait_for_file(self, container: Container) -> None:
-        """A power task holds the config file: a write waits ten seconds for it and then fails."""
+        """A power task holds the config file: a write waits ten seconds for it and then fails.
+
+        A write that arrives late fails at once: nobody's clock waits for it.
+        """
         until = self.now + _FILE_LOCK_PATIENCE
         while container.flocked:
-            if self.now >= until:
+            if self.now >= until or self._moment is not None:
                 raise _file_lock_timeout(container)
             self.clock.sleep(_MOMENT)
             self.settle()
