@@ -1,0 +1,185 @@
+"""What a test puts into the world before its story begins."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tests.datacentre.behaviour import Behaviour, good
+from tests.datacentre.container import Container
+from tests.datacentre.simulation import Simulation
+from tests.datacentre.volume import GIB, StoredVolume, VolumeStore, render_size
+from zlh_hooks.application.ports import Clock
+from zlh_hooks.domain import tag
+
+ROLE = frozenset(
+    {
+        "VM.Audit",
+        "VM.Clone",
+        "VM.Allocate",
+        "VM.Config.Disk",
+        "VM.Config.Options",
+        "VM.PowerMgmt",
+        "Datastore.AllocateSpace",
+        "Datastore.Audit",
+        "SDN.Use",
+        "Sys.Audit",
+        "Sys.Console",
+    }
+)
+DATA_PATH = "/data"
+
+
+@dataclass(slots=True)
+class Baseline:
+    """A customer's guest as it was before us; changed only by what happens to it from outside."""
+
+    fingerprint: str
+    foreign_tags: tuple[str, ...]
+    node: str
+    ha_state: str | None
+
+
+class Builder(Simulation):
+    """Nodes, storages, templates and guests."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.privileges: dict[str, frozenset[str]] = {"/": ROLE}
+        self.versions: dict[tuple[str, str], Behaviour] = {}
+        self.baselines: dict[int, Baseline] = {}
+        self.acknowledged: dict[int, list[str]] = {}
+
+    def add_node(self, name: str) -> None:
+        """A node that is online."""
+        self.online[name] = True
+
+    def add_storage(
+        self,
+        name: str,
+        *nodes: str,
+        kind: str = "dir",
+        free: int = 1000 * GIB,
+        shared: bool = False,
+        holds_roots: bool = True,
+    ) -> None:
+        """A storage on these nodes (on all if none is named): one of the same name on each, or one shared by them."""
+        reached = nodes or tuple(self.online)
+        groups = [reached] if shared else [(node,) for node in reached]
+        for group in groups:
+            store = VolumeStore(name, kind, free, group, holds_roots=holds_roots)
+            self.stores.update({(node, name): store for node in group})
+
+    def add_template(
+        self,
+        line: str,
+        version: str,
+        node: str,
+        vmid: int,
+        behaviour: Behaviour | None = None,
+        *,
+        channel: str | None = None,
+        storage: str | None = None,
+        unprivileged: bool = True,
+        size: int = GIB,
+        tags: Iterable[str] = (),
+        options: Mapping[str, str] | None = None,
+    ) -> Container:
+        """A template of a line, tagged as the registry expects it. The same version on another node is one more."""
+        self.versions[line, version] = behaviour or self.versions.get((line, version)) or good(version)
+        store = self._store_for(node, storage)
+        root = store.allocate(vmid, size, self.now, base=True)
+        root.behaviour = self.versions[line, version]
+        ours = [tag.LINE + line, tag.VERSION + version, *([tag.CHANNEL + channel] if channel else [])]
+        values = _config(f"{line}-{version}".replace(".", "-"), [*ours, *tags], unprivileged)
+        values |= {"template": "1", "rootfs": f"{root.volid},size={render_size(size)}", **(options or {})}
+        return self._keep(Container(vmid, node, values))
+
+    def add_guest(
+        self,
+        vmid: int,
+        node: str,
+        line: str = "game-base",
+        version: str = "1",
+        *,
+        data_volume: bool = True,
+        running: bool = True,
+        unprivileged: bool = True,
+        storage: str | None = None,
+        tags: Iterable[str] = (),
+        ha_state: str | None = None,
+        pool: str | None = None,
+        root_options: str = "",
+        options: Mapping[str, str] | None = None,
+        uptime_days: int = 30,
+    ) -> Container:
+        """A customer's guest born from a version of a line, up and healthy for a while if it runs.
+
+        ``options`` are more config values (or others than usual), e.g. ``{"protection": "1"}`` or a bind mount;
+        ``root_options`` stand between root volume and size, e.g. ``mountoptions=noatime,``.
+        """
+        store = self._store_for(node, storage)
+        root = store.allocate(vmid, GIB, self.now)
+        root.behaviour = self.versions.get((line, version)) or good(version)
+        values = _config(f"game-{vmid}", [tag.LINE + line, tag.VERSION + version, *tags], unprivileged)
+        values["rootfs"] = f"{root.volid},{root_options}size={render_size(root.size)}"
+        if data_volume:
+            data = store.allocate(vmid, 8 * GIB, self.now)
+            values["mp0"] = f"{data.volid},mp={DATA_PATH},backup=1,size={render_size(data.size)}"
+        container = Container(vmid, node, values | dict(options or {}), pool=pool, ha_state=ha_state, wanted=running)
+        if running:
+            container.started_at = self.now - timedelta(days=uptime_days)
+            container.running_root = root.volid
+        self.acknowledged[vmid] = []
+        return self._keep(container)
+
+    def add_vm(self, vmid: int, node: str) -> Container:
+        """A virtual machine: listed, and nothing else."""
+        return self._keep(Container(vmid, node, {"name": f"vm-{vmid}"}, is_container=False))
+
+    def write_record(self, vmid: int, record: str) -> bool:
+        """The game stores a record; True if the client was told so, which only a running guest can do."""
+        container = self.containers.get(vmid)
+        volume = self.data_volume(container) if container and container.running else None
+        if volume is None:
+            return False
+        volume.records.append(record)
+        self.acknowledged[vmid].append(record)
+        return True
+
+    def data_volume(self, container: Container) -> StoredVolume | None:
+        """Where the customer's data lies: the first mount point, else the root."""
+        mounts = [mount for mount in container.config.data_mounts if mount.is_volume]
+        return self.volume(container.node, mounts[0].volume if mounts else container.config.rootfs.volume)
+
+    def remember(self, container: Container) -> None:
+        """Take the guest as it is now for what it has to be in the end."""
+        foreign = tuple(one for one in container.config.tags if not tag.is_ours(one))
+        config = container.config
+        self.baselines[container.vmid] = Baseline(config.fingerprint(), foreign, container.node, container.ha_state)
+
+    def _store_for(self, node: str, name: str | None) -> VolumeStore:
+        if name is not None:
+            return self.store(node, name)
+        return next(store for (at, _), store in self.stores.items() if at == node and store.holds_roots)
+
+    def _keep(self, container: Container) -> Container:
+        if container.vmid in self.containers:
+            raise ValueError(f"{container.vmid} exists already")
+        self.containers[container.vmid] = container
+        self.remember(container)
+        return container
+
+
+def _config(hostname: str, tags: Iterable[str], unprivileged: bool) -> dict[str, str]:
+    values = {
+        "arch": "amd64",
+        "cores": "2",
+        "hostname": hostname,
+        "memory": "2048",
+        "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth",
+        "onboot": "1",
+        "ostype": "debian",
+        "swap": "512",
+        "tags": tag.render_tags(tags),
+    }
+    return values | ({"unprivileged": "1"} if unprivileged else {})
