@@ -110,17 +110,18 @@ class StandInPve(VolumesApi):
         storage: str = "local",
         root_size: int = _GIB,
         data_size: int | None = _GIB,
+        data_path: str = "/srv/data",
         running: bool = False,
         template: bool = False,
         **config: Any,
     ) -> FakeCt:
-        """A container with a root, data at ``/srv/data`` unless ``data_size`` is None (or it is a template), and more
+        """A container with a root, data at ``data_path`` unless ``data_size`` is None (or it is a template), and more
         ``config`` on top. Its volumes are allocated in the store."""
         values: dict[str, Any] = {"arch": "amd64", "ostype": "debian", "memory": 512, "swap": 512, "unprivileged": 1}
         values |= {"hostname": f"ct{vmid}", "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth"}
         values["rootfs"] = self._new_volume(storage, vmid, root_size, template)
         if data_size is not None and not template:
-            values["mp0"] = self._new_volume(storage, vmid, data_size, False, "backup=1,mp=/srv/data,")
+            values["mp0"] = self._new_volume(storage, vmid, data_size, False, f"backup=1,mp={data_path},")
         return self.adopt(vmid, node, values | config, running=running, template=template)
 
     def _new_volume(self, storage: str, vmid: int, size: int, base: bool, options: str = "") -> str:

@@ -10,7 +10,8 @@ from math import ceil
 from typing import Any
 
 from zlh_hooks.adapters import proxmox_answer as answer
-from zlh_hooks.adapters.proxmox_link import Access, Link
+from zlh_hooks.adapters.proxmox_access import Access
+from zlh_hooks.adapters.proxmox_link import Link
 from zlh_hooks.application.ports import CloneOrder, TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RightMissing, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume

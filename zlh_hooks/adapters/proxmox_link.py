@@ -2,9 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +11,7 @@ from proxmoxer import ProxmoxAPI, ResourceException
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential
 from urllib3.exceptions import NewConnectionError
 
+from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_error import GATEWAY_STATUSES, Request, translate_refusal
 from zlh_hooks.domain.errors import RoadError, Unanswered, ZlhError
 
@@ -20,22 +19,6 @@ _LONGEST_ANSWER = timedelta(seconds=35)
 """pveproxy waits 30 s for another node before it answers itself: giving up earlier on a write only creates doubt."""
 _GARBLED = (KeyError, TypeError, AttributeError)
 """What proxmoxer raises when an answer is JSON but not Proxmox's ``{"data": ...}``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Where Proxmox is and who asks: ``user`` with realm (``zlh@pve``), ``token_name`` without it (``hooks``).
-
-    ``ca_file`` None means the system's certificate authorities; a cluster's own is ``/etc/pve/pve-root-ca.pem``.
-    """
-
-    host: str
-    user: str
-    token_name: str
-    token: str = field(repr=False)
-    port: int = 8006
-    ca_file: Path | None = None
-    timeout: timedelta = timedelta(seconds=30)
 
 
 class Link:
