@@ -11,6 +11,7 @@ from typing import Any
 
 from zlh_hooks.adapters import proxmox_answer as answer
 from zlh_hooks.adapters.proxmox_access import Access
+from zlh_hooks.adapters.proxmox_error import UNNAMED
 from zlh_hooks.adapters.proxmox_link import Link
 from zlh_hooks.application.ports import CloneOrder, TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RightMissing, RoadError, TargetError
@@ -90,7 +91,13 @@ class Proxmox:
     def clone(self, source: GuestRef, order: CloneOrder) -> Upid:
         """Always a full clone: a linked one would depend on its template."""
         values = {"newid": order.new_vmid, "full": 1, "storage": order.storage}
-        return self._begin("POST", source, "clone", **values, hostname=order.hostname, description=order.note)
+        try:
+            return self._begin("POST", source, "clone", **values, hostname=order.hostname, description=order.note)
+        except RightMissing as error:
+            if error.missing != UNNAMED:
+                raise
+            missing = f"/vms/{order.new_vmid}, VM.Allocate"  # or on a pool, which is not asked for
+            raise RightMissing(f"the API token lacks a right: {missing} (to clone {source})", missing) from error
 
     def move_volume(self, source: GuestConfig, key: str, target: GuestConfig, target_key: str) -> Upid:
         """A rename; both guests on one node, neither a template."""

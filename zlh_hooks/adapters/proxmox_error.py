@@ -23,6 +23,8 @@ from zlh_hooks.domain.errors import (
 
 GATEWAY_STATUSES = frozenset({502, 503, 504, 595, 596, 597, 598, 599})
 """A proxy speaks, not the API: 595-599 are pveproxy's when it hands a request on to another node."""
+UNNAMED = "unnamed"
+"""What is missing where Proxmox checks for one right or another and then names neither."""
 NOT_CONNECTED = 595
 """pveproxy could not connect to the node: the request was not handed on."""
 
@@ -107,7 +109,7 @@ def _read_message(error: ResourceException) -> str:
 
 def _lacking(said: str, request: Request) -> RightMissing:
     found = re.search(r"Permission check failed \((.*)\)", said)
-    missing = found[1] if found else "unnamed"
+    missing = found[1] if found else UNNAMED
     return RightMissing(f"the API token lacks a right: {missing} (for {request})", missing)
 
 

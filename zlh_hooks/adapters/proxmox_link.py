@@ -18,7 +18,7 @@ from zlh_hooks.domain.errors import RoadError, Unanswered, ZlhError
 _LONGEST_ANSWER = timedelta(seconds=35)
 """pveproxy waits 30 s for another node before it answers itself: giving up earlier on a write only creates doubt."""
 _GARBLED = (KeyError, TypeError, AttributeError)
-"""What proxmoxer raises when an answer is JSON but not Proxmox's ``{"data": ...}``."""
+"""What comes of an answer that is not Proxmox's ``{"data": ...}``, e.g. a page of a proxy in between."""
 
 
 class Link:
@@ -74,7 +74,10 @@ class Link:
     @staticmethod
     def _send(api: ProxmoxAPI, request: Request, values: Mapping[str, object]) -> Any:
         resource = api([quote(part, safe="") for part in request.path])  # a UPID holds ":" and may hold ">"
-        return getattr(resource, request.method.lower())(**values)
+        answer = getattr(resource, request.method.lower())(**values)
+        if isinstance(answer, dict) and isinstance(answer.get("errors"), bytes):
+            raise TypeError("not JSON")  # proxmoxer hands such a body on as if it were an answer
+        return answer
 
     def _translate(self, error: Exception, request: Request) -> ZlhError:
         if isinstance(error, ResourceException):
