@@ -1,6 +1,5 @@
 """``zlh-hooks ready``: what is missing before work can start. Exit code 0 only if nothing is."""
 
-import json as json_text
 from dataclasses import asdict
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from zlh_hooks import wiring
 from zlh_hooks.application.ready import Readiness, Wanted, check_ready
 from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.right import render_roles
@@ -29,8 +29,7 @@ def check_pve(config: Config = None, policy: PolicyFile = None, json: Json = Fal
     reach = site.settings.proxmox
     roles = render_roles(reach.user, reach.token_name, found.scope.storages, found.scope.ignores_ha)
     if json:
-        document = {"missing": [asdict(one) for one in found.missing], "commands": list(roles)}
-        typer.echo(json_text.dumps(document))
+        print_json({"missing": [asdict(one) for one in found.missing], "commands": list(roles)})
     else:
         _print(found, roles)
     raise typer.Exit(1 if found.missing else 0)
@@ -43,7 +42,7 @@ def _want(policy: Policy) -> Wanted:
         found = policy.kind_of(guest.vmid, guest.tags)
         return found is not None and found[1].exchange
 
-    return Wanted(is_target, list(policy.scratch_vmids), nets, policy.rollout.ha == "ignore")
+    return Wanted(is_target, list(policy.scratch_vmids.numbers()), nets, policy.rollout.ha == "ignore")
 
 
 def _print(found: Readiness, roles: tuple[str, ...]) -> None:
@@ -53,8 +52,7 @@ def _print(found: Readiness, roles: tuple[str, ...]) -> None:
         typer.echo(f"ready: the token may do all that work on {seen} needs")
         return
     typer.echo(f"not ready: the token lacks {len(found.missing)} rights for work on {seen}")
-    for one in found.missing:
-        typer.echo(f"  {one.path}  {one.privilege}")
+    print_table(("path", "missing privilege"), [(one.path, one.privilege) for one in found.missing])
     typer.echo("Roles for Proxmox VE 9, to be given to the user and to its token (guests; patching of nodes):")
     for command in roles:
         typer.echo(f"  {command}")
