@@ -109,7 +109,7 @@ class PowerSwitch(Protocol):
         """Start a stopped guest."""
 
     def reboot(self, guest: GuestRef, timeout: timedelta) -> Upid:
-        """Shut down and start in one task; pending changes apply between. The task fails if the guest does not stop."""
+        """Shut down and start in one task; pending changes apply between. Stopped hard when ``timeout`` has passed."""
 
     def shutdown(self, guest: GuestRef, timeout: timedelta) -> Upid:
         """Shut down; when ``timeout`` has passed, stop hard."""
@@ -150,8 +150,11 @@ class HighAvailability(Protocol):
 class Rights(Protocol):
     """What the token may do."""
 
-    def read_rights(self) -> Mapping[str, frozenset[str]]:
-        """ACL path to privileges, effective, as ``GET /access/permissions`` says."""
+    def read_rights(self, path: str | None = None) -> Mapping[str, frozenset[str]]:
+        """ACL path to effective privileges; without ``path``, of all paths on which rights were given.
+
+        What holds on any other path depends on propagation, pools and NoAccess: ask for that ``path``.
+        """
 
 
 class Prober(Protocol):

@@ -1,0 +1,120 @@
+"""Proxmox's refusals as this library's errors.
+
+Texts are those of pve-container 6.1.10, pve-guest-common 6.0.2 and pve-http-server 6: API code dies with a sentence and
+gets status 500 whatever went wrong, so the sentence decides. It arrives as the reason of the status line.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proxmoxer import ResourceException
+
+from zlh_hooks.domain.errors import (
+    ConfigChanged,
+    GuestLocked,
+    GuestMissing,
+    RightMissing,
+    RoadError,
+    TargetError,
+    Unanswered,
+    ZlhError,
+)
+
+GATEWAY_STATUSES = frozenset({502, 503, 504, 595, 596, 597, 598, 599})
+"""A proxy speaks, not the API: 595-599 are pveproxy's when it hands a request on to another node."""
+UNNAMED = "unnamed"
+"""What is missing where Proxmox checks for one right or another and then names neither."""
+NOT_CONNECTED = 595
+"""pveproxy could not connect to the node: the request was not handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What was asked, for messages and for judging the answer. ``of_guest``: a refusal concerns one guest only."""
+
+    method: str
+    path: tuple[str, ...]
+    of_guest: bool = False
+
+    @property
+    def changing(self) -> bool:
+        """Whether it may have changed something."""
+        return self.method != "GET"
+
+    @property
+    def node(self) -> str:
+        """The node that had to answer; empty if any may."""
+        return self.path[1] if self.path[0] == "nodes" and len(self.path) > 1 else ""
+
+    def __str__(self) -> str:
+        return f"{self.method} /{'/'.join(self.path)}"
+
+
+def _locked(text: str, found: re.Match[str]) -> ZlhError:
+    return GuestLocked(text, found[1])
+
+
+def _lock_file_held(text: str, _: re.Match[str]) -> ZlhError:
+    return GuestLocked(text, "config")
+
+
+def _changed(text: str, _: re.Match[str]) -> ZlhError:
+    return ConfigChanged(text)
+
+
+def _missing(text: str, _: re.Match[str]) -> ZlhError:
+    return GuestMissing(text)
+
+
+def _road(text: str, _: re.Match[str]) -> ZlhError:
+    return RoadError(text)
+
+
+_RULES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], ZlhError]], ...] = (
+    (re.compile(r"no quorum"), _road),
+    (re.compile(r"unable to open file '/etc/pve/.*Permission denied"), _road),  # a write to pmxcfs without quorum
+    (re.compile(r"hostname lookup '|no such cluster node '"), _road),
+    (re.compile(r"is locked \((\S+)\)"), _locked),
+    (re.compile(r"can't lock file '.*' - got timeout"), _lock_file_held),
+    (re.compile(r"detected modified configuration"), _changed),
+    (re.compile(r"Configuration file '.*' does not exist|(?:CT \d+ does not exist|could not find CT \d+)"), _missing),
+)
+
+
+def translate_refusal(error: ResourceException, request: Request) -> ZlhError:
+    """The error that fits Proxmox's answer. Never holds request headers, so never the token."""
+    said = _read_message(error)
+    text = f"{request}: {error.status_code} {said}"
+    if error.status_code == 401:
+        return RoadError(
+            f"Proxmox refuses the API token ({said}): check its name, its secret and that it has not expired"
+        )
+    if error.status_code == 403:
+        return _lacking(said, request)
+    if error.status_code in GATEWAY_STATUSES:
+        return _unreached(error.status_code, text, request)
+    for pattern, build in _RULES:
+        if found := pattern.search(said):
+            return build(text, found)
+    return TargetError(text) if request.of_guest and error.status_code != 501 else RoadError(text)
+
+
+def _read_message(error: ResourceException) -> str:
+    said = str(error.content).strip()
+    fields = error.errors if isinstance(error.errors, dict) else {}
+    details = "; ".join(f"{key}: {str(value).strip()}" for key, value in fields.items() if isinstance(value, str))
+    return f"{said} ({details})" if details else said
+
+
+def _lacking(said: str, request: Request) -> RightMissing:
+    found = re.search(r"Permission check failed \((.*)\)", said)
+    missing = found[1] if found else UNNAMED
+    return RightMissing(f"the API token lacks a right: {missing} (for {request})", missing)
+
+
+def _unreached(status: int, text: str, request: Request) -> RoadError:
+    if request.changing and status != NOT_CONNECTED:
+        return Unanswered(f"{text}: whether it was carried out is unknown")
+    where = f"node {request.node}" if request.node else "Proxmox"
+    return RoadError(f"{where} cannot be reached: {text}")
