@@ -116,7 +116,8 @@ class _Course:
         count, seconds = self.streak(Verdict.HEALTHY)
         if seconds >= rules.min_healthy_time.total_seconds():
             return f"{self.probe.label} healthy {count} of {self.probe.needed_successes} times in a row"
-        return f"{self.probe.label} healthy for {render_duration(timedelta(seconds=round(seconds)))} of {render_duration(rules.min_healthy_time)}"
+        so_far = render_duration(timedelta(seconds=round(seconds)))
+        return f"{self.probe.label} healthy for {so_far} of {render_duration(rules.min_healthy_time)}"
 
 
 def _decide(courses: Sequence[_Course], rules: HealthRules, is_over: bool) -> tuple[Outcome, str]:
