@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zlh_hooks.domain.evidence import Measurement, Verdict
@@ -177,6 +177,7 @@ def rounds_of(words: Sequence[tuple[str, str]], step: float) -> list[Round]:
     return [Round(i * step, (answer(a, "agent"), answer(g, "game"))) for i, (a, g) in enumerate(words)]
 
 
+@settings(deadline=None)
 @given(WORD_LISTS, STEPS, PROBES)
 def test_never_healthy_before_the_minimum_time_nor_unless_the_last_round_is(
     words: list[tuple[str, str]], step: float, probes: tuple[Probe, Probe]
@@ -188,6 +189,7 @@ def test_never_healthy_before_the_minimum_time_nor_unless_the_last_round_is(
         assert {m.verdict for r in inside for m in r.measurements} <= {Verdict.HEALTHY}
 
 
+@settings(deadline=None)
 @given(WORD_LISTS, STEPS, PROBES, st.floats(60, 1000))
 def test_decided_at_the_latest_at_the_deadline(
     words: list[tuple[str, str]], step: float, probes: tuple[Probe, Probe], elapsed: float
@@ -195,6 +197,7 @@ def test_decided_at_the_latest_at_the_deadline(
     assert judge(probes, rounds_of(words, step), RULES, elapsed).outcome is not Outcome.WAITING
 
 
+@settings(deadline=None)
 @given(WORD_LISTS, STEPS, PROBES, st.floats(0, 1000))
 def test_unhealthy_only_if_the_guest_itself_failed_and_inconclusive_only_at_the_deadline(
     words: list[tuple[str, str]], step: float, probes: tuple[Probe, Probe], elapsed: float
@@ -206,6 +209,7 @@ def test_unhealthy_only_if_the_guest_itself_failed_and_inconclusive_only_at_the_
         assert elapsed >= 60
 
 
+@settings(deadline=None)
 @given(WORD_LISTS, STEPS, PROBES)
 def test_every_failed_measurement_is_counted_once(
     words: list[tuple[str, str]], step: float, probes: tuple[Probe, Probe]
@@ -215,6 +219,7 @@ def test_every_failed_measurement_is_counted_once(
     assert judge(probes, rounds, RULES, 60).errors == sum(pair.count("E") for pair in asked_in_time)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from("HUE"), min_size=1, max_size=30), st.integers(0, 29))
 def test_turning_an_error_into_a_healthy_answer_never_makes_the_judgement_worse(words: list[str], place: int) -> None:
     rank = {Outcome.UNHEALTHY: 0, Outcome.INCONCLUSIVE: 1, Outcome.HEALTHY: 2}

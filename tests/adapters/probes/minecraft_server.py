@@ -37,7 +37,10 @@ def tells(answer: Callable[[], bytes]) -> Callable[[socket.socket], None]:
     def talk(connection: socket.socket) -> None:
         heard = b""
         while not heard.endswith(framed(varint(0))):
-            heard += connection.recv(4096)
+            piece = connection.recv(4096)
+            if not piece:
+                return
+            heard += piece
         connection.sendall(answer())
         connection.recv(1)
 

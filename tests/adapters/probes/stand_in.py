@@ -30,8 +30,8 @@ class SystemClock:
         time.sleep(length.total_seconds())
 
 
-def measure(probe: Probe, address: str | None = LOOPBACK) -> Measurement:
-    return Probes(SystemClock()).measure(probe, GUEST, address)
+def measure(probe: Probe, address: str | None = LOOPBACK, guest: GuestRef = GUEST) -> Measurement:
+    return Probes(SystemClock()).measure(probe, guest, address)
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:

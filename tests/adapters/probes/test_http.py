@@ -209,6 +209,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON, st.text(alphabet="a.0٣²-", max_size=6))
 def test_walking_a_document_finds_a_value_or_says_what_is_missing(document: object, path: str) -> None:
     for find in (find_value, find_count):
@@ -218,6 +219,7 @@ def test_walking_a_document_finds_a_value_or_says_what_is_missing(document: obje
             assert "answer has no" in str(error) or "not a count" in str(error)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200))
 def test_parsing_gives_a_document_or_a_bad_answer(body: bytes | str) -> None:
     try:

@@ -115,6 +115,7 @@ def test_a_flood_is_cut_at_the_longest_packet() -> None:
     assert found.took < timedelta(seconds=5)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**31 - 1))
 def test_every_number_survives_writing_and_reading(value: int) -> None:
     assert read_varint(io.BytesIO(render_varint(value)), 5) == value
@@ -126,6 +127,7 @@ MUTATED = st.tuples(st.binary(max_size=6), st.integers(0, 60), st.integers(0, 6)
 )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300) | MUTATED | st.binary(max_size=100).map(framed))
 def test_any_bytes_are_a_status_or_a_bad_answer(answer: bytes) -> None:
     try:

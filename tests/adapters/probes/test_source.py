@@ -172,6 +172,7 @@ def test_python_a2s_reads_the_same_from_any_well_formed_answer() -> None:
 HEADERS = st.sampled_from([b"", WHOLE, b"\xfe\xff\xff\xff", b"\xfe\xff\xff\xff\x07\0\0\0\x02", WHOLE + b"I"])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(HEADERS, st.binary(max_size=40)).map(b"".join) | st.sampled_from(split(info(), 20)), max_size=8)
 )
