@@ -97,6 +97,13 @@ def test_an_answer_that_lost_a_part_is_asked_for_again_and_never_mixed() -> None
         assert measure(source(port, timedelta(seconds=5))).facts["map"] == "de_dust2"
 
 
+def test_parts_of_two_answers_never_make_one() -> None:
+    parts = Parts()
+    for part in split(info(game_map="old_map"), 20, 1)[:-1]:
+        assert parts.add(part) is None
+    assert parts.add(split(info(game_map="new_map"), 20, 2)[-1]) is None
+
+
 def test_a_silent_server_is_left_at_the_deadline() -> None:
     found = ask(always())
     assert (found.verdict, found.detail) == (Verdict.UNHEALTHY, "127.0.0.1: no full answer within 0.3s")
