@@ -1,9 +1,9 @@
 """Health questions as values. Which product answers them is the adapters' business."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zlh_hooks.domain.duration import Duration
 
@@ -27,15 +27,30 @@ class _Probe(BaseModel):
 
 
 class HttpProbe(_Probe):
-    """GET over HTTP(S) to the guest. ``json_path`` (dotted, e.g. ``server.state``) must equal ``json_equals``."""
+    """GET over HTTP(S) to the guest. ``json_path`` (dotted, e.g. ``servers.0.state``) must equal ``json_equals``.
+
+    Without ``json_equals`` it must only be there. Certificates are always verified: ``ca_file`` (PEM) trusts a private
+    authority or one self-signed certificate, ``server_name`` is the name it bears if that is not the guest's address.
+    """
 
     kind: Literal["http"]
     port: int = Field(ge=1, le=65535)
-    path: str = Field(default="/", pattern=r"^/")
+    path: str = Field(default="/", pattern=r"^/[!-~]*$")
     scheme: Literal["http", "https"] = "http"
     status: int = Field(default=200, ge=100, le=599)
-    json_path: str | None = None
+    json_path: str | None = Field(default=None, min_length=1)
     json_equals: str | None = None
+    ca_file: str | None = None
+    server_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$")
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        """An option without effect is a mistake."""
+        if self.json_equals is not None and self.json_path is None:
+            raise ValueError("json_equals needs json_path, which says what is compared")
+        if self.scheme == "http" and (self.ca_file or self.server_name):
+            raise ValueError('ca_file and server_name need scheme = "https"')
+        return self
 
 
 class TcpProbe(_Probe):
@@ -75,10 +90,11 @@ class PrometheusProbe(_Probe):
     """An instant query whose every sample must satisfy ``compare value``; no sample at all is unhealthy.
 
     ``{vmid}``, ``{address}`` and ``{node}`` in ``query`` are replaced. An unreachable Prometheus is an ``error``.
+    NaN satisfies no comparison. ``url`` is the server's, without ``/api/v1`` and without credentials.
     """
 
     kind: Literal["prometheus"]
-    url: str = Field(pattern=r"^https?://")
+    url: str = Field(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?$")
     query: str
     compare: Literal["==", "!=", "<", "<=", ">", ">="] = "=="
     value: float = 1.0
