@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zlh_hooks.application.channel import ChannelPorts, recorded, write_all
 from zlh_hooks.application.ports import Inventory, Ledger
+from zlh_hooks.application.retag import ChannelPorts, recorded, write_all
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, parse_mount

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from zlh_hooks.application.channel import ChannelPorts, recorded
 from zlh_hooks.application.ports import Tasks
+from zlh_hooks.application.retag import ChannelPorts, recorded
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.errors import GuestMissing, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
