@@ -26,6 +26,18 @@ from zlh_hooks.domain.line import (
 )
 from zlh_hooks.domain.tag import REVOKED
 
+__all__ = [
+    "ChannelPorts",
+    "LineChannels",
+    "Moved",
+    "Revocation",
+    "mark_candidate",
+    "promote",
+    "restore",
+    "revoke",
+    "unmark_candidate",
+]
+
 PROMOTED = "promoted"
 
 
@@ -46,7 +58,7 @@ class Revocation:
     moved: Moved | None
 
 
-def promote(ports: ChannelPorts, line: str, version: str) -> Moved:
+def promote(ports: ChannelPorts, line: str, version: str, rollout: str = "") -> Moved:
     """Point ``stable`` to the version on every node, then take it from all others.
 
     ``NotAllowed`` for a revoked version, ``TargetError`` for an unknown one and for a template that stays locked.
@@ -54,11 +66,11 @@ def promote(ports: ChannelPorts, line: str, version: str) -> Moved:
     guests = ports.inventory.list_guests()
     target = parse_catalogue(guests).version_of(line, version)
     _refuse_revoked(target)
-    with recorded(ports, "promote", _said(target)):
+    with recorded(ports, "promote", _said(target), rollout):
         return _point_stable(ports, guests, line, target)
 
 
-def revoke(ports: ChannelPorts, line: str, version: str, reason: str) -> Revocation:
+def revoke(ports: ChannelPorts, line: str, version: str, reason: str, rollout: str = "") -> Revocation:
     """Stop new guests from getting the version, and move ``stable`` back if it pointed there.
 
     Templates whose tags contradict are revoked as well. ``stable`` goes to a version that already carries it, else to
@@ -69,7 +81,7 @@ def revoke(ports: ChannelPorts, line: str, version: str, reason: str) -> Revocat
     catalogue = parse_catalogue(guests)
     bad = _find_claimed(catalogue, guests, line, version)
     sound = _list_sound(catalogue, line, bad.version)
-    with recorded(ports, "revoke", {**_said(bad), "reason": reason}):
+    with recorded(ports, "revoke", {**_said(bad), "reason": reason}, rollout):
         marked = Retag(line, bad.version, add=(REVOKED,), drop=(CANARY_TAG,)).write_all(ports, bad.refs)
         if not marked.done:
             marked.raise_first()
@@ -84,7 +96,7 @@ def revoke(ports: ChannelPorts, line: str, version: str, reason: str) -> Revocat
     return Revocation(bad, stable, moved)
 
 
-def restore(ports: ChannelPorts, line: str, version: str | None, instead_of: str) -> Moved | None:
+def restore(ports: ChannelPorts, line: str, version: str | None, instead_of: str, rollout: str = "") -> Moved | None:
     """Give ``stable`` back to the version that had it (None: to nobody), if ``instead_of`` has it now.
 
     Is the former version revoked or gone by now, its own predecessor gets it. Returns None if there is nothing to do.
@@ -101,26 +113,26 @@ def restore(ports: ChannelPorts, line: str, version: str | None, instead_of: str
         return None
     if target is None and version is not None:
         target = _choose_successor(TemplateVersion(line, instead_of, refs), sound, history)
-    with recorded(ports, "restore", {"line": line, "version": version, "instead_of": instead_of}):
+    with recorded(ports, "restore", {"line": line, "version": version, "instead_of": instead_of}, rollout):
         return _point_stable(ports, guests, line, target)
 
 
-def mark_candidate(ports: ChannelPorts, line: str, version: str) -> None:
+def mark_candidate(ports: ChannelPorts, line: str, version: str, rollout: str = "") -> None:
     """Let a share of new guests get the version. A version that is stable already needs no mark."""
     guests = ports.inventory.list_guests()
     target = parse_catalogue(guests).version_of(line, version)
     _refuse_revoked(target)
     if target.is_stable:
         return
-    with recorded(ports, "mark_candidate", _said(target)):
+    with recorded(ports, "mark_candidate", _said(target), rollout):
         Retag(line, target.version, add=(CANARY_TAG,)).write_all(ports, target.refs).raise_first()
         Retag(line, drop=(CANARY_TAG,)).write_all(ports, _others(guests, line, target.refs)).raise_first()
 
 
-def unmark_candidate(ports: ChannelPorts, line: str, version: str) -> None:
+def unmark_candidate(ports: ChannelPorts, line: str, version: str, rollout: str = "") -> None:
     """Send no more new guests to the version. Nothing happens if its templates are gone."""
     refs = list_claimants(ports.inventory.list_guests(), line, version)
-    with recorded(ports, "unmark_candidate", {"line": line, "version": version}):
+    with recorded(ports, "unmark_candidate", {"line": line, "version": version}, rollout):
         Retag(line, version, drop=(CANARY_TAG,)).write_all(ports, refs).raise_first()
 
 
@@ -132,32 +144,33 @@ class LineChannels:
     """
 
     ports: ChannelPorts
+    rollout: str = ""
 
     def offer(self, line: str, version: str) -> None:
         """Mark the version as candidate."""
         with _raising(TargetError, NotAllowed):
-            mark_candidate(self.ports, line, version)
+            mark_candidate(self.ports, line, version, self.rollout)
 
-    def promote(self, line: str, version: str) -> None:
-        """Move ``stable`` to the version. A hook that fails is in the ledger and holds nothing up."""
+    def promote(self, line: str, version: str) -> Moved:
+        """Move ``stable`` to the version. A hook that fails holds nothing up."""
         with _raising(TargetError, NotAllowed):
-            promote(self.ports, line, version)
+            return promote(self.ports, line, version, self.rollout)
 
     def withdraw(self, line: str, version: str) -> None:
         """Take the candidate mark away."""
         with _raising(RoadError, NotAllowed, TargetError):
-            unmark_candidate(self.ports, line, version)
+            unmark_candidate(self.ports, line, version, self.rollout)
 
     def revoke(self, line: str, version: str, reason: str) -> None:
         """Revoke the version, unless its templates are gone already."""
         with _raising(RoadError, NotAllowed, TargetError):
             if list_claimants(self.ports.inventory.list_guests(), line, version):
-                revoke(self.ports, line, version, reason)
+                revoke(self.ports, line, version, reason, self.rollout)
 
     def restore(self, line: str, version: str | None, instead_of: str) -> None:
         """Give ``stable`` back."""
         with _raising(RoadError, NotAllowed, TargetError):
-            restore(self.ports, line, version, instead_of)
+            restore(self.ports, line, version, instead_of, self.rollout)
 
 
 @contextmanager

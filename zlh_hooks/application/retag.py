@@ -104,8 +104,9 @@ class Retag:
 
 
 @contextmanager
-def recorded(ports: ChannelPorts, name: str, data: Mapping[str, Any]) -> Iterator[None]:
-    """Intent before, done or failed after. Filed under no rollout: these stories are repeated whole, not resumed."""
+def recorded(ports: ChannelPorts, name: str, data: Mapping[str, Any], rollout: str = "") -> Iterator[None]:
+    """Intent before, done or failed after. The rollout is only named: these stories are repeated whole, not resumed."""
+    data = {**data, "rollout": rollout} if rollout else data
     ports.ledger.append(Draft(Kind.INTENT, name, data=dict(data)))
     try:
         yield
