@@ -17,7 +17,15 @@ from zlh_hooks.application.channel import (
 )
 from zlh_hooks.application.retag import ChannelPorts
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, NotAllowed, RoadError, TargetError, ZlhError
+from zlh_hooks.domain.errors import (
+    GuestLocked,
+    GuestMissing,
+    NotAllowed,
+    RoadError,
+    SettingsError,
+    TargetError,
+    ZlhError,
+)
 from zlh_hooks.domain.line import Promotion, TemplateVersion, choose_template, parse_catalogue
 
 LINE = "game-base"
@@ -31,7 +39,7 @@ class RecordingHook:
 
     def __init__(self) -> None:
         self.told: list[Promotion] = []
-        self.error: RoadError | None = None
+        self.error: ZlhError | None = None
 
     def send_promotion(self, promotion: Promotion) -> None:
         if self.error:
@@ -208,10 +216,13 @@ def test_the_intent_stands_before_the_first_write_and_the_outcome_after_the_last
     assert dict(world.ledger.read()[3].data) == {"line": LINE, "version": "2"}
 
 
-def test_a_hook_that_fails_does_not_undo_the_promotion_and_is_reported(world: World) -> None:
-    world.hook.error = RoadError("connection refused")
+@pytest.mark.parametrize(
+    "error", [RoadError("connection refused"), SettingsError("t", "token_file", "mode 0644", "0640")]
+)
+def test_a_hook_that_fails_does_not_undo_the_promotion_and_is_reported(world: World, error: ZlhError) -> None:
+    world.hook.error = error
     moved = promote(world.ports, LINE, "2")
-    assert moved.untold == ("recorder: connection refused",)
+    assert moved.untold == (f"recorder: {error}",)
     assert world.stable() == ["2"]
     assert (Kind.FAILED, "send_promotion") in world.entries()
 

@@ -13,7 +13,7 @@ from typing import Any
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.retag import CANARY_TAG, STABLE_TAG, ChannelPorts, Retag, recorded
 from zlh_hooks.domain.entry import Draft, Kind
-from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError, ZlhError
+from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, TargetError, ZlhError
 from zlh_hooks.domain.guest import GuestRef, GuestSummary
 from zlh_hooks.domain.line import (
     STABLE,
@@ -205,7 +205,7 @@ def _tell_all(ports: ChannelPorts, promotion: Promotion) -> tuple[str, ...]:
         try:
             with recorded(ports, "send_promotion", told):
                 hook.send_promotion(promotion)
-        except RoadError as error:
+        except (RoadError, SettingsError) as error:
             untold.append(f"{hook.name}: {error}")
     return tuple(untold)
 
