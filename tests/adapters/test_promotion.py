@@ -120,10 +120,10 @@ def test_a_line_without_stable_version_is_said_too(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_a_broken_road_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(RoadError, match="cannot write .*nowhere"):
+    with pytest.raises(RoadError, match=r"cannot write .*nowhere"):
         PromotionFile(tmp_path / "nowhere" / "stable.json").send_promotion(PROMOTION)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(RoadError, match="cannot write .*folder"):
+    with pytest.raises(RoadError, match=r"cannot write .*folder"):
         PromotionFile(tmp_path / "folder").send_promotion(PROMOTION)
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 

@@ -15,10 +15,11 @@ from zlh_hooks.domain.steps import TargetEvent
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What policy says of a guest, each as a reason or None: it is not ours to exchange; its data lies in the root."""
+    """What policy says of a guest: why it is not ours to exchange, why its data forbids it (or None), and its line."""
 
     out_of_scope: Callable[[GuestSummary], str | None]
     data_in_root: Callable[[GuestConfig], str | None]
+    line_of: Callable[[GuestSummary], str | None] = parse_line
 
 
 class Remedy(StrEnum):
@@ -60,7 +61,7 @@ def list_affected(
     inventory: Inventory, revoked: TemplateVersion, stable: str | None, care: Care
 ) -> tuple[Affected, ...]:
     """Every guest that carries the version, by VMID, with what can be done for it."""
-    born = list_born(inventory.list_guests(), parse_line, revoked)
+    born = list_born(inventory.list_guests(), care.line_of, revoked)
     return tuple(found for guest in born if (found := _find_remedy(inventory, guest, stable, care)))
 
 
