@@ -10,6 +10,8 @@ from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, parse_mount
 from zlh_hooks.domain.line import TemplateVersion, list_born, parse_line
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.precheck import find_data_in_root
 from zlh_hooks.domain.steps import TargetEvent
 
 
@@ -20,6 +22,23 @@ class Care:
     out_of_scope: Callable[[GuestSummary], str | None]
     data_in_root: Callable[[GuestConfig], str | None]
     line_of: Callable[[GuestSummary], str | None] = parse_line
+
+
+def care_of(policy: Policy, line: str) -> Care:
+    """The policy as far as it concerns guests of the line."""
+
+    def out_of_scope(guest: GuestSummary) -> str | None:
+        kind = policy.kind_of(guest.vmid, guest.tags)
+        if kind is None:
+            return "policy knows no kind of guest for it"
+        return None if kind[1].exchange else f"policy does not exchange roots of {kind[0]} guests"
+
+    def line_of(guest: GuestSummary) -> str | None:
+        kind = policy.kind_of(guest.vmid, guest.tags)
+        return parse_line(guest) or (kind[1].line if kind else None)
+
+    data_paths = policy.lines[line].data_paths if line in policy.lines else ()
+    return Care(out_of_scope, lambda config: find_data_in_root(config, data_paths), line_of)
 
 
 class Remedy(StrEnum):
