@@ -14,6 +14,7 @@ import pytest
 from zlh_hooks.adapters.promotion import PromotionCall, PromotionFile, open_hooks
 from zlh_hooks.domain.errors import RoadError, SettingsError
 from zlh_hooks.domain.line import Promotion
+from zlh_hooks.domain.policy import FileHook, UrlHook
 
 PROMOTION = Promotion("game-base", "2026.11.1", {"pve1": 9001}, datetime(2026, 11, 23, 4, tzinfo=UTC))
 DOCUMENT = {
@@ -212,14 +213,11 @@ def test_names_and_representations_hold_no_secrets(tmp_path: Path) -> None:
 # --- from the policy
 
 
-@dataclass(frozen=True)
-class Setting:
-    file: Path | None = None
-    url: str | None = None
-    token_file: Path | None = None
-    timeout: timedelta = timedelta(seconds=2)
-
-
 def test_hooks_come_in_the_policys_order(tmp_path: Path) -> None:
-    hooks = open_hooks((Setting(url="http://127.0.0.1/x"), Setting(file=tmp_path / "stable.json")))
+    hooks = open_hooks(
+        (
+            UrlHook(kind="url", url="http://127.0.0.1/x", token_file=str(token(tmp_path))),
+            FileHook(kind="file", path=f"{tmp_path}/stable.json"),
+        )
+    )
     assert [hook.name for hook in hooks] == ["url 127.0.0.1/x", f"file {tmp_path}/stable.json"]

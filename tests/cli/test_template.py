@@ -1,16 +1,14 @@
 """Rules of ``zlh-hooks template``: what is printed, what is asked of Proxmox, what needs a --yes."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
-
 from tests.clock import FakeClock
 from tests.datacentre import Datacentre, MemoryLedger
 from tests.datacentre.builder import DATA_PATH
+from typer.testing import CliRunner, Result
+
 from zlh_hooks import wiring
 from zlh_hooks.application.channel import promote
 from zlh_hooks.application.ports import Cluster
@@ -19,32 +17,22 @@ from zlh_hooks.cli.template import app
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.line import Promotion
+from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import TargetEvent
 
 LINE = "game-base"
 
 
-@dataclass
-class LineRules:
-    candidate_percent: int = 0
-    keep_versions: int = 1
-    data_paths: Sequence[str] = (DATA_PATH,)
-
-
-@dataclass
-class GuestKind:
-    line: str = LINE
-    exchange: bool = True
-
-
-@dataclass
-class Rules:
-    """A policy of one line: guests from 6000 on are dev guests and never exchanged."""
-
-    lines: dict[str, LineRules] = field(default_factory=lambda: {LINE: LineRules()})
-
-    def kind_of(self, vmid: int, tags: Sequence[str]) -> tuple[str, GuestKind]:
-        return ("dev", GuestKind(exchange=False)) if vmid >= 6000 else ("game", GuestKind())
+def policy(percent: int = 0) -> Policy:
+    """One line that keeps one version; guests from 6000 on are dev guests."""
+    line = {
+        "data_paths": [DATA_PATH],
+        "probes": [{"kind": "agent"}],
+        "keep_versions": 1,
+        "new_guests_percent": percent,
+    }
+    kinds = {"game": {"vmids": ["5000-5999"], "line": LINE}, "dev": {"vmids": ["6000-6999"], "line": LINE}}
+    return Policy.model_validate({"time_zone": "Europe/Berlin", "kinds": kinds, "lines": {LINE: line}})
 
 
 class DeafHook:
@@ -67,7 +55,7 @@ class World:
             self.datacentre.add_template(LINE, "2", node, 9002 + 10 * number)
         self.datacentre.add_guest(5001, "n1", version="1")
         self.memory = MemoryLedger(self.clock, self.datacentre.faults)
-        self.policy = Rules()
+        self.policy = policy()
         self.hooks: list[DeafHook] = []
         self.opened_ledger = False
 
@@ -130,12 +118,12 @@ def test_pick_says_version_node_and_channel_as_json(world: World) -> None:
 
 def test_pick_sends_the_policys_share_to_the_candidate(world: World) -> None:
     world.retag(9002, "zlh-channel.canary")
-    world.policy.lines[LINE].candidate_percent = 100
+    world.policy = policy(percent=100)
     assert world.run("pick", LINE, "--key", "5012").stdout == "9002\n"
 
 
 def test_pick_serves_a_line_that_the_policy_does_not_name(world: World) -> None:
-    world.policy.lines.clear()
+    world.policy = Policy(time_zone="UTC")
     assert world.run("pick", LINE, "--key", "5012").stdout == "9001\n"
 
 
@@ -256,6 +244,6 @@ def test_retain_says_why_nothing_goes(world: World) -> None:
 
 
 def test_retain_of_a_line_without_policy_is_refused(world: World) -> None:
-    world.policy.lines.clear()
+    world.policy = Policy(time_zone="UTC")
     with pytest.raises(NotAllowed, match="line game-base is not in the policy"):
         world.run("retain", LINE, "--yes")

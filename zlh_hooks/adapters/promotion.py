@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -23,39 +23,20 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from zlh_hooks.application.ports import PromotionHook
 from zlh_hooks.domain.errors import RoadError, SettingsError
 from zlh_hooks.domain.line import Promotion
+from zlh_hooks.domain.policy import FileHook, Hook, UrlHook
 
 ATTEMPTS = 3
 _FILE_MODE = 0o644
 _OTHERS = 0o007
 
 
-class AfterPromote(Protocol):
-    """One hook as the policy has it: a ``file``, or a ``url`` with the file that holds its bearer token."""
-
-    @property
-    def file(self) -> Path | None:
-        """Where to write the document."""
-
-    @property
-    def url(self) -> str | None:
-        """Where to POST the document."""
-
-    @property
-    def token_file(self) -> Path | None:
-        """Holds the token alone; not readable by all."""
-
-    @property
-    def timeout(self) -> timedelta:
-        """For one attempt."""
+def open_hooks(hooks: Iterable[Hook]) -> tuple[PromotionHook, ...]:
+    """A line's hooks, in the policy's order. Nothing is written or read yet."""
+    return tuple(PromotionFile(Path(one.path)) if isinstance(one, FileHook) else _open_call(one) for one in hooks)
 
 
-def open_hooks(settings: Iterable[AfterPromote]) -> tuple[PromotionHook, ...]:
-    """The hooks of one line, in the policy's order. Nothing is written or read yet."""
-    hooks: list[PromotionHook] = []
-    for one in settings:
-        hooks += [PromotionFile(one.file)] if one.file else []
-        hooks += [PromotionCall(one.url, one.token_file, one.timeout)] if one.url else []
-    return tuple(hooks)
+def _open_call(hook: UrlHook) -> "PromotionCall":
+    return PromotionCall(hook.url, Path(hook.token_file) if hook.token_file else None, hook.timeout)
 
 
 def render_promotion(promotion: Promotion) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def pick(
     catalogue = parse_catalogue(site.cluster.inventory.list_guests())
     _warn(catalogue.problems_of(line))
     rules = site.policy.lines.get(line)
-    choice = choose_template(catalogue.versions_of(line), key, node, rules.candidate_percent if rules else 0)
+    choice = choose_template(catalogue.versions_of(line), key, node, rules.new_guests_percent if rules else 0)
     if json:
         template = choice.template
         print_json({"vmid": template.vmid, "node": template.node, "version": choice.version, "channel": choice.channel})
