@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zlh_hooks.adapters.clock import SystemClock
-from zlh_hooks.adapters.ledger import SqlLedger
 from zlh_hooks.adapters.probes import Probes
 from zlh_hooks.adapters.promotion import open_hooks
 from zlh_hooks.adapters.proxmox import Proxmox
@@ -30,6 +30,9 @@ from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
 
+if TYPE_CHECKING:
+    from zlh_hooks.adapters.ledger import SqlLedger
+
 
 def open_proxmox(settings: Settings) -> Proxmox:
     """The cluster, over HTTPS with the settings' token. Nothing is sent yet."""
@@ -39,8 +42,10 @@ def open_proxmox(settings: Settings) -> Proxmox:
     )
 
 
-def open_ledger(settings: Settings) -> SqlLedger:
-    """The ledger's file; made if it is not there."""
+def open_ledger(settings: Settings) -> "SqlLedger":
+    """The ledger's file; made if it is not there. SQLAlchemy is imported here: who only picks a template needs none."""
+    from zlh_hooks.adapters.ledger import SqlLedger
+
     return SqlLedger.open(settings.ledger.path, SystemClock())
 
 
@@ -70,7 +75,7 @@ class Site:
         return open_cluster(self.settings)
 
     @cached_property
-    def ledger(self) -> SqlLedger:
+    def ledger(self) -> "SqlLedger":
         """The record."""
         return open_ledger(self.settings)
 

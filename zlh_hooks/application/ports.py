@@ -13,6 +13,7 @@ from typing import NewType, Protocol
 from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.evidence import Measurement
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
+from zlh_hooks.domain.line import Promotion
 from zlh_hooks.domain.probe import Probe
 
 Upid = NewType("Upid", str)
@@ -197,6 +198,17 @@ class WorkerLease(Protocol):
 
     def read(self) -> LeaseHolder | None:
         """The holder, also an expired one; None if the lease was never taken or was given back."""
+
+
+class PromotionHook(Protocol):
+    """Somebody who wants to know when a line's stable version moves, e.g. the platform that creates guests."""
+
+    @property
+    def name(self) -> str:
+        """For tables and the ledger, without secrets."""
+
+    def send_promotion(self, promotion: Promotion) -> None:
+        """Tell it; the same promotion may be sent again, so it must be safe to repeat."""
 
 
 class Clock(Protocol):

@@ -5,10 +5,13 @@ Exit codes: 0 done, 1 it failed or is stuck, 2 settings or usage are wrong, 3 po
 """
 
 import sys
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
-from zlh_hooks.cli import ledger, plan, policy, ready, recover, rollout, template, window, worker
 from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, ZlhError
 
 EXIT_CODES: tuple[tuple[type[ZlhError], int], ...] = (
@@ -18,21 +21,44 @@ EXIT_CODES: tuple[tuple[type[ZlhError], int], ...] = (
     (ZlhError, 1),
 )
 
+NOUNS = {
+    "policy": "Check the policy and print its schema.",
+    "window": "When restricted work may start.",
+    "template": "Versions and channels of container templates.",
+    "rollout": "Carry a template version out to guests, and back.",
+    "ledger": "The record of intents and outcomes.",
+    "ready": "What is missing before a rollout can start.",
+}
+COMMANDS = {"plan": "show_plan", "worker": "run_worker", "recover": "recover"}
+
+
+class Rooms(TyperGroup):
+    """Imports a noun's file when it is asked for: ``template pick``, run for every new guest, pays for no other."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every noun, then the commands without one."""
+        return [*NOUNS, *COMMANDS]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The noun's group or the command; None if there is no such word."""
+        if cmd_name not in NOUNS and cmd_name not in COMMANDS:
+            return None
+        room = import_module(f"zlh_hooks.cli.{cmd_name}")
+        parent = typer.Typer(add_completion=False)
+        if cmd_name in NOUNS:
+            parent.add_typer(room.app, name=cmd_name, help=NOUNS[cmd_name])
+        else:
+            parent.command(cmd_name)(getattr(room, COMMANDS[cmd_name]))
+        return get_group(parent).commands[cmd_name]
+
+
 app = typer.Typer(
     name="zlh-hooks",
+    cls=Rooms,
     help="Maintenance windows, staged template rollouts and a proved way back for Proxmox VE.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(policy.app, name="policy", help="Check the policy and print its schema.")
-app.add_typer(window.app, name="window", help="When restricted work may start.")
-app.add_typer(template.app, name="template", help="Versions and channels of container templates.")
-app.add_typer(rollout.app, name="rollout", help="Carry a template version out to guests, and back.")
-app.add_typer(ledger.app, name="ledger", help="The record of intents and outcomes.")
-app.add_typer(ready.app, name="ready", help="What is missing before a rollout can start.")
-app.command("plan")(plan.show_plan)
-app.command("worker")(worker.run_worker)
-app.command("recover")(recover.recover)
 
 
 @app.callback(invoke_without_command=True)

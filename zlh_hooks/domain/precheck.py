@@ -81,8 +81,13 @@ def _template_not_clonable(facts: Facts, _: Wishes) -> str | None:
 
 
 def _data_in_root(facts: Facts, wishes: Wishes) -> str | None:
-    mounts = [mount.path for mount in facts.guest.data_mounts if mount.is_volume]
-    bare = next((path for path in wishes.data_paths if not any(_covers(mount, path) for mount in mounts)), None)
+    return find_data_in_root(facts.guest, wishes.data_paths)
+
+
+def find_data_in_root(guest: GuestConfig, data_paths: Sequence[str]) -> str | None:
+    """Why the guest's root may not be exchanged for its data's sake, or None."""
+    mounts = [mount.path for mount in guest.data_mounts if mount.is_volume]
+    bare = next((path for path in data_paths if not any(_covers(mount, path) for mount in mounts)), None)
     return f"customer data ({bare}) lies in the root, not on a volume of its own" if bare else None
 
 
