@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
+
 from tests.clock import FakeClock
 from tests.datacentre import Datacentre, MemoryLedger
 from tests.datacentre.builder import DATA_PATH
-from typer.testing import CliRunner, Result
-
 from zlh_hooks import wiring
 from zlh_hooks.application.channel import promote
 from zlh_hooks.application.ports import Cluster

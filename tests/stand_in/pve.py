@@ -136,10 +136,14 @@ class StandInPve(VolumesApi):
         for _, mount in ct.volumes():
             self.placed[mount["volume"]] = node
         if running:
-            if not self.runtime.is_running(vmid):
-                self.runtime.start(spec_of(ct))
-            self._mark(ct, running=True)
+            self.run(ct)
         return ct
+
+    def run(self, ct: FakeCt) -> None:
+        """Let the container run from now on, without a task."""
+        if not self.runtime.is_running(ct.vmid):
+            self.runtime.start(spec_of(ct))
+        self._mark(ct, running=True)
 
     def ct(self, vmid: int) -> FakeCt | None:
         """The container with this number, from an index."""

@@ -62,6 +62,7 @@ class _Address(_Row):
 
 
 class _Interface(_Row):
+    name: str = ""
     addresses: tuple[_Address, ...] = Field(default=(), alias="ip-addresses")
 
 
@@ -167,7 +168,7 @@ def parse_addresses(answer: Any) -> tuple[str, ...] | None:
     if answer is None:
         return None
     rows: tuple[_Interface, ...] = _parse(tuple[_Interface, ...], answer)
-    return _usable(address.address for row in rows for address in row.addresses)
+    return _usable(address.address for row in rows if row.name != "lo" for address in row.addresses)
 
 
 def parse_static_addresses(config: GuestConfig) -> tuple[str, ...]:
@@ -178,7 +179,7 @@ def parse_static_addresses(config: GuestConfig) -> tuple[str, ...]:
 
 def _usable(texts: Iterable[str]) -> tuple[str, ...]:
     found = [address for text in texts if (address := _address(text)) is not None]
-    usable = [a for a in found if not (a.is_loopback or a.is_link_local or a.is_multicast or a.is_unspecified)]
+    usable = [a for a in found if not (a.is_link_local or a.is_multicast or a.is_unspecified)]
     return tuple(str(address) for address in sorted(usable, key=lambda address: address.version))
 
 

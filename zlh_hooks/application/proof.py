@@ -65,7 +65,8 @@ class Examiner:
 def baseline_rules(probes: Sequence[Probe]) -> HealthRules:
     """Before a change: healthy now is enough, and a guest that is not is not waited for longer than its probes need."""
     longest = max(
-        (probe.needed_failures * (probe.interval + probe.timeout) for probe in probes), default=timedelta(seconds=1)
+        (max(p.needed_successes, p.needed_failures) * (p.interval + p.timeout) for p in probes),
+        default=timedelta(seconds=1),
     )
     return HealthRules(min_healthy_time=timedelta(0), healthy_deadline=longest)
 

@@ -254,6 +254,8 @@ class Line(_Value):
         doubled = next((label for label in labels if labels.count(label) > 1), None)
         if doubled:
             raise ValueError(f"a `name` of its own for each probe ({doubled} stands twice)")
+        if not any(probe.in_smoke for probe in self.probes):
+            raise ValueError("at least one probe that a smoke guest can pass (in_smoke)")
         return self
 
 

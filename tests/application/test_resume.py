@@ -1,0 +1,86 @@
+"""A worker that dies at any moment is succeeded by one that ends as if nothing had happened.
+
+The points are generated: after every entry of an undisturbed run, and before and after every changing request.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import pytest
+
+from tests.application.rollout_bench import Bench
+from tests.datacentre import Crash, assert_data_untouched, assert_no_leftovers, assert_power_as_left
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.progress import Progress
+
+ONCE = ("clone", "move_volume", "reboot", "exchange", "destroy", "stop", "start", "shutdown")
+GUESTS = 3
+Point = tuple[str, int]
+
+
+def _furnished() -> Bench:
+    return Bench().furnish(GUESTS)
+
+
+def _outcome(bench: Bench, plan: Plan) -> tuple[object, ...]:
+    """What must be the same however often the worker died."""
+    progress: Progress = bench.progress(plan)
+    return (progress.state, [(row.target.vmid, row.state) for row in progress.targets], bench.stable())
+
+
+@cache
+def _undisturbed(version: str) -> tuple[tuple[object, ...], int, int, dict[tuple[str, int | None], int]]:
+    bench = _furnished()
+    plan = bench.submit(version)
+    entries, writes = len(bench.ledger.read()), sum(call.changing for call in bench.datacentre.faults.log)
+    bench.engine().open_rollout(plan).run()
+    log = bench.datacentre.faults.log
+    return (
+        _outcome(bench, plan),
+        len(bench.ledger.read()) - entries,
+        sum(call.changing for call in log) - writes,
+        dict(bench.datacentre.faults.executed),
+    )
+
+
+def _points(version: str) -> Iterator[Point]:
+    _, entries, writes, _ = _undisturbed(version)
+    yield from (("after entry", number) for number in range(1, entries + 1))
+    yield from (("before request", number) for number in range(1, writes + 1))
+    yield from (("after request", number) for number in range(1, writes + 1))
+
+
+def _arm(bench: Bench, point: Point) -> None:
+    kind, number = point
+    faults = bench.datacentre.faults
+    arm: dict[str, Callable[[], None]] = {
+        "after entry": lambda: faults.die_after("append", number),
+        "before request": lambda: faults.die_before(None, number),
+        "after request": lambda: faults.die_after(None, number),
+    }
+    arm[kind]()
+
+
+@pytest.mark.parametrize("version", ["2", "3"], ids=["success", "revert"])
+def test_a_worker_that_dies_anywhere_is_succeeded_by_one_that_ends_the_same(version: str) -> None:
+    expected, _, _, executed = _undisturbed(version)
+    for point in _points(version):
+        bench = _furnished()
+        plan = bench.submit(version)
+        _arm(bench, point)
+        try:
+            bench.engine().open_rollout(plan).run()
+        except Crash:
+            bench.datacentre.faults.restart()
+            bench.datacentre.faults.clear()
+            bench.engine().open_rollout(plan).run()
+        assert _outcome(bench, plan) == expected, point
+        for (method, vmid), times in bench.datacentre.faults.executed.items():
+            if method in ONCE:
+                assert times <= executed.get((method, vmid), 0), (point, method, vmid)
+        kept = [row.target.vmid for row in bench.progress(plan).targets if row.state == "HEALTHY"]
+        assert_no_leftovers(bench.datacentre, kept)
+        assert_data_untouched(bench.datacentre)
+        assert_power_as_left(bench.datacentre)
+        assert not [e for e in bench.ledger.read(plan.id) if e.kind is Kind.FAILED], point

@@ -1,0 +1,123 @@
+"""A simulated site: two nodes, three versions of one line, guests, and the files with which the command line finds it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.platform.guest import AgentRuntime, Conduct, VersionedVolumes
+from tests.stand_in.pve import StandInPve
+from tests.stand_in.serving import TOKEN_NAME, USER, Serving, served
+from zlh_hooks.domain.right import GUEST_PRIVILEGES
+
+NODES = ("pve1", "pve2")
+AGENT_PORT = 18888
+POLICY = """
+time_zone = "UTC"
+[[windows]]
+name = "always"
+rule = "FREQ=DAILY"
+start = "00:00"
+length_minutes = 1440
+[kinds.game]
+vmids = ["5000-5999"]
+line = "game-base"
+[lines.game-base]
+data_paths = ["/srv/game"]
+[[lines.game-base.probes]]
+kind = "agent"
+version_path = "template"
+interval = "100ms"
+[rollout]
+min_healthy_time = "500ms"
+healthy_deadline = "20s"
+progress_deadline = "10m"
+expected_duration = "5s"
+lease = "1s"
+{rules}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSite:
+    """What a test or the demo holds of it."""
+
+    serving: Serving
+    runtime: AgentRuntime
+    volumes: VersionedVolumes
+    directory: Path
+
+    @property
+    def pve(self) -> StandInPve:
+        """The stand-in itself."""
+        return self.serving.pve
+
+    @property
+    def options(self) -> list[str]:
+        """What every command takes to find this site."""
+        return ["--config", str(self.directory / "zlh-hooks.toml"), "--policy", str(self.directory / "policy.toml")]
+
+    def versions(self) -> dict[int, str]:
+        """Running guest to the template version that runs in it."""
+        return {vmid: self.runtime.version(vmid) for vmid in sorted(self.runtime.running)}
+
+
+def furnish(pve: StandInPve, volumes: VersionedVolumes, guests: int) -> None:
+    """Versions 1 (stable), 2 and 3 of ``game-base`` on each node; guests born from 1, running, nodes in turn."""
+    for number, node in enumerate(NODES):
+        for version in ("1", "2", "3"):
+            tags = f"zlh-line.game-base;zlh-version.{version}" + (";zlh-channel.stable" if version == "1" else "")
+            ct = pve.add_guest(
+                8000 + 100 * number + int(version), node=node, template=True, tags=tags, hostname=f"game-base-{version}"
+            )
+            volumes.versions[ct.config["rootfs"].split(",")[0]] = version
+    for number in range(guests):
+        _add_guest(pve, volumes, 5001 + number, NODES[number % 2])
+
+
+def _add_guest(pve: StandInPve, volumes: VersionedVolumes, vmid: int, node: str) -> None:
+    tags = "zlh-line.game-base;zlh-version.1"
+    ct = pve.add_guest(vmid, node=node, data_path="/srv/game", tags=tags, hostname=f"game-{vmid}")
+    volumes.versions[ct.config["rootfs"].split(",")[0]] = "1"
+    pve.run(ct)
+
+
+def write_files(directory: Path, serving: Serving, rules: str) -> None:
+    """Settings, token and policy of the site."""
+    token = directory / "token"
+    token.touch(mode=0o600)
+    token.write_text(serving.token)
+    (directory / "policy.toml").write_text(POLICY.format(rules=rules))
+    (directory / "zlh-hooks.toml").write_text(
+        f'''[proxmox]
+host = "{serving.pve.host}"
+port = {serving.pve.port}
+user = "{USER}"
+token_name = "{TOKEN_NAME}"
+token_file = "{token}"
+ca_file = "{serving.ca_file}"
+[ledger]
+path = "{directory / "ledger.sqlite"}"
+[worker]
+name = "lab"
+log = "{directory / "worker.log"}"
+'''
+    )
+
+
+@contextmanager
+def open_site(
+    directory: Path, guests: int = 3, rules: str = "", network: int = 77, unhealthy_after: float = 1.5
+) -> Iterator[SimulatedSite]:
+    """Serve a furnished site until the block ends; its files lie in ``directory``."""
+    volumes = VersionedVolumes({"local": "dir", "tank": "lvmthin"})
+    runtime = AgentRuntime(volumes, {"3": Conduct(unhealthy_after=unhealthy_after)}, network, AGENT_PORT)
+    pve = StandInPve(volumes, runtime, nodes=NODES)
+    pve.time_scale = 0.01
+    furnish(pve, volumes, guests)
+    try:
+        with served(pve, directory, GUEST_PRIVILEGES) as serving:
+            write_files(directory, serving, rules)
+            yield SimulatedSite(serving, runtime, volumes, directory)
+    finally:
+        runtime.stop_all()
