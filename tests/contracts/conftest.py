@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 
 from tests.contracts.bench import Bench, MemoryBench
+from tests.contracts.stand_in import open_stand_in
 
 BENCHES: dict[str, Callable[[], AbstractContextManager[Bench]]] = {
     "memory": lambda: nullcontext(MemoryBench()),
+    "proxmox": open_stand_in,
 }
 
 
