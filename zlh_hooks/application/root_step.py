@@ -10,7 +10,7 @@ from zlh_hooks.application.journal import Data, Found
 from zlh_hooks.application.ports import Cluster, Upid
 from zlh_hooks.application.scratch import FILLER_GIB, FILLER_PATH, find_task
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.errors import TargetError
+from zlh_hooks.domain.errors import GuestLocked, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, Mount, parse_mount
 
 OS_PATH = "/zlh-os"
@@ -225,6 +225,10 @@ class Restart:
         return find_task(self.cluster, self.guest, ("vzreboot",), since)
 
     def act(self, intent: Data) -> Upid:
+        """Proxmox reboots a locked guest too, in the middle of its backup: the lock is waited for here."""
+        lock = self.cluster.inventory.read_config(self.guest).lock
+        if lock:
+            raise GuestLocked(f"guest {self.guest} is locked ({lock})", lock)
         return self.cluster.power.reboot(self.guest, self.timeout)
 
 
