@@ -1,0 +1,90 @@
+"""The lab's volumes: a directory each, the truth about what is left behind.
+
+``STORAGE/OWNER/vm-OWNER-disk-N.raw/`` is one volume, as pve-storage's directory plugin names them; ``fs/`` in it is its
+content, ``volume.json`` its declared size and time of creation. A half-made copy is a volume too, as on Proxmox.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from tests.stand_in.backend import StoredVolume, volume_name
+
+_VOLID = re.compile(r"(?P<storage>[a-z][a-z0-9-]*):(?P<name>(?P<owner>\d+)/(?:vm|base)-(?P=owner)-disk-\d+\.raw)\Z")
+
+
+class DirectoryVolumes:
+    """A :class:`tests.stand_in.backend.VolumeStore` of real directories below ``home``."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._naming = threading.Lock()
+
+    def allocate(self, storage: str, owner: int, size: int) -> str:
+        return self._make(storage, owner, size)
+
+    def copy(self, volid: str, storage: str, owner: int) -> str:
+        source = self.path(volid)
+        made = self._make(storage, owner, self._find(volid).size)
+        subprocess.run(["cp", "-a", "--reflink=auto", f"{source}/.", self.path(made)], check=True, capture_output=True)
+        return made
+
+    def rename(self, volid: str, owner: int) -> str:
+        return self._rename(volid, owner, base=False)
+
+    def make_base(self, volid: str) -> str:
+        return self._rename(volid, self._find(volid).owner, base=True)
+
+    def free(self, volid: str) -> None:
+        self._find(volid)
+        shutil.rmtree(self._directory(volid))
+
+    def list(self, storage: str) -> Sequence[StoredVolume]:
+        found = (f"{storage}:{path.relative_to(self.home / storage)}" for path in self.home.glob(f"{storage}/*/*.raw"))
+        return tuple(self._find(volid) for volid in sorted(found))
+
+    def path(self, volid: str) -> Path:
+        """The directory that a guest sees as this volume; FileNotFoundError if there is none."""
+        self._find(volid)
+        return self._directory(volid) / "fs"
+
+    def _directory(self, volid: str) -> Path:
+        match = _VOLID.match(volid)
+        if match is None:
+            raise FileNotFoundError(2, "no such volume", volid)
+        return self.home / match["storage"] / match["name"]
+
+    def _find(self, volid: str) -> StoredVolume:
+        facts = json.loads((self._directory(volid) / "volume.json").read_text())
+        return StoredVolume(volid, int(volid.partition(":")[2].partition("/")[0]), facts["size"], facts["created"])
+
+    def _make(self, storage: str, owner: int, size: int) -> str:
+        with self._naming:
+            volid = self._free_name(storage, owner)
+            directory = self._directory(volid)
+            (directory / "fs").mkdir(parents=True)
+            (directory / "volume.json").write_text(json.dumps({"size": size, "created": int(time.time())}))
+        return volid
+
+    def _rename(self, volid: str, owner: int, base: bool) -> str:
+        storage = volid.partition(":")[0]
+        with self._naming:
+            self._find(volid)
+            renamed = self._free_name(storage, owner, base)
+            self._directory(renamed).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(self._directory(volid), self._directory(renamed))
+        return renamed
+
+    def _free_name(self, storage: str, owner: int, base: bool = False) -> str:
+        for number in count():
+            names = {kind: f"{storage}:{volume_name('dir', owner, number, kind)}" for kind in (False, True)}
+            if not any(self._directory(volid).exists() for volid in names.values()):
+                return names[base]
+        raise AssertionError("count() ends")
