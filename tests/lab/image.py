@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,19 @@ def _install_programs(root: Path, template: TemplateVersion) -> None:
     if template.fault is Fault.INIT_EXITS:
         (root / "sbin/init").unlink()
         (root / "sbin/init").symlink_to("/bin/false")
+
+
+def write_fixed_files(data: Path, first_id: int, seed: int, count: int = 40) -> dict[str, str]:
+    """A customer's world below ``fixed/`` of an empty data directory; the answer is path to SHA-256."""
+    source, sums = random.Random(seed), {}
+    for number in range(count):
+        content = source.randbytes(source.randrange(100, 20000))
+        file = data / "fixed" / f"region-{number % 4}" / f"chunk-{number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        sums[str(file.relative_to(data / "fixed"))] = hashlib.sha256(content).hexdigest()
+    shift_owners(data, first_id)
+    return sums
 
 
 def shift_owners(root: Path, first_id: int) -> None:

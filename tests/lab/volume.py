@@ -5,7 +5,6 @@ content, ``volume.json`` its declared size and time of creation. A half-made cop
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -79,7 +78,7 @@ class DirectoryVolumes:
             self._find(volid)
             renamed = self._free_name(storage, owner, base)
             self._directory(renamed).parent.mkdir(parents=True, exist_ok=True)
-            os.rename(self._directory(volid), self._directory(renamed))
+            self._directory(volid).rename(self._directory(renamed))
         return renamed
 
     def _free_name(self, storage: str, owner: int, base: bool = False) -> str:

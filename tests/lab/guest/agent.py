@@ -40,14 +40,15 @@ def game_answers() -> bool:
     return True
 
 
+ROUTES = {"/health": read_health, "/status": read_status}
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    routes = {"/health": read_health, "/status": read_status}
-
     def do_GET(self) -> None:
         """Answer with JSON."""
-        status, body = self.routes[self.path]() if self.path in self.routes else (404, {"error": "unknown path"})
+        status, body = ROUTES[self.path]() if self.path in ROUTES else (404, {"error": "unknown path"})
         text = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -40,7 +40,7 @@ class Records:
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file = open(home / "records", "a+b")
+        self._file = (home / "records").open("a+b")
         self._file.seek(0)
         self._file.truncate(self._file.read().rfind(b"\n") + 1)  # a torn last line was never acknowledged
         self.last = max(read_records(home), default=0)

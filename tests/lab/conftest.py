@@ -1,0 +1,25 @@
+"""Fixtures of the lab's tests: they need root and LXC and say what is missing."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.image import build_images
+from tests.lab.lab import Lab
+from tests.lab.place import HOME
+from tests.lab.requirement import list_missing
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _images() -> None:
+    if missing := list_missing():
+        pytest.skip("; ".join(missing))
+    build_images()
+
+
+@pytest.fixture(scope="module")
+def lab(_images: None) -> Iterator[Lab]:
+    """An open lab without guests."""
+    with Lab(HOME / f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}") as opened:
+        yield opened
