@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.lab.image import FIRST_ID
 from tests.lab.network import BRIDGE, HOST, choose_address, enter_command, read_address, veth_prefix
 from tests.lab.place import Place
 from tests.lab.volume import DirectoryVolumes
 from tests.stand_in.backend import GuestSpec, StopListener
 
-FIRST_ID = 100000
 ID_COUNT = 65536
 START_SECONDS = 30
 STOP_SECONDS = 60
@@ -112,14 +112,14 @@ class Containers:
         return Guest(spec.vmid, directory, monitor)
 
     def _mounts(self, spec: GuestSpec) -> Iterator[str | Path]:
-        """Volume and path, in turn: the root first, then outer before inner paths."""
+        """What ``enter.sh`` takes: the root first, then outer before inner paths."""
         owner = FIRST_ID if spec.config.get("unprivileged") == "1" else 0
         volumes = {_mount_path(key, value): value.partition(",")[0] for key, value in _volume_keys(spec.config)}
         for path in sorted(volumes):
             content = self.volumes.path(volumes[path])
             if not any(content.iterdir()):
                 os.chown(content, owner, owner)  # a new volume's file system belongs to the guest's root
-            yield from (content, path)
+            yield from (self.volumes.lower(volumes[path]) or "-", content.parent, path)
 
     def _watch(self, guest: Guest) -> None:
         guest.monitor.wait()

@@ -1,7 +1,8 @@
 #!/bin/sh
-# usage: enter.sh [VOLUME PATH]... -- COMMAND [ARGUMENT]...
+# usage: enter.sh [LOWER|- VOLUME PATH]... -- COMMAND [ARGUMENT]...
 # Runs COMMAND where LXC can work: in a network namespace it was started in, with a /sys that shows that namespace and
-# still all of the machine's cgroups. Volumes are mounted below /mnt/root. All of it lives in a mount namespace of its
+# still all of the machine's cgroups. Volumes are mounted below /mnt/root, over a tree LOWER if
+# they have one. All of it lives in a mount namespace of its
 # own, so that nothing is left to unmount, and below /mnt, because an unprivileged guest may not pass through a private
 # directory such as /root.
 set -e
@@ -16,9 +17,13 @@ for list in /etc/subuid /etc/subgid; do
     [ ! -e "$list" ] || mount --bind /mnt/ids "$list"
 done
 while [ "$1" != -- ]; do
-    mkdir -p "/mnt/root$2"
-    mount --bind "$1" "/mnt/root$2"
-    shift 2
+    mkdir -p "/mnt/root$3"
+    if [ "$1" = - ]; then
+        mount --bind "$2/fs" "/mnt/root$3"
+    else
+        mount -t overlay -o "lowerdir=$1,upperdir=$2/fs,workdir=$2/work" overlay "/mnt/root$3"
+    fi
+    shift 3
 done
 shift
 exec "$@"

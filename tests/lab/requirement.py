@@ -3,10 +3,13 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
-PACKAGES = ("lxc", "mmdebstrap", "iproute2", "uidmap", "util-linux", "tar", "debian-archive-keyring")
-PROGRAMS = ("lxc-start", "mmdebstrap", "ip", "nsenter", "unshare", "mount", "tar", "cp")
+from tests.lab.place import HOME
+
+PACKAGES = ("lxc", "mmdebstrap", "iproute2", "util-linux", "curl", "debian-archive-keyring")
+PROGRAMS = ("lxc-start", "mmdebstrap", "ip", "nsenter", "unshare", "mount", "cp", "curl")
 
 
 def list_missing() -> tuple[str, ...]:
@@ -21,9 +24,22 @@ def list_missing() -> tuple[str, ...]:
         found.append("nothing is mounted at /sys/fs/cgroup")
     if not found and not _may_isolate():
         found.append("this root may not make namespaces or mount sysfs (an unprivileged or restricted container?)")
+    if not found and not _may_overlay():
+        found.append(f"the file system of {HOME} cannot carry an overlay (another overlay? put the checkout elsewhere)")
     return tuple(found)
 
 
 def _may_isolate() -> bool:
     tried = ("unshare", "--net", "--mount", "--pid", "--fork", "mount", "-t", "sysfs", "sysfs", "/sys")
     return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+def _may_overlay() -> bool:
+    HOME.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".overlay-", dir=HOME) as place:
+        layers = {name: Path(place, name) for name in ("lower", "upper", "work", "all")}
+        for layer in layers.values():
+            layer.mkdir()
+        options = "lowerdir={lower},upperdir={upper},workdir={work}".format(**layers)
+        tried = ("unshare", "--mount", "mount", "-t", "overlay", "-o", options, "overlay", layers["all"])
+        return subprocess.run(tried, capture_output=True, check=False).returncode == 0

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.lab.client import Client, list_faults
-from tests.lab.container import FIRST_ID
 from tests.lab.guest.game import inventory
-from tests.lab.image import Debian, Fault, TemplateVersion, unpack_root, write_fixed_files
+from tests.lab.image import FIRST_ID, Debian, Fault, TemplateVersion, install_root, write_fixed_files
 from tests.lab.lab import Lab
 from tests.lab.network import choose_address
 from tests.lab.until import read_agent, until
@@ -31,7 +30,7 @@ def _no_guest_stays(lab: Lab) -> Iterator[None]:
 
 def make_root(lab: Lab, vmid: int, template: TemplateVersion, unprivileged: bool) -> str:
     volume = lab.volumes.allocate("local", vmid, 2**30)
-    unpack_root(lab.volumes.path(volume), template, FIRST_ID if unprivileged else 0)
+    install_root(lab.volumes, volume, template, FIRST_ID if unprivileged else 0)
     return volume
 
 

@@ -18,15 +18,15 @@ NAME = f"victim-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 READY = HOME / NAME / "ready"
 PROGRAM = """
 import time
-from tests.lab.image import Debian, TemplateVersion, unpack_root
+from tests.lab.image import TemplateVersion, install_root
 from tests.lab.lab import Lab
 from tests.lab.place import HOME
 from tests.stand_in.backend import GuestSpec
 
 lab = Lab(HOME / "{name}").open()
 root = lab.volumes.allocate("local", 5001, 2**30)
-unpack_root(lab.volumes.path(root), TemplateVersion("1"), 100000)
-(HOME / "{name}" / "unpacked").touch()
+install_root(lab.volumes, root, TemplateVersion("1"), 100000)
+(HOME / "{name}" / "installed").touch()
 for vmid in (5001, 5002):
     config = {{"rootfs": root, "net0": "name=eth0,ip=dhcp", "unprivileged": "1"}}
     lab.containers.start(GuestSpec(vmid, "pve1", config))
@@ -50,6 +50,15 @@ def kinds() -> set[str]:
     return {leftover.kind for leftover in list_leftovers(HOME, NAME)}
 
 
+def guests() -> dict[str, str]:
+    """The inits that run, and the guests' cgroups and interfaces."""
+    inits = {str(path): path.read_text() for path in (HOME / NAME).glob("lxc/*/init")}
+    assert all(Path("/proc", pid.strip()).exists() for pid in inits.values())
+    return inits | {
+        leftover.name: leftover.kind for leftover in list_leftovers(HOME, NAME) if leftover.kind != "process"
+    }
+
+
 def appears(path: Path) -> None:
     until(lambda: path.exists() or None, 60, str(path))
 
@@ -68,7 +77,7 @@ def test_guests_of_a_killed_lab_are_found_and_swept_without_a_trace(victim: subp
 def test_a_kill_while_guests_are_being_started_leaves_nothing_either(
     victim: subprocess.Popen[bytes], milliseconds: int
 ) -> None:
-    appears(HOME / NAME / "unpacked")
+    appears(HOME / NAME / "installed")
     with pytest.raises(subprocess.TimeoutExpired):
         victim.wait(timeout=milliseconds / 1000)
     victim.send_signal(signal.SIGKILL)
@@ -79,11 +88,12 @@ def test_a_kill_while_guests_are_being_started_leaves_nothing_either(
 
 def test_a_sweep_of_one_lab_leaves_its_neighbour_alone(victim: subprocess.Popen[bytes]) -> None:
     appears(READY)
-    before = list_leftovers(HOME, NAME)
+    before = guests()
     sweep(HOME, f"{NAME}-neighbour")
     sweep(HOME, NAME[:-1])
     sweep(HOME.parent, NAME)
-    assert list_leftovers(HOME, NAME) == before
+    assert guests() == before
+    assert victim.poll() is None
 
 
 def test_a_killed_monitor_leaves_a_cgroup_that_the_sweeper_takes_away(victim: subprocess.Popen[bytes]) -> None:

@@ -1,7 +1,9 @@
 """The lab's volumes: a directory each, the truth about what is left behind.
 
 ``STORAGE/OWNER/vm-OWNER-disk-N.raw/`` is one volume, as pve-storage's directory plugin names them; ``fs/`` in it is its
-content, ``volume.json`` its declared size and time of creation. A half-made copy is a volume too, as on Proxmox.
+content, ``volume.json`` its declared size and time of creation. A root's content lies over one of the cache's trees, which
+is never written: so a clone costs what the template changed, not a whole Debian. A half-made copy is a volume too, as on
+Proxmox.
 """
 
 import json
@@ -32,6 +34,7 @@ class DirectoryVolumes:
     def copy(self, volid: str, storage: str, owner: int) -> str:
         source = self.path(volid)
         made = self._make(storage, owner, self._find(volid).size)
+        self.lay_over(made, self.lower(volid))
         subprocess.run(["cp", "-a", "--reflink=auto", f"{source}/.", self.path(made)], check=True, capture_output=True)
         return made
 
@@ -49,8 +52,18 @@ class DirectoryVolumes:
         found = (f"{storage}:{path.relative_to(self.home / storage)}" for path in self.home.glob(f"{storage}/*/*.raw"))
         return tuple(self._find(volid) for volid in sorted(found))
 
+    def lay_over(self, volid: str, tree: Path | None) -> None:
+        """Let the volume's content lie over a tree; None: over nothing."""
+        facts = self._directory(volid) / "volume.json"
+        facts.write_text(json.dumps({**json.loads(facts.read_text()), "lower": str(tree) if tree else None}))
+
+    def lower(self, volid: str) -> Path | None:
+        """The tree that the volume lies over."""
+        tree = json.loads((self._directory(volid) / "volume.json").read_text())["lower"]
+        return Path(tree) if tree else None
+
     def path(self, volid: str) -> Path:
-        """The directory that a guest sees as this volume; FileNotFoundError if there is none."""
+        """What was written to the volume; FileNotFoundError if there is no such volume."""
         self._find(volid)
         return self._directory(volid) / "fs"
 
@@ -68,8 +81,10 @@ class DirectoryVolumes:
         with self._naming:
             volid = self._free_name(storage, owner)
             directory = self._directory(volid)
-            (directory / "fs").mkdir(parents=True)
-            (directory / "volume.json").write_text(json.dumps({"size": size, "created": int(time.time())}))
+            for part in ("fs", "work"):
+                (directory / part).mkdir(parents=True)
+            facts = {"size": size, "created": int(time.time()), "lower": None}
+            (directory / "volume.json").write_text(json.dumps(facts))
         return volid
 
     def _rename(self, volid: str, owner: int, base: bool) -> str:
