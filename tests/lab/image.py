@@ -115,7 +115,7 @@ def install_root(volumes: DirectoryVolumes, volid: str, template: TemplateVersio
 
 def _install_programs(root: Path, template: TemplateVersion) -> None:
     wanted, programs = root / "etc/systemd/system/multi-user.target.wants", root / "usr/local/lib"
-    for directory in (wanted, programs, root / "usr/sbin"):
+    for directory in (wanted, programs, root / "usr/sbin", root / "srv/game"):
         directory.mkdir(parents=True)
     for name in ("agent", "game"):
         shutil.copy(_PROGRAMS / f"{name}.py", programs / f"zlh-{name}.py")
@@ -129,7 +129,7 @@ def _install_programs(root: Path, template: TemplateVersion) -> None:
 
 
 def write_fixed_files(data: Path, first_id: int, seed: int, count: int = 40) -> dict[str, str]:
-    """A customer's world below ``fixed/`` of an empty data directory; the answer is path to SHA-256."""
+    """A customer's world below ``fixed/`` of a data directory that is still empty; the answer is path to SHA-256."""
     source, sums = random.Random(seed), {}
     for number in range(count):
         content = source.randbytes(source.randrange(100, 20000))
@@ -137,7 +137,8 @@ def write_fixed_files(data: Path, first_id: int, seed: int, count: int = 40) -> 
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         sums[str(file.relative_to(data / "fixed"))] = hashlib.sha256(content).hexdigest()
-    shift_owners(data, first_id)
+    shift_owners(data / "fixed", first_id)
+    os.chown(data, first_id, first_id)
     return sums
 
 

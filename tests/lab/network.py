@@ -1,13 +1,19 @@
 """The lab's network: one namespace of its own with a bridge, and an address for each guest."""
 
+import ctypes
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
+from typing import TextIO
 
 from tests.lab.place import Place
 
 BRIDGE = "vmbr0"
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
 HOST = IPv4Interface("10.99.0.1/16")
 
 
@@ -21,6 +27,25 @@ def make_namespace(place: Place) -> None:
     _run(*inside, "link", "set", BRIDGE, "up")
     # An outside client must see a guest come back at once, not at the next of the kernel's one-second ARP attempts.
     _run(*enter_command(place), "sh", "-c", f"echo 10 >/proc/sys/net/ipv4/neigh/{BRIDGE}/retrans_time_ms")
+
+
+@contextmanager
+def inside(place: Place) -> Iterator[None]:
+    """Let this thread, and every thread and process it starts meanwhile, live in the lab's network."""
+    with Path("/proc/thread-self/ns/net").open() as before:
+        _set_network(place.namespace)
+        try:
+            yield
+        finally:
+            _set_network(before)
+
+
+def _set_network(namespace: Path | TextIO) -> None:
+    # os.setns came with Python 3.12 only.
+    with namespace.open() if isinstance(namespace, Path) else nullcontext(namespace) as file:
+        if _LIBC.setns(file.fileno(), _CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(namespace))
 
 
 def veth_prefix(place: Place) -> str:

@@ -104,15 +104,15 @@ def test_acknowledged_records_survive_a_power_off_and_a_hard_stop(lab: Lab, tmp_
     lab.containers.start(guest)
     address = str(choose_address(guest.vmid, guest.config["net0"]).ip)
     client = Client(lab.command(), {guest.vmid: address}, tmp_path)
-    until(lambda: acknowledged(client, guest) > 20 or None, 15, "records")
+    until(lambda: acknowledged(client, guest) > 20, 15, "records")
     assert lab.containers.shutdown(guest.vmid, 20)
     lab.containers.start(guest)
-    until(lambda: len(client.read()[guest.vmid].outages) == 1 or None, 15, "answers after the power-off")
+    until(lambda: len(client.read()[guest.vmid].outages) == 1, 15, "answers after the power-off")
     lab.containers.stop(guest.vmid)
     lab.containers.start(guest)
-    until(lambda: len(client.read()[guest.vmid].outages) == 2 or None, 15, "answers after the hard stop")
+    until(lambda: len(client.read()[guest.vmid].outages) == 2, 15, "answers after the hard stop")
     stood = acknowledged(client, guest)
-    until(lambda: acknowledged(client, guest) > stood or None, 15, "more records")
+    until(lambda: acknowledged(client, guest) > stood, 15, "more records")
     seen = client.close()[guest.vmid]
     assert list_faults(seen, inventory(data_path(lab, guest)), {}) == []
     assert 0.2 < seen.downtime_seconds < 10
@@ -126,11 +126,11 @@ def test_the_client_notices_records_that_travelled_back_in_time(lab: Lab, tmp_pa
     guest = make_guest(lab, TemplateVersion("1"))
     lab.containers.start(guest)
     client = Client(lab.command(), {guest.vmid: str(choose_address(guest.vmid, "").ip)}, tmp_path)
-    until(lambda: acknowledged(client, guest) > 10 or None, 15, "records")
+    until(lambda: acknowledged(client, guest) > 10, 15, "records")
     lab.containers.stop(guest.vmid)
     (data_path(lab, guest) / "records").unlink()
     lab.containers.start(guest)
-    until(lambda: client.read()[guest.vmid].rewound or None, 15, "rewound records noticed")
+    until(lambda: client.read()[guest.vmid].rewound, 15, "rewound records noticed")
     assert list_faults(client.close()[guest.vmid], inventory(data_path(lab, guest)), {"map": "0"})
 
 
@@ -163,7 +163,7 @@ def test_a_reboot_from_inside_brings_the_root_that_the_config_names_by_then(lab:
     lab.containers.start(guest)
     assert wait_healthy(lab, guest)["template"] == "1"
     lab.run_inside(guest.vmid, "systemctl", "reboot", "--no-block")
-    until(lambda: told or None, 15, "reboot")
+    until(lambda: told, 15, "reboot")
     assert wait_healthy(lab, guest)["template"] == "2"
     assert told == [(guest.vmid, True)]
 
@@ -175,7 +175,7 @@ def test_a_power_off_from_inside_leaves_the_guest_stopped(lab: Lab) -> None:
     lab.containers.start(guest)
     wait_healthy(lab, guest)
     lab.run_inside(guest.vmid, "systemctl", "poweroff", "--no-block")
-    assert until(lambda: told or None, 15, "power-off") == [False]
+    assert until(lambda: told, 15, "power-off") == [False]
     assert not lab.containers.is_running(guest.vmid)
     assert lab.containers.uptime(guest.vmid) == 0
 
@@ -185,14 +185,14 @@ def test_an_agent_of_a_bad_version_turns_unhealthy_while_the_game_runs_on(lab: L
     lab.containers.start(guest)
     address = str(choose_address(guest.vmid, "").ip)
     until(lambda: read_agent(lab, address, "/health"), 15, "health at first")
-    until(lambda: read_agent(lab, address, "/health") is None or None, 15, "illness")
+    until(lambda: read_agent(lab, address, "/health") is None, 15, "illness")
     assert read_agent(lab, address) == {"state": "running", "template": "3", "version": "1.4.0"}
 
 
 def test_an_init_that_exits_starts_well_and_is_gone_a_moment_later(lab: Lab) -> None:
     guest = make_guest(lab, TemplateVersion("4", Debian.TRIXIE, Fault.INIT_EXITS))
     lab.containers.start(guest)
-    until(lambda: not lab.containers.is_running(guest.vmid) or None, 15, "end")
+    until(lambda: not lab.containers.is_running(guest.vmid), 15, "end")
 
 
 def test_a_missing_root_volume_is_a_failed_start(lab: Lab) -> None:

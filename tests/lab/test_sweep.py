@@ -60,7 +60,7 @@ def guests() -> dict[str, str]:
 
 
 def appears(path: Path) -> None:
-    until(lambda: path.exists() or None, 60, str(path))
+    until(lambda: path.exists(), 60, str(path))
 
 
 def test_guests_of_a_killed_lab_are_found_and_swept_without_a_trace(victim: subprocess.Popen[bytes]) -> None:
@@ -101,7 +101,7 @@ def test_a_killed_monitor_leaves_a_cgroup_that_the_sweeper_takes_away(victim: su
     for leftover in list_leftovers(HOME, NAME):
         if leftover.kind == "process":
             _kill(int(leftover.name))
-    until(lambda: "process" not in kinds() or None, 10, "end of the guests")
+    until(lambda: "process" not in kinds(), 10, "end of the guests")
     assert "cgroup" in kinds()
     sweep(HOME, NAME)
     assert list_leftovers(HOME, NAME) == ()

@@ -10,11 +10,11 @@ from tests.lab.lab import Lab
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """What ``look`` finds, asked every 20 ms; AssertionError says what did not come within ``seconds``."""
+def until(look: Callable[[], Found], seconds: float, what: str) -> Found:
+    """The first true answer of ``look``, asked every 20 ms; AssertionError says what did not come within ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if (found := look()) is not None:
+        if found := look():
             return found
         time.sleep(0.02)
     raise AssertionError(f"within {seconds:g} s: no {what}")

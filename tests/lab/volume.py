@@ -39,10 +39,12 @@ class DirectoryVolumes:
         return made
 
     def rename(self, volid: str, owner: int) -> str:
-        return self._rename(volid, owner, base=False)
+        with self._naming:
+            return self._move(volid, self._free_name(volid.partition(":")[0], owner))
 
     def make_base(self, volid: str) -> str:
-        return self._rename(volid, self._find(volid).owner, base=True)
+        with self._naming:
+            return self._move(volid, volid.replace("/vm-", "/base-"))
 
     def free(self, volid: str) -> None:
         self._find(volid)
@@ -87,18 +89,15 @@ class DirectoryVolumes:
             (directory / "volume.json").write_text(json.dumps(facts))
         return volid
 
-    def _rename(self, volid: str, owner: int, base: bool) -> str:
-        storage = volid.partition(":")[0]
-        with self._naming:
-            self._find(volid)
-            renamed = self._free_name(storage, owner, base)
-            self._directory(renamed).parent.mkdir(parents=True, exist_ok=True)
-            self._directory(volid).rename(self._directory(renamed))
+    def _move(self, volid: str, renamed: str) -> str:
+        self._find(volid)
+        self._directory(renamed).parent.mkdir(parents=True, exist_ok=True)
+        self._directory(volid).rename(self._directory(renamed))
         return renamed
 
-    def _free_name(self, storage: str, owner: int, base: bool = False) -> str:
+    def _free_name(self, storage: str, owner: int) -> str:
         for number in count():
-            names = {kind: f"{storage}:{volume_name('dir', owner, number, kind)}" for kind in (False, True)}
-            if not any(self._directory(volid).exists() for volid in names.values()):
-                return names[base]
+            name, base = (f"{storage}:{volume_name('dir', owner, number, kind)}" for kind in (False, True))
+            if not self._directory(name).exists() and not self._directory(base).exists():
+                return name
         raise AssertionError("count() ends")
