@@ -66,7 +66,11 @@ class Containers:
         threading.Thread(target=self._watch, args=(started,), daemon=True).start()
 
     def shutdown(self, vmid: int, timeout: float) -> bool:
-        return self._end(vmid, _POWER_OFF, timeout)
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:  # an init that is not up yet overhears it: say it again
+            if self._end(vmid, _POWER_OFF, min(left, 1.0)):
+                return True
+        return False
 
     def stop(self, vmid: int) -> None:
         if not self._end(vmid, signal.SIGKILL, STOP_SECONDS):

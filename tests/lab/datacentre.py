@@ -152,7 +152,9 @@ class Datacentre:
     def client(self, directory: Path | None = None) -> Client:
         """A customer on every guest that runs now; its files lie in ``directory``, by default the lab's own."""
         running = [plan.vmid for plan in self.guests if self.lab.containers.is_running(plan.vmid)]
-        return Client(self.lab.command(), {vmid: self.address(vmid) for vmid in running}, directory or self.lab.place.state)
+        return Client(
+            self.lab.command(), {vmid: self.address(vmid) for vmid in running}, directory or self.lab.place.state
+        )
 
     def wait_task(self, node: str, upid: str, seconds: float = 120) -> None:
         """Until the task has ended well; RuntimeError with its exit status if not."""

@@ -17,6 +17,7 @@ from tests.lab.network import run_quietly, veth_prefix
 from tests.lab.place import HOME, Place, name_prefix
 
 CGROUPS = Path("/sys/fs/cgroup")
+LXC_LOCKS = Path("/run/lxc/lock")
 NAMESPACES = Path("/run/netns")
 PATIENCE_SECONDS = 20
 
@@ -58,9 +59,12 @@ def sweep(home: Path = HOME, lab: str | None = None) -> None:
         subprocess.run(("ip", "netns", "delete", namespace.name), check=True, capture_output=True)
     for path in reversed(tuple(_find_mounts(scope))):
         subprocess.run(("umount", "--lazy", path), check=True, capture_output=True)
+    for device in _find_loops(scope):
+        subprocess.run(("losetup", "--detach", device), check=True, capture_output=True)
     _remove_cgroups(scope)
     for state in _find_states(home, lab):
         shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(LXC_LOCKS / state.relative_to("/"), ignore_errors=True)
 
 
 def _scope(home: Path, lab: str | None) -> _Scope:

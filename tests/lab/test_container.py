@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.lab.client import Client, list_faults
+from tests.lab.condition import read_agent, until
 from tests.lab.guest.game import inventory
 from tests.lab.image import FIRST_ID, Debian, Fault, TemplateVersion, install_root, write_fixed_files
 from tests.lab.lab import Lab
 from tests.lab.network import choose_address
-from tests.lab.until import read_agent, until
 from tests.stand_in.backend import GuestSpec
 
 pytestmark = pytest.mark.lab
@@ -73,9 +73,11 @@ def test_a_guest_lives_in_a_cgroup_of_its_own_and_never_in_the_hosts(lab: Lab) -
     guest = make_guest(lab, TemplateVersion("1"))
     lab.containers.start(guest)
     lines = Path(f"/proc/{lab.containers.init_pid(guest.vmid)}/cgroup").read_text().splitlines()
+    paths = {line.split(":")[1]: line.split(":", 2)[2] for line in lines}
     scope = f"/lxc.payload.{lab.place.guest_name(guest.vmid)}"
-    assert [line for line in lines if line.startswith("0::")]
-    assert all(line.split(":", 2)[2].split("/init.scope")[0] == scope for line in lines)
+    assert paths[""].split("/init.scope")[0] == scope
+    mounted = [name for name in paths if name and Path("/sys/fs/cgroup", name.removeprefix("name=")).is_mount()]
+    assert [name for name in mounted if paths[name] != scope] == []
 
 
 def test_an_unprivileged_guests_root_is_nobody_on_the_host(lab: Lab) -> None:

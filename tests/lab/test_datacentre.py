@@ -8,9 +8,9 @@ import pytest
 from proxmoxer import ResourceException
 
 from tests.lab.client import Client, Seen, list_faults
+from tests.lab.condition import until
 from tests.lab.datacentre import GUESTS, PVE1, PVE2, Datacentre, GuestPlan, open_datacentre
 from tests.lab.lab import Lab
-from tests.lab.until import until
 from zlh_hooks.domain.guest import parse_mount
 from zlh_hooks.settings import load_settings, read_token
 

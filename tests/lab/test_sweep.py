@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.condition import until
 from tests.lab.place import CHECKOUT, HOME
 from tests.lab.sweep import Leftover, list_leftovers, sweep
-from tests.lab.until import until
 
 pytestmark = pytest.mark.lab
 NAME = f"victim-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
 READY = HOME / NAME / "ready"
 PROGRAM = """
+import subprocess
 import time
 from tests.lab.image import TemplateVersion, install_root
 from tests.lab.lab import Lab
@@ -31,6 +32,7 @@ for vmid in (5001, 5002):
     config = {{"rootfs": root, "net0": "name=eth0,ip=dhcp", "unprivileged": "1"}}
     lab.containers.start(GuestSpec(vmid, "pve1", config))
     root = lab.volumes.copy(root, "local", vmid + 1)
+subprocess.Popen(lab.command("sleep", "120"), start_new_session=True)
 (HOME / "{name}" / "ready").touch()
 time.sleep(120)
 """
@@ -114,10 +116,13 @@ def _kill(pid: int) -> None:
         return
 
 
-def test_a_loop_device_and_a_mount_in_the_labs_directory_are_seen(tmp_path: Path) -> None:
+def test_a_mount_and_a_loop_device_in_the_labs_directory_are_found_and_removed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "lab").mkdir(parents=True)
+    (home / "disk").write_bytes(bytes(2**20))
     subprocess.run(("mount", "-t", "tmpfs", "tmpfs", home / "lab"), check=True)
-    assert list_leftovers(home) == (Leftover("mount", str(home / "lab")),)
+    found = ("losetup", "--find", "--show", home / "disk")
+    device = subprocess.run(found, check=True, capture_output=True, text=True).stdout.strip()
+    assert list_leftovers(home) == (Leftover("loop", device), Leftover("mount", str(home / "lab")))
     sweep(home)
     assert list_leftovers(home) == ()

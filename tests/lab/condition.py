@@ -10,7 +10,7 @@ from tests.lab.lab import Lab
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], seconds: float, what: str) -> Found:
+def until(look: Callable[[], Found | None], seconds: float, what: str) -> Found:
     """The first true answer of ``look``, asked every 20 ms; AssertionError says what did not come within ``seconds``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
