@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from tests.clock import FakeClock
 from tests.datacentre import Datacentre, MemoryLedger
@@ -45,7 +45,8 @@ class DeafHook:
 class World:
     """Two nodes with versions 1 (stable) and 2, and one guest born from 1. Stands where a site would."""
 
-    def __init__(self) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
         self.clock = FakeClock()
         self.datacentre = Datacentre(self.clock)
         for number, node in enumerate(("n1", "n2")):
@@ -74,22 +75,21 @@ class World:
     def open_channels(self, line: str) -> ChannelPorts:
         return ChannelPorts(self.cluster.inventory, self.cluster.editor, self.memory, self.clock, self.hooks)
 
-    def run(self, *arguments: str) -> Result:
-        """The command, which must succeed."""
-        result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        return result
+    def run(self, *arguments: str) -> Any:
+        """What the command printed, as ``out`` and ``err``."""
+        app(list(arguments), standalone_mode=False)
+        return self.capsys.readouterr()
 
     def read(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "--json").stdout)
+        return json.loads(self.run(*arguments, "--json").out)
 
     def retag(self, vmid: int, tag: str) -> None:
         self.datacentre.containers[vmid].values["tags"] += f";{tag}"
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World()
+def world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> World:
+    world = World(capsys)
     monkeypatch.setattr(wiring, "open_site", lambda config, policy: world)
     return world
 
@@ -98,7 +98,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_pick_prints_the_vmid_and_nothing_else(world: World) -> None:
-    assert world.run("pick", LINE, "--key", "5012").stdout == "9001\n"
+    assert world.run("pick", LINE, "--key", "5012").out == "9001\n"
 
 
 def test_pick_asks_proxmox_once_and_leaves_the_ledger_alone(world: World) -> None:
@@ -108,7 +108,7 @@ def test_pick_asks_proxmox_once_and_leaves_the_ledger_alone(world: World) -> Non
 
 
 def test_pick_takes_the_template_of_the_wanted_node(world: World) -> None:
-    assert world.run("pick", LINE, "--key", "5012", "--node", "n2").stdout == "9011\n"
+    assert world.run("pick", LINE, "--key", "5012", "--node", "n2").out == "9011\n"
 
 
 def test_pick_says_version_node_and_channel_as_json(world: World) -> None:
@@ -119,19 +119,19 @@ def test_pick_says_version_node_and_channel_as_json(world: World) -> None:
 def test_pick_sends_the_policys_share_to_the_candidate(world: World) -> None:
     world.retag(9002, "zlh-channel.canary")
     world.policy = policy(percent=100)
-    assert world.run("pick", LINE, "--key", "5012").stdout == "9002\n"
+    assert world.run("pick", LINE, "--key", "5012").out == "9002\n"
 
 
 def test_pick_serves_a_line_that_the_policy_does_not_name(world: World) -> None:
     world.policy = Policy(time_zone="UTC")
-    assert world.run("pick", LINE, "--key", "5012").stdout == "9001\n"
+    assert world.run("pick", LINE, "--key", "5012").out == "9001\n"
 
 
 def test_pick_warns_beside_its_answer_where_tags_contradict(world: World) -> None:
     world.datacentre.add_template(LINE, "2", "n1", 9005)
     result = world.run("pick", LINE, "--key", "5012")
-    assert result.stdout == "9001\n"
-    assert "game-base 2 is claimed by templates 9002, 9005 on n1" in result.stderr
+    assert result.out == "9001\n"
+    assert "game-base 2 is claimed by templates 9002, 9005 on n1" in result.err
 
 
 def test_pick_without_a_stable_version_is_an_error_that_says_so(world: World) -> None:
@@ -155,7 +155,7 @@ def test_list_shows_versions_channels_templates_and_how_many_guests_carry_them(w
         "guests": 1,
     }
     assert [version["version"] for version in shown["versions"]] == ["1", "2"]
-    assert "9001 on n1, 9011 on n2" in world.run("list", LINE).stdout
+    assert "9001 on n1, 9011 on n2" in world.run("list", LINE).out
 
 
 def test_list_of_one_line_leaves_the_others_out(world: World) -> None:
@@ -168,14 +168,14 @@ def test_list_of_one_line_leaves_the_others_out(world: World) -> None:
 def test_list_reports_contradictory_tags(world: World) -> None:
     world.retag(9002, "zlh-version.3")
     assert "has 2 versions" in world.read("list")["problems"][0]
-    assert "has 2 versions" in world.run("list").stderr
+    assert "has 2 versions" in world.run("list").err
 
 
 # --- promote and revoke
 
 
 def test_promote_says_where_stable_is_now(world: World) -> None:
-    assert "game-base: stable is 2 now (9002 on n1, 9012 on n2)" in world.run("promote", LINE, "2").stdout
+    assert "game-base: stable is 2 now (9002 on n1, 9012 on n2)" in world.run("promote", LINE, "2").out
     assert world.read("promote", LINE, "2") == {"line": LINE, "stable": "2", "templates": {"n1": 9002, "n2": 9012}}
 
 
@@ -219,7 +219,7 @@ def test_revoke_takes_back_exchanges_that_wait_for_a_restart(world: World) -> No
 
 def test_revoke_says_when_nothing_is_left_to_pick(world: World) -> None:
     world.run("revoke", LINE, "2", "--reason", "bad")
-    assert "nothing can be picked" in world.run("revoke", LINE, "1", "--reason", "bad").stdout
+    assert "nothing can be picked" in world.run("revoke", LINE, "1", "--reason", "bad").out
 
 
 # --- retain
@@ -228,8 +228,8 @@ def test_revoke_says_when_nothing_is_left_to_pick(world: World) -> None:
 def test_retain_shows_what_it_would_destroy_and_destroys_nothing(world: World) -> None:
     world.datacentre.add_template(LINE, "0.9", "n1", 9000)
     result = world.run("retain", LINE)
-    assert "0.9" in result.stdout
-    assert "nothing was destroyed; --yes destroys these templates" in result.stdout
+    assert "0.9" in result.out
+    assert "nothing was destroyed; --yes destroys these templates" in result.out
     assert 9000 in world.datacentre.containers
 
 
@@ -240,7 +240,7 @@ def test_retain_with_yes_destroys_what_nobody_needs_and_only_that(world: World) 
 
 
 def test_retain_says_why_nothing_goes(world: World) -> None:
-    assert "nothing to destroy" in world.run("retain", LINE, "--yes").stdout
+    assert "nothing to destroy" in world.run("retain", LINE, "--yes").out
 
 
 def test_retain_of_a_line_without_policy_is_refused(world: World) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from zlh_hooks.application import channel
-from zlh_hooks.application.channel import ChannelPorts
+from zlh_hooks.application.channel import ChannelPorts, LineChannels
 from zlh_hooks.application.gate import Aborted, Gate, Turned
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
@@ -21,7 +20,6 @@ from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, R
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.line import parse_catalogue
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
@@ -91,12 +89,15 @@ class Rollout:
         release = self.plan.release
         if not self._is_proved() or self.journal.evidence("offered"):
             return
-        channel.mark_candidate(self.channels, release.line, release.version, self.plan.id)
+        self._line_channels().offer(release.line, release.version)
         self.journal.write(Kind.EVIDENCE, "offered", {"version": release.version})
+
+    def _line_channels(self) -> LineChannels:
+        return LineChannels(self.channels, self.plan.id)
 
     def _withdraw(self) -> None:
         release = self.plan.release
-        channel.unmark_candidate(self.channels, release.line, release.version, self.plan.id)
+        self._line_channels().withdraw(release.line, release.version)
 
     def _on_the_road(self, act: Callable[[], Result]) -> Result:
         """A broken road or a measurement that fails pauses; when a person resumes, the act is replayed."""
@@ -261,7 +262,7 @@ class Rollout:
             self.gate.pause("all waves are healthy; resume to promote")
             self.gate.check()
         self.gate.tell("promoting")
-        moved = channel.promote(self.channels, line, version, self.plan.id)
+        moved = self._line_channels().promote(line, version)
         self._withdraw()
         for reason in moved.untold:
             self.journal.write(Kind.NOTE, "untold", {"reason": reason})
@@ -290,11 +291,10 @@ class Rollout:
     def _move_stable_back(self, turn: Turned) -> None:
         """A bad version is revoked; one that is merely unwanted loses `stable` if it has it."""
         release = self.plan.release
-        version = parse_catalogue(self.channels.inventory.list_guests()).version_of(release.line, release.version)
-        if turn.revokes and not version.revoked:
-            channel.revoke(self.channels, release.line, release.version, turn.reason, self.plan.id)
-        elif version.is_stable and self.plan.previous is not None:
-            channel.promote(self.channels, release.line, self.plan.previous, self.plan.id)
+        if turn.revokes:
+            self._line_channels().revoke(release.line, release.version, turn.reason)
+        elif self.plan.previous is not None:
+            self._line_channels().restore(release.line, self.plan.previous, instead_of=release.version)
 
     def _revert(self, target: PlannedTarget, reason: str) -> None:
         journal = self.journal_of(target)

@@ -1,0 +1,53 @@
+"""Rules of a rollout's way back through the channels: what stands in its way never ends it."""
+
+from datetime import timedelta
+
+from tests.application.rollout_bench import Bench
+from tests.datacentre.builder import DATA_PATH
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.steps import RolloutState, TargetState
+
+
+def make_bench() -> Bench:
+    """Four guests with their data where the world puts it; version 3 turns unhealthy."""
+    bench = Bench().furnish(guests=4)
+    rules = bench.policy.model_dump(mode="json", exclude_unset=True)
+    rules["lines"]["game-base"]["data_paths"] = [DATA_PATH]
+    bench.policy = Policy.model_validate(rules)
+    return bench
+
+
+def revoked(bench: Bench) -> bool:
+    return all("zlh-revoked" in bench.datacentre.containers[vmid].config.tags for vmid in (8003, 8103))
+
+
+def test_a_template_that_stays_locked_delays_the_revocation_and_nothing_is_lost() -> None:
+    bench = make_bench()
+    bench.datacentre.faults.meanwhile("reboot", lambda: bench.datacentre.lock(8003, "backup", timedelta(minutes=20)))
+    progress = bench.run("3")
+    assert progress.state is RolloutState.REVERTED, progress.reason
+    assert TargetState.STUCK not in {row.state for row in progress.targets}
+    assert revoked(bench)
+
+
+def test_a_revocation_of_which_only_the_first_tag_was_written_is_completed() -> None:
+    bench = make_bench()
+    values = bench.datacentre.containers[8003].values
+    bench.datacentre.faults.meanwhile("reboot", lambda: values.update(tags=values["tags"] + ";zlh-revoked"))
+    progress = bench.run("3")
+    assert progress.state is RolloutState.REVERTED, progress.reason
+    assert revoked(bench)
+    assert bench.stable() == ["1"]
+
+
+def test_templates_deleted_meanwhile_do_not_keep_guests_from_going_back() -> None:
+    bench = make_bench()
+
+    def delete() -> None:
+        for vmid in (8003, 8103):
+            bench.datacentre.containers.pop(vmid, None)
+
+    bench.datacentre.faults.afterwards("reboot", delete)
+    progress = bench.run("3")
+    assert progress.state is RolloutState.REVERTED, progress.reason
+    assert TargetState.STUCK not in {row.state for row in progress.targets}
