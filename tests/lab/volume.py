@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -47,12 +48,16 @@ class DirectoryVolumes:
             return self._move(volid, volid.replace("/vm-", "/base-"))
 
     def free(self, volid: str) -> None:
-        self._find(volid)
-        shutil.rmtree(self._directory(volid))
+        with self._naming:  # gone from lists at once, however long its files take
+            self._find(volid)
+            away = Path(tempfile.mkdtemp(prefix="freed-", dir=self.home))
+            self._directory(volid).rename(away / "volume")
+        shutil.rmtree(away)
 
     def list(self, storage: str) -> Sequence[StoredVolume]:
         found = (f"{storage}:{path.relative_to(self.home / storage)}" for path in self.home.glob(f"{storage}/*/*.raw"))
-        return tuple(self._find(volid) for volid in sorted(found))
+        with self._naming:
+            return tuple(self._find(volid) for volid in sorted(found))
 
     def lay_over(self, volid: str, tree: Path | None) -> None:
         """Let the volume's content lie over a tree; None: over nothing."""

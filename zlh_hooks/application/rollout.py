@@ -280,11 +280,12 @@ class Rollout:
             self.journal.event(RolloutEvent.REVERTED, turn.reason)
 
     def _take_back(self, turn: Turned) -> None:
-        self._withdraw()
-        self._move_stable_back(turn)
+        """Customers first: a template that is being cloned may keep its tags from being written for a while."""
         rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
         newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
         self._each([row.target for row in newest_first], lambda target: self._revert(target, turn.reason))
+        self._withdraw()
+        self._move_stable_back(turn)
         self._discard_staged(turn.reason)
         self.preparation.clear()
 

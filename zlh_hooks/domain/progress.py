@@ -22,7 +22,7 @@ _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.
 
 @dataclass(frozen=True, slots=True)
 class TargetProgress:
-    """One target: its state, the reason of its last event and how long the change took until it was proved."""
+    """One target: its state, why (its last event's reason, or what it waits for) and how long its change took."""
 
     target: PlannedTarget
     state: TargetState
@@ -87,12 +87,13 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
 
 
 def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgress:
-    events = [entry for entry in entries if entry.target == target.vmid and entry.kind is Kind.EVENT]
-    last = events[-1] if events else None
+    own = [entry for entry in entries if entry.target == target.vmid]
+    events = [entry for entry in own if entry.kind is Kind.EVENT]
+    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name == "deferred"]
     return TargetProgress(
         target=target,
         state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
-        reason=str(last.data.get("reason", "")) if last else "",
+        reason=str(told[-1].data.get("reason", "")) if told else "",
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(events),
     )
