@@ -11,6 +11,8 @@ from tests.datacentre import Datacentre, MemoryLedger
 from tests.datacentre.builder import DATA_PATH
 from zlh_hooks import wiring
 from zlh_hooks.application.channel import promote
+from zlh_hooks.application.desk import Desk
+from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import Cluster
 from zlh_hooks.application.retag import ChannelPorts
 from zlh_hooks.cli.template import app
@@ -59,6 +61,7 @@ class World:
         self.policy = policy()
         self.hooks: list[DeafHook] = []
         self.opened_ledger = False
+        self.worker_started = False
 
     @property
     def cluster(self) -> Cluster:
@@ -74,6 +77,12 @@ class World:
 
     def open_channels(self, line: str) -> ChannelPorts:
         return ChannelPorts(self.cluster.inventory, self.cluster.editor, self.memory, self.clock, self.hooks)
+
+    def desk(self) -> Desk:
+        return Desk(self.memory, "tester")
+
+    def ensure_worker(self) -> None:
+        self.worker_started = True
 
     def run(self, *arguments: str) -> Any:
         """What the command printed, as ``out`` and ``err``."""
@@ -215,6 +224,15 @@ def test_revoke_takes_back_exchanges_that_wait_for_a_restart(world: World) -> No
     shown = world.read("revoke", LINE, "2", "--reason", "bad")
     assert shown["pending"] == [{"vmid": 5001, "state": "taken back", "reason": ""}]
     assert container.pending == {}
+
+
+def test_revoke_orders_a_rollout_of_that_version_back(world: World) -> None:
+    plan = Planner(world.cluster.inventory, world.clock, world.policy).plan_rollout(LINE, "2", "tester")
+    world.desk().submit(plan)
+    shown = world.read("revoke", LINE, "2", "--reason", "bad")
+    assert shown["rollout"] == plan.id
+    assert world.worker_started
+    assert [entry.name for entry in world.memory.read(plan.id) if entry.kind is Kind.COMMAND] == ["revert"]
 
 
 def test_revoke_says_when_nothing_is_left_to_pick(world: World) -> None:

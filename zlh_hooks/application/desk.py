@@ -76,6 +76,14 @@ class Desk:
         self.ledger.append(Draft(Kind.COMMAND, verb, progress.plan.id, None, self._signed(reason)))
         return progress
 
+    def turn_back(self, line: str, version: str, reason: str) -> Progress | None:
+        """Order a rollout of that version back if one is executing; None if there is none."""
+        running = find_executing(list_progress(self.ledger))
+        if running is None or (running.plan.release.line, running.plan.release.version) != (line, version):
+            return None
+        self.ledger.append(Draft(Kind.COMMAND, "revert", running.plan.id, None, self._signed(reason)))
+        return running
+
     def _refuse_overtaken(self, verb: str, progress: Progress) -> None:
         """A finished rollout goes back only while no later one has changed its guests."""
         if verb != "revert" or progress.is_executing:

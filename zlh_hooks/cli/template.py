@@ -89,17 +89,25 @@ def revoke(
     ports = site.engine(site.ledger).open_channels(line)
     revocation = channel.revoke(ports, line, version, reason)
     name = revocation.revoked.version
-    cancelled = recall.cancel_pending(ports, recall.list_staged(site.ledger, line, name))
+    turned = site.desk().turn_back(line, name, f"version {name} was revoked: {reason}")
+    if turned is None:
+        cancelled = recall.cancel_pending(ports, recall.list_staged(site.ledger, line, name))
+    else:  # its worker takes pending exchanges back itself, and proves each guest
+        site.ensure_worker()
+        cancelled = ()
     care = recall.care_of(site.policy, line)
     affected = recall.list_affected(ports.inventory, revocation.revoked, revocation.stable, care)
     if json:
         print_json(
             {"line": line, "revoked": name, "stable": revocation.stable, "reason": reason}
+            | {"rollout": turned.plan.id if turned else None}
             | {"pending": [{"vmid": one.vmid, "state": one.state, "reason": one.reason} for one in cancelled]}
             | {"guests": [_describe_affected(one) for one in affected]}
         )
     else:
         typer.echo(f"{line} {name} is revoked; stable is {revocation.stable or 'no version: nothing can be picked'}")
+        if turned is not None:
+            typer.echo(f"rollout {turned.plan.id} of it goes back: zlh-hooks rollout watch {turned.plan.id}")
         _print_consequences(cancelled, affected)
     _report_untold(revocation.moved)
 

@@ -124,6 +124,15 @@ def _volume_astray(facts: Facts, _: Wishes) -> str | None:
     return None if owner in (None, facts.guest.ref.vmid) else f"its root volume {root} belongs to guest {owner}"
 
 
+def _root_shrinks(facts: Facts, _: Wishes) -> str | None:
+    """The new root comes in the template's size: a guest whose root was enlarged would lose that room."""
+    sizes = {volume.volid: volume.size for volume in facts.volumes}
+    has = sizes.get(facts.guest.rootfs.volume, 0)
+    if has <= facts.template_root_size:
+        return None
+    return f"its root has {has >> 20} MiB, the template's only {facts.template_root_size >> 20} MiB"
+
+
 RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (
     _held,
     _protected,
@@ -136,4 +145,5 @@ RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (
     _storage_unfit,
     _no_space,
     _volume_astray,
+    _root_shrinks,
 )
