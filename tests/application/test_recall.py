@@ -65,7 +65,7 @@ class World:
     def staged(self, rollout: str, version: str, vmid: int, volume: str) -> None:
         release = {"line": LINE, "version": version, "templates": {}}
         self.ledger.append(Draft(Kind.PLAN, "plan", rollout, data={"release": release}))
-        self.ledger.append(Draft(Kind.EVENT, TargetEvent.STAGED, rollout, vmid, {"new": volume, "size": "1G"}))
+        self.ledger.append(Draft(Kind.EVENT, TargetEvent.STAGED, rollout, vmid, {"volume": volume, "size": "1G"}))
 
 
 @pytest.fixture

@@ -216,9 +216,10 @@ def test_revoke_moves_stable_back_and_says_what_can_be_done_for_whom(world: Worl
 
 def test_revoke_takes_back_exchanges_that_wait_for_a_restart(world: World) -> None:
     new = "local:5001/vm-5001-disk-9.raw"
-    release = {"line": LINE, "version": "2", "templates": {}}
-    world.memory.append(Draft(Kind.PLAN, "plan", "r1", data={"release": release}))
-    world.memory.append(Draft(Kind.EVENT, TargetEvent.STAGED, "r1", 5001, {"new": new}))
+    plan = Planner(world.cluster.inventory, world.clock, world.policy).plan_rollout(LINE, "2", "tester")
+    world.desk().submit(plan)
+    world.memory.append(Draft(Kind.EVENT, TargetEvent.STAGED, plan.id, 5001, {"volume": new}))
+    world.desk().close_by_force(plan.id, "its worker cannot be brought back")
     container = world.datacentre.containers[5001]
     container.pending |= {"rootfs": f"{new},size=1G", "unused0": container.config.rootfs.volume}
     shown = world.read("revoke", LINE, "2", "--reason", "bad")

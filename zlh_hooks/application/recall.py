@@ -96,7 +96,7 @@ def list_staged(ledger: Ledger, line: str, version: str) -> Mapping[int, str]:
             release = entry.data["release"]
             releases[entry.rollout] = (release["line"], release["version"])
         if entry.kind is Kind.EVENT and entry.name == TargetEvent.STAGED and entry.target is not None:
-            latest[entry.target] = (entry.rollout, entry.data["new"])
+            latest[entry.target] = (entry.rollout, entry.data["volume"])
     return {vmid: volume for vmid, (rollout, volume) in latest.items() if releases.get(rollout) == (line, version)}
 
 
