@@ -16,7 +16,7 @@ from zlh_hooks.cli.view import (
     changed_rows,
     describe_progress,
     render_headline,
-    render_table,
+    render_live,
     rows_of_plan,
     rows_of_progress,
 )
@@ -71,7 +71,7 @@ def list_rollouts(config: Config = None, policy: PolicyFile = None, json: Json =
 def status(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
     """How a rollout stands, guest by guest."""
     site = wiring.open_site(config, policy)
-    _print(site, site.desk().find(rollout), json)
+    _print(site.desk().find(rollout), json)
 
 
 @app.command()
@@ -133,7 +133,7 @@ def finalize(
     if force:
         if not reason:
             raise typer.BadParameter("--force needs --reason")
-        typer.echo(render_headline(site.close_by_force(rollout, reason), site.clock.now()))
+        typer.echo(render_headline(site.close_by_force(rollout, reason)))
         return
     site.desk().order("finalize", rollout, reason)
     site.ensure_worker()
@@ -146,11 +146,11 @@ def _order(verb: str, rollout: str | None, config: Config, policy: PolicyFile, r
     typer.echo(f"{verb} ordered for {progress.plan.id}; the worker obeys before it begins with the next guest")
 
 
-def _print(site: wiring.Site, progress: Progress, json: bool) -> None:
+def _print(progress: Progress, json: bool) -> None:
     if json:
         print_json(describe_progress(progress))
         return
-    typer.echo(render_headline(progress, site.clock.now()))
+    typer.echo(render_headline(progress))
     print_table(TARGET_COLUMNS, rows_of_progress(progress))
 
 
@@ -164,7 +164,7 @@ def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_ord
     except KeyboardInterrupt:
         typer.echo(f"\ndetached; {rollout} goes on. Come back with: zlh-hooks rollout watch {rollout}", err=True)
         raise
-    _print(site, progress, json)
+    _print(progress, json)
     wanted = RolloutState.REVERTED if after_order else RolloutState.SUCCEEDED
     if progress.state is not wanted:
         raise typer.Exit(1)
@@ -177,7 +177,7 @@ def _watch(site: wiring.Site, rollout: str, json: bool, after_order: bool) -> Pr
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             progress = site.desk().find(rollout)
-            live.update(render_table(progress, site.clock.now()))
+            live.update(render_live(progress))
             if _is_over(progress, after_order):
                 return progress
             site.ensure_worker()
@@ -190,7 +190,7 @@ def _watch_lines(site: wiring.Site, rollout: str, json: bool, after_order: bool)
     while True:
         progress = site.desk().find(rollout)
         if not json:
-            _print_changes(site, before, progress)
+            _print_changes(before, progress)
         if _is_over(progress, after_order):
             return progress
         before = progress
@@ -198,9 +198,9 @@ def _watch_lines(site: wiring.Site, rollout: str, json: bool, after_order: bool)
         time.sleep(REFRESH_SECONDS)
 
 
-def _print_changes(site: wiring.Site, before: Progress | None, now: Progress) -> None:
-    headline = render_headline(now, site.clock.now())
-    if before is None or headline != render_headline(before, site.clock.now()):
+def _print_changes(before: Progress | None, now: Progress) -> None:
+    headline = render_headline(now)
+    if before is None or headline != render_headline(before):
         typer.echo(headline)
     for row in changed_rows(before.targets if before else (), now.targets):
         typer.echo(f"  {row.target.vmid} {row.state} {row.reason}".rstrip())

@@ -1,10 +1,12 @@
 """How plans and rollouts look: tables for a terminal, lines for a pipe, values for --json."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.plan import CANARY, Plan
@@ -51,7 +53,7 @@ def _row(row: TargetProgress) -> tuple[str, ...]:
     return (render_wave(target.wave), str(target.vmid), target.name, target.node, row.state, took, row.reason)
 
 
-def render_headline(progress: Progress, now: datetime) -> str:
+def render_headline(progress: Progress) -> str:
     """One line: what, how far, what now, how long still."""
     plan = progress.plan
     done = progress.count(TargetState.HEALTHY, TargetState.SETTLED)
@@ -72,14 +74,12 @@ def estimate_left(progress: Progress) -> timedelta:
     return timedelta(seconds=round(one.total_seconds() * -(-to_do // lanes)))
 
 
-def render_table(progress: Progress, now: datetime) -> Table:
-    """The live table."""
-    table = Table(title=render_headline(progress, now), title_justify="left", expand=False)
-    for column in TARGET_COLUMNS:
-        table.add_column(column)
+def render_live(progress: Progress) -> Group:
+    """The headline over the live table."""
+    table = Table(*TARGET_COLUMNS)
     for row in progress.targets:
-        table.add_row(*_row(row), style=_STYLES.get(row.state, ""))
-    return table
+        table.add_row(*(Text(cell) for cell in _row(row)), style=_STYLES.get(row.state, ""))
+    return Group(Text(render_headline(progress)), table)
 
 
 def describe_progress(progress: Progress) -> dict[str, Any]:
