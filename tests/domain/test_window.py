@@ -216,6 +216,35 @@ def test_after_a_denial_the_rest_of_the_window_is_still_the_same_window() -> Non
     assert answer.allowed and answer.window and answer.window.start == utc("2026-11-24T03:00")
 
 
+def test_a_short_denial_inside_a_long_one_does_not_end_it() -> None:
+    long = {"name": "long", "effect": "deny", "rule": "FREQ=DAILY", "start": "04:00", "length_minutes": 90}
+    short = long | {"name": "short", "start": "04:10", "length_minutes": 10}
+    refusal = decide(make_policy(NIGHT, long, short), "template", utc("2026-11-24T03:30"), timedelta(0))
+    assert (refusal.allowed, refusal.until) == (False, utc("2026-11-24T04:30"))
+
+
+def test_work_starts_in_the_first_stretch_that_is_long_enough_whichever_window_it_belongs_to() -> None:
+    """The early window has room before the denial no more, the late one has; after it both do."""
+    deny = {"name": "backup", "effect": "deny", "rule": "FREQ=DAILY", "start": "08:00", "length_minutes": 30}
+    early = NIGHT | {"name": "early", "length_minutes": 600, "cutoff_minutes": 200}
+    late = NIGHT | {"name": "late", "start": "05:00", "length_minutes": 300, "cutoff_minutes": 0}
+    answer = decide(make_policy(early, late, deny), "template", utc("2026-11-24T03:45"), timedelta(hours=1))
+    assert (answer.until, answer.window and answer.window.name) == (utc("2026-11-24T04:00"), "late")
+
+
+def test_a_window_with_room_now_is_not_given_up_for_one_that_has_room_later() -> None:
+    deny = {"name": "backup", "effect": "deny", "rule": "FREQ=DAILY", "start": "05:00", "length_minutes": 10}
+    later = NIGHT | {"name": "later", "start": "04:15", "length_minutes": 240, "cutoff_minutes": 60}
+    answer = decide(make_policy(NIGHT, later, deny), "template", utc("2026-11-24T03:30"), timedelta(0))
+    assert answer.allowed and answer.window and answer.window.name == "night"
+
+
+def test_a_window_of_days_is_still_open_on_its_last_one() -> None:
+    week = NIGHT | {"rule": "FREQ=MONTHLY;BYMONTHDAY=1", "length_minutes": 7 * 1440}
+    assert decide(make_policy(week), "template", utc("2026-12-08T02:00"), timedelta(0)).allowed
+    assert not decide(make_policy(week), "template", utc("2026-12-08T03:00"), timedelta(0)).allowed
+
+
 def test_a_denial_for_another_component_changes_nothing() -> None:
     deny = {
         "name": "pbs",

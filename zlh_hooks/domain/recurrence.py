@@ -95,15 +95,15 @@ def list_dates(text: str, anchor: date | None, first: date, last: date) -> tuple
 
 @lru_cache(maxsize=512)
 def _expand(text: str, anchor: date | None, year: int) -> tuple[date, ...]:
-    """All dates from January of ``year`` until the horizon is passed, also for the last day of the year."""
+    """Its dates from January of ``year`` or the anchor until the horizon is passed, also for the year's last day."""
     parts = _split(text)
     first, last = date(year, 1, 1), date(year + HORIZON_YEARS + 1, 12, 31)
     if "UNTIL" in parts:
         last = min(last, _parse_until(parts.pop("UNTIL")))
     rule = ";".join(f"{name}={value}" for name, value in parts.items())
     begin, stop = (datetime.combine(day, time()) + _FAR for day in (anchor or first, last))
-    dates = ((match - _FAR).date() for match in takewhile(lambda match: match <= stop, rrulestr(rule, dtstart=begin)))
-    return tuple(day for day in dates if day >= first)
+    matches = takewhile(lambda match: match <= stop, rrulestr(rule, dtstart=begin))
+    return tuple((match - _FAR).date() for match in matches)
 
 
 def _split(text: str) -> dict[str, str]:

@@ -38,10 +38,6 @@ class Occurrence:
     moved: str | None = None
     reason: str = ""
 
-    def covers(self, instant: datetime) -> bool:
-        """Whether the instant lies in it; the end does not."""
-        return self.start <= instant < self.end
-
     def render_local(self, instant: datetime) -> str:
         """An instant on the window's own clock, e.g. ``2026-11-24 04:00 CET``."""
         return f"{instant.astimezone(self.local_start.tzinfo):%Y-%m-%d %H:%M %Z}"
