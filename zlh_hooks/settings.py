@@ -1,26 +1,26 @@
 """Settings and policy files: fragments, merged, then valid and frozen.
 
 ``zlh-hooks.toml`` says how to reach things, ``policy.toml`` what may happen. Files ``*.toml`` in ``zlh-hooks.d/`` and
-``policy.d/`` beside them are merged over them in order of their names; tables merge, all else is replaced.
+``policy.d/`` beside them are merged over them in order of their names: tables merge, arrays of tables (windows,
+freezes, probes) are appended to, so that a drop-in takes no window or freeze away, and all else is replaced.
 """
 
-import difflib
 import os
 import platform
 import stat
 import tomllib
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, StrictInt, ValidationError
 
-from zlh_hooks.domain.duration import Duration
 from zlh_hooks.domain.errors import SettingsError
+from zlh_hooks.domain.flaw import Place, list_flaws, render_place
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.value import AbsolutePath, PositiveDuration, Value
 
 ETC = Path("/etc/zlh-hooks")
 STATE = Path("/var/lib/zlh-hooks")
@@ -28,40 +28,36 @@ CREDENTIAL = "proxmox-token"
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ProxmoxSettings(Value):
+    """How to reach the cluster's API. Certificates are always verified."""
 
-
-class ProxmoxSettings(_Section):
-    """How to reach the cluster's API."""
-
-    host: str = Field(min_length=1, description="A node's name or address.")
-    port: int = Field(default=8006, ge=1, le=65535)
-    user: str = Field(pattern=r"^[^@!]+@[^@!]+$", description="The token's user, e.g. zlh@pve.")
-    token_name: str = Field(min_length=1, description="The token's name, without user.")
-    token_file: Path | None = Field(
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]+$", description="A node's name or address, without https:// or path.")
+    port: StrictInt = Field(default=8006, ge=1, le=65535, description="The API's port.")
+    user: str = Field(default="zlh@pve", pattern=r"^[^@!\s]+@[^@!\s]+$", description="The token's user with its realm.")
+    token_name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9._-]*$", description="The token's name, without user.")
+    token_file: AbsolutePath | None = Field(
         default=None, description="The token's secret; not world-readable. Else the systemd credential proxmox-token."
     )
-    ca_file: Path | None = Field(
+    ca_file: AbsolutePath | None = Field(
         default=None, description="CA of the API's certificate; the system's trust if left out."
     )
-    timeout: Duration = timedelta(seconds=10)
+    timeout: PositiveDuration = Field(default=timedelta(seconds=10), description="How long an answer may take.")
 
 
-class LedgerSettings(_Section):
+class LedgerSettings(Value):
     """Where the record lies."""
 
-    path: Path = STATE / "ledger.sqlite"
+    path: AbsolutePath = Field(default=STATE / "ledger.sqlite", description="The SQLite file.")
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Value):
     """The process that executes."""
 
     name: str = Field(default_factory=platform.node, min_length=1, description="How this controller is called.")
-    log: Path = STATE / "worker.log"
+    log: AbsolutePath = Field(default=STATE / "worker.log", description="What a detached worker prints.")
 
 
-class Settings(_Section):
+class Settings(Value):
     """The whole settings file."""
 
     proxmox: ProxmoxSettings
@@ -102,27 +98,70 @@ def read_token(settings: Settings) -> str:
 
 
 def read_secret(path: Path, key: str) -> str:
-    """A secret's file, refused if others than its owner and group may read it."""
+    """A secret's file, refused if others than its owner and group may read it. No error shows its content."""
     try:
-        if path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH):
-            raise SettingsError(str(path), key, "a file that everybody may read", "mode 0600 or 0640")
-        secret = path.read_text().strip()
+        with path.open(encoding="ascii") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            secret = file.read().strip()
     except OSError as error:
         raise SettingsError(str(path), key, error.strerror or str(error), "a readable file") from error
-    if not secret:
-        raise SettingsError(str(path), key, "an empty file", "the secret")
+    except UnicodeDecodeError as error:
+        raise SettingsError(str(path), key, "other characters than ASCII", "the secret alone") from error
+    if mode & stat.S_IRWXO:
+        raise SettingsError(str(path), key, f"mode {mode:04o}, open to everybody", "mode 0600 or 0640")
+    if len(secret.split()) != 1:
+        raise SettingsError(str(path), key, "several words" if secret else "an empty file", "the secret alone")
     return secret
 
 
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """The content of a file and its drop-ins, and which of them each value comes from."""
+
+    main: Path
+    data: dict[str, Any] = field(default_factory=dict)
+    origins: dict[Place, Path] = field(default_factory=dict)
+
+    def add(self, fragment: Mapping[str, Any], file: Path) -> None:
+        """Lay a fragment over what is there."""
+        self._merge(self.data, fragment, file, ())
+
+    def _merge(self, into: dict[str, Any], fragment: Mapping[str, Any], file: Path, place: Place) -> None:
+        for key, value in fragment.items():
+            here = (*place, key)
+            old = into.get(key)
+            if isinstance(value, dict) and isinstance(old, dict):
+                self._merge(old, value, file, here)
+            elif isinstance(old, list) and _is_table_array(value) and _is_table_array(old):
+                self.origins.update({(*here, len(old) + number): file for number in range(len(value))})
+                into[key] = [*old, *value]
+            else:
+                into[key] = value
+                self.origins[here] = file
+
+    def file_of(self, place: Place) -> Path:
+        """The file that says what stands there, or would have to."""
+        nearest = (place[:length] for length in range(len(place), 0, -1))
+        return next((self.origins[part] for part in nearest if part in self.origins), self.main)
+
+
+def _is_table_array(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def list_fragments(path: Path) -> tuple[Path, ...]:
+    """A file and the drop-ins beside it, in the order in which they count."""
+    return (path, *sorted(path.with_suffix(".d").glob("*.toml")))
+
+
 def _load(path: Path, model: type[Model]) -> Model:
-    fragments = [path, *sorted(path.with_suffix(".d").glob("*.toml"))]
-    data: dict[str, Any] = {}
-    for fragment in fragments:
-        data = _merge(data, _read_toml(fragment))
+    merged = _Merged(path)
+    for file in list_fragments(path):
+        merged.add(_read_toml(file), file)
     try:
-        return model.model_validate(data)
+        return model.model_validate(merged.data)
     except ValidationError as error:
-        raise _translate(error, path, model, data) from error
+        raise _translate(error, merged, model) from error
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -134,72 +173,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(str(path), "syntax", str(error), "valid TOML in UTF-8") from error
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _translate(error: ValidationError, path: Path, model: type[BaseModel], data: Mapping[str, Any]) -> SettingsError:
+def _translate(error: ValidationError, merged: _Merged, model: type[BaseModel]) -> SettingsError:
     """Every fault that pydantic found: the first is the error, the others follow in its ``more``."""
-    faults = [_describe(fault, path, model, data) for fault in error.errors(include_url=False)]
-    first, *more = faults
+    first, *more = (
+        SettingsError(str(merged.file_of(flaw.place)), render_place(flaw.place), flaw.found, flaw.expected)
+        for flaw in list_flaws(error, merged.data, model)
+    )
     first.more = tuple(more)
     return first
-
-
-def _describe(fault: Any, path: Path, model: type[BaseModel], data: Mapping[str, Any]) -> SettingsError:
-    place = [part for part in fault["loc"] if _is_in_file(part, fault["loc"], data)]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or "file"
-    if fault["type"] == "missing":
-        return SettingsError(str(path), key, "nothing", "a value: it is required")
-    if fault["type"] == "extra_forbidden":
-        return SettingsError(str(path), key, "an unknown key", _suggest(str(place[-1]), model, place[:-1]))
-    expected = fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return SettingsError(str(path), key, repr(_shorten(fault["input"])), expected)
-
-
-def _shorten(value: object) -> object:
-    return "a table" if isinstance(value, dict) else value
-
-
-def _is_in_file(part: object, place: Sequence[object], data: object) -> bool:
-    """pydantic puts the chosen member of a union into its places; a reader of the file knows nothing of that."""
-    for step in place:
-        if isinstance(data, dict) and step in data:  # noqa: SIM114
-            data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        elif step is part:
-            return step is place[-1] and not _names_member(step, data)
-    return True
-
-
-def _names_member(step: object, data: object) -> bool:
-    return isinstance(data, dict) and data.get("kind") == step
-
-
-def _suggest(wrong: str, model: type[BaseModel], place: Sequence[object]) -> str:
-    known = _keys_at(model, place)
-    close = difflib.get_close_matches(wrong, known, n=1)
-    listed = f"one of {', '.join(sorted(known))}" if known else "a known key"
-    return f"{close[0]!r} perhaps; {listed}" if close else listed
-
-
-def _keys_at(model: type[BaseModel], place: Sequence[object]) -> list[str]:
-    """The keys that a table at that place may have."""
-    models: list[type[BaseModel]] = [model]
-    for step in place:
-        fields = [m.model_fields[step] for m in models if isinstance(step, str) and step in m.model_fields]
-        models = [found for field in fields for found in _models_in(field.annotation)] or models
-    return sorted({name for found in models for name in found.model_fields})
-
-
-def _models_in(annotation: object) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    if typing.get_origin(annotation) is None and not isinstance(annotation, types.UnionType):
-        return []
-    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]

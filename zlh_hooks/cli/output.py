@@ -16,17 +16,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; in a pipe a line per row, its columns apart by tabs, under a line of names."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            typer.echo("\t".join(row))
+            typer.echo("\t".join(map(_clean, row)))
         return
     table = Table(*columns)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(_clean(cell)) for cell in row))
     Console().print(table)
 
 
 def print_json(value: Any) -> None:
     """One JSON document, keys in their order; instants in ISO 8601, durations in seconds."""
     typer.echo(json.dumps(value, indent=2, default=_render))
+
+
+def _clean(cell: str) -> str:
+    """On one line, and without what a terminal would obey: cells hold what guests say of themselves."""
+    return "".join(character if character.isprintable() else " " for character in cell)
 
 
 def _render(value: object) -> object:

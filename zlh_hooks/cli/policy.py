@@ -1,27 +1,35 @@
 """``zlh-hooks policy``: check the policy and print its schema."""
 
+from datetime import UTC, datetime
+
 import typer
 
 from zlh_hooks.cli.option import Json, PolicyFile
 from zlh_hooks.cli.output import print_json
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.settings import find_policy, load_policy
+from zlh_hooks.domain.window import list_hints
+from zlh_hooks.settings import find_policy, list_fragments, load_policy
 
 app = typer.Typer(no_args_is_help=True)
+SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @app.command()
 def check(policy: PolicyFile = None, json: Json = False) -> None:
     """Read the policy and say whether it is sound; exit 2 and every fault if it is not."""
     loaded = load_policy(policy)
+    hints = list_hints(loaded, datetime.now(UTC))
+    files = [str(file) for file in list_fragments(find_policy(policy))]
     if json:
-        print_json(loaded.model_dump(mode="json"))
+        print_json({"files": files, "hints": hints, "policy": loaded.model_dump(mode="json")})
         return
     counts = f"{len(loaded.windows)} windows, {len(loaded.kinds)} kinds of guests, {len(loaded.lines)} lines"
-    typer.echo(f"{find_policy(policy)}: sound ({counts}, times in {loaded.time_zone})")
+    typer.echo(f"{', '.join(files)}: sound ({counts}, times in {loaded.time_zone})")
+    for hint in hints:
+        typer.echo(f"note: {hint}")
 
 
 @app.command()
 def schema() -> None:
     """Print the policy's JSON Schema, for editors."""
-    print_json(Policy.model_json_schema())
+    print_json({"$schema": SCHEMA_DIALECT} | Policy.model_json_schema())

@@ -2,61 +2,109 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from zlh_hooks.cli.option import Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.policy import Component
-from zlh_hooks.domain.window import Occurrence, list_occurrences, next_occurrence
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.window import HORIZON, Occurrence, decide, list_occurrences, next_occurrence
+from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.settings import load_policy
 
 app = typer.Typer(no_args_is_help=True)
-COLUMNS = ("window", "effect", "starts (local)", "starts (UTC)", "ends (UTC)", "last start (UTC)", "note")
-For = Annotated[Component, typer.Option("--component", help="For which system.")]
+OCCURRENCE_COLUMNS = ("effect", "window", "starts (local)", "starts (UTC)", "ends (UTC)", "last start (UTC)", "note")
+NEXT_COLUMNS = ("component", "now", "next window", "starts (local)", "starts (UTC)", "note")
+
+
+ComponentOption = Annotated[Component | None, typer.Option("--component", "-c", help="For which system; all.")]
+From = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="As if it were then, in the policy's zone; now."
+    ),
+]
 
 
 @app.command("list")
 def list_windows(
+    days: Annotated[int, typer.Option("--days", help="How far ahead.", min=1, max=HORIZON.days)] = 14,
+    component: ComponentOption = None,
+    begin: From = None,
     policy: PolicyFile = None,
-    component: For = Component.TEMPLATE,
-    days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How far ahead.")] = 30,
     json: Json = False,
 ) -> None:
-    """Every opening that begins in the next days; `deny` windows are listed too."""
-    now = datetime.now(UTC)
-    _print(list_occurrences(load_policy(policy), component, now, now + timedelta(days=days)), json)
+    """Windows and freezes of the next days, in local time and UTC, and where a change of clocks moves a start."""
+    rules = load_policy(policy)
+    after = _resolve_begin(rules, begin)
+    found = list_occurrences(rules, component, after, after + timedelta(days=days))
+    if json:
+        print_json([_describe(occurrence) for occurrence in found])
+    else:
+        print_table(OCCURRENCE_COLUMNS, [_row(occurrence) for occurrence in found])
 
 
 @app.command("next")
-def next_window(policy: PolicyFile = None, component: For = Component.TEMPLATE, json: Json = False) -> None:
-    """The next opening in which something may start, freezes and `deny` windows taken out."""
-    found = next_occurrence(load_policy(policy), component, datetime.now(UTC))
-    if found is None and not json:
-        typer.echo(f"no window for {component} within five years")
-    else:
-        _print((found,) if found else (), json)
-
-
-def _print(occurrences: tuple[Occurrence, ...], json: bool) -> None:
+def show_next(
+    component: ComponentOption = None, begin: From = None, policy: PolicyFile = None, json: Json = False
+) -> None:
+    """Whether work may start now, and the next window that is not denied altogether; for one component or for each."""
+    rules = load_policy(policy)
+    now = _resolve_begin(rules, begin)
+    wanted = (component,) if component else tuple(Component)
+    found = [(one, decide(rules, one, now, timedelta(0)), next_occurrence(rules, one, now)) for one in wanted]
     if json:
-        print_json([_describe(found) for found in occurrences])
-    else:
-        print_table(COLUMNS, [_row(found) for found in occurrences])
+        print_json(
+            [
+                {
+                    "component": one,
+                    "allowed": decision.allowed,
+                    "rule": decision.rule,
+                    "allowed_from": decision.until,
+                    "next": _describe(then) if then else None,
+                }
+                for one, decision, then in found
+            ]
+        )
+        return
+    print_table(NEXT_COLUMNS, [(one, decision.rule, *_next_cells(then)) for one, decision, then in found])
 
 
-def _row(found: Occurrence) -> tuple[str, ...]:
-    instants = (f"{instant:%Y-%m-%d %H:%M}" for instant in (found.start, found.end, found.cutoff))
-    return (found.name, found.effect, f"{found.local_start:%a %Y-%m-%d %H:%M %Z}", *instants, found.moved or "")
+def _resolve_begin(policy: Policy, begin: datetime | None) -> datetime:
+    """An aware instant from what was typed, or the present."""
+    return datetime.now(UTC) if begin is None else begin.replace(tzinfo=ZoneInfo(policy.time_zone)).astimezone(UTC)
 
 
-def _describe(found: Occurrence) -> dict[str, Any]:
+def _row(occurrence: Occurrence) -> tuple[str, ...]:
+    last_start = _render_utc(occurrence.cutoff) if occurrence.effect == "allow" else ""
+    times = (_render_local(occurrence), _render_utc(occurrence.start), _render_utc(occurrence.end), last_start)
+    return (occurrence.effect, occurrence.name, *times, occurrence.moved or occurrence.reason)
+
+
+def _next_cells(occurrence: Occurrence | None) -> tuple[str, ...]:
+    if occurrence is None:
+        return ("none", "", "", "")
+    start = _render_utc(occurrence.start)
+    return (occurrence.name, _render_local(occurrence), start, occurrence.moved or "")
+
+
+def _render_local(occurrence: Occurrence) -> str:
+    return f"{occurrence.local_start:%a %Y-%m-%d %H:%M %Z}"
+
+
+def _render_utc(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _describe(occurrence: Occurrence) -> dict[str, Any]:
     return {
-        "name": found.name,
-        "effect": found.effect,
-        "start": found.start,
-        "end": found.end,
-        "cutoff": found.cutoff,
-        "local_start": found.local_start,
-        "moved": found.moved,
+        "name": occurrence.name,
+        "effect": occurrence.effect,
+        "start": occurrence.start,
+        "end": occurrence.end,
+        "last_start": occurrence.cutoff if occurrence.effect == "allow" else None,
+        "local_start": occurrence.local_start,
+        "moved": occurrence.moved,
+        "reason": occurrence.reason,
     }

@@ -1,365 +1,173 @@
-"""The policy: what may happen to which guests, when, and how carefully. Parsed once, frozen, passed around."""
+"""The policy: what may happen to which guests, when, and how carefully. Valid by construction, never changed."""
 
-import re
-from collections.abc import Iterator, Mapping
-from datetime import date, time, timedelta
-from enum import StrEnum
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from itertools import combinations
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Literal, Self
 
-from dateutil.rrule import rrulestr
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    WithJsonSchema,
-    model_serializer,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validator, model_validator
 
-from zlh_hooks.domain.duration import Duration, render_duration
+from zlh_hooks.domain.flaw import Misfit, render_found, render_hint
 from zlh_hooks.domain.probe import Probe
+from zlh_hooks.domain.rollout_rules import RolloutRules as RolloutRules
+from zlh_hooks.domain.tag import is_valid
+from zlh_hooks.domain.value import PositiveDuration, Value, ZoneName
+from zlh_hooks.domain.value import VmidRange as VmidRange
+from zlh_hooks.domain.window_rule import Component as Component
+from zlh_hooks.domain.window_rule import Freeze, WindowRule
 
-_SUB_DAILY = ("SECONDLY", "MINUTELY", "HOURLY")
-_FORBIDDEN_PARTS = ("DTSTART", "COUNT", "UNTIL", "BYHOUR", "BYMINUTE", "BYSECOND")
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Component(StrEnum):
-    """The eight patched systems."""
-
-    PVE_HOST = "pve-host"
-    PBS = "pbs"
-    OPNSENSE = "opnsense"
-    API_PORTAL = "api-portal"
-    TEMPLATE = "template"
-    AGENT = "agent"
-    EDGE = "edge"
-    MONITORING = "monitoring"
+NOT_EXCHANGED = "dev"
+"""The kind whose roots are exchanged only if the policy says so: people work and keep things in them."""
 
 
-def _check_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("an IANA time zone such as Europe/Berlin")
-    return name
+def _check_tag(text: str) -> str:
+    if not is_valid(text):
+        raise ValueError("a tag as Proxmox stores them: lower-case letters, digits and _.+-")
+    return text
 
 
-ZoneName = Annotated[str, AfterValidator(_check_zone)]
+def _check_data_path(path: str) -> str:
+    parts = path.split("/")[1:]
+    if not path.startswith("/") or path == "/" or not all(part not in ("", ".", "..") for part in parts):
+        raise ValueError("an absolute path below /, such as /data, without .. and without a / at its end")
+    return path
 
 
-class VmidRange(_Value):
-    """Guest numbers from ``first`` to ``last``, both included; written ``5000-5999`` or ``5000``."""
-
-    first: int = Field(ge=100, le=999_999_999)
-    last: int = Field(ge=100, le=999_999_999)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if not isinstance(value, str | int):
-            return value
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(value))
-        if match is None:
-            raise ValueError("a VMID range such as 5000-5999, or one VMID")
-        return {"first": int(match[1]), "last": int(match[2] or match[1])}
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if self.last < self.first:
-            raise ValueError(f"a range that ends above its start, such as {self.last}-{self.first}")
-        return self
-
-    @model_serializer
-    def _render(self) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        return f"{self.first}-{self.last}"
-
-    def __contains__(self, vmid: object) -> bool:
-        return isinstance(vmid, int) and self.first <= vmid <= self.last
-
-    def numbers(self) -> Iterator[int]:
-        """Every number of the range, ascending."""
-        return iter(range(self.first, self.last + 1))
-
-    def overlaps(self, other: "VmidRange") -> bool:
-        """Whether a number lies in both."""
-        return self.first <= other.last and other.first <= self.last
+Tag = Annotated[str, AfterValidator(_check_tag)]
+DataPath = Annotated[str, AfterValidator(_check_data_path)]
 
 
-class Count(_Value):
-    """A number of targets, or a share of all of them; written ``3`` or ``"25%"``."""
+class GuestKind(Value):
+    """Guests that are treated alike, found by their number and tags."""
 
-    number: int = Field(ge=1)
-    is_percent: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parse(cls, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            return value
-        match = re.fullmatch(r"(\d+)(%?)", str(value))
-        if match is None or int(match[1]) < 1 or (match[2] and int(match[1]) > 100):
-            raise ValueError('a number of guests from 1, or a share from "1%" to "100%"')
-        return {"number": int(match[1]), "is_percent": bool(match[2])}
-
-    @model_serializer
-    def _render(self) -> str:
-        return f"{self.number}%" if self.is_percent else str(self.number)
-
-    def of(self, total: int) -> int:
-        """How many of ``total``; shares are rounded up."""
-        return -(-total * self.number // 100) if self.is_percent else self.number
-
-
-def _check_rule(rule: str) -> str:
-    parts = dict(part.partition("=")[::2] for part in rule.upper().split(";"))
-    forbidden = [part for part in _FORBIDDEN_PARTS if part in parts]
-    if forbidden or parts.get("FREQ") in _SUB_DAILY:
-        what = ", ".join(forbidden) or f"FREQ={parts['FREQ']}"
-        raise ValueError(f"a rule of days without {what}; the time of day is `start`")
-    try:
-        rrulestr(rule)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError("an RFC 5545 rule such as FREQ=WEEKLY;BYDAY=TU") from error
-    return rule
-
-
-def _parse_time(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
-        raise ValueError('a local time of day such as "04:00"')
-    return value
-
-
-LocalTime = Annotated[
-    time,
-    BeforeValidator(_parse_time),
-    PlainSerializer(lambda value: f"{value:%H:%M}", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}),
-]
-
-
-class WindowRule(_Value):
-    """A recurring window in local civil time. ``deny`` beats ``allow``."""
-
-    name: str = Field(min_length=1)
-    effect: Literal["allow", "deny"] = "allow"
-    components: tuple[Component, ...] = Field(default=(), description="Which systems it is for; empty: all of them.")
-    rule: Annotated[str, AfterValidator(_check_rule)] = Field(
-        description="The days, as an RFC 5545 rule: FREQ=WEEKLY;BYDAY=TU"
-    )
-    start: LocalTime = Field(description="Local time of day at which it opens.")
-    length_minutes: int = Field(ge=1, le=7 * 24 * 60, description="Exact length, also over a change of clocks.")
-    cutoff_minutes: int = Field(default=0, ge=0, description="Nothing starts in the last minutes of the window.")
-    time_zone: ZoneName | None = Field(default=None, description="Its own IANA zone; the policy's if left out.")
-    on_gap: Literal["shift", "skip"] = Field(
-        default="shift", description="What happens where the clocks skip its start: shift it forward, or skip that day."
-    )
-    anchor: date | None = Field(
-        default=None, description="A day on which it counts from, needed with INTERVAL above 1."
+    vmids: tuple[VmidRange, ...] = Field(min_length=1, description='Guest numbers: "5000-5999" or "5000".')
+    tags: tuple[Tag, ...] = Field(default=(), description="The guest must carry one of them; empty: none needed.")
+    line: Tag = Field(description="The line of templates that its guests are cloned from.")
+    exchange: StrictBool = Field(
+        default=True, description=f"Whether roots may be exchanged; false for the kind {NOT_EXCHANGED} if left out."
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.cutoff_minutes > self.length_minutes:
-            raise ValueError(f"cutoff_minutes not above length_minutes ({self.length_minutes})")
-        interval = re.search(r"INTERVAL=(\d+)", self.rule.upper())
-        if interval and int(interval[1]) > 1 and self.anchor is None:
-            raise ValueError("an `anchor` date, because INTERVAL counts from somewhere")
-        return self
+    def matches(self, vmid: int, tags: Iterable[str]) -> bool:
+        """Whether a guest with that number and those tags is of this kind."""
+        return any(vmid in numbers for numbers in self.vmids) and (not self.tags or bool(set(self.tags) & set(tags)))
 
-    @property
-    def length(self) -> timedelta:
-        """How long it is open."""
-        return timedelta(minutes=self.length_minutes)
-
-    @property
-    def cutoff(self) -> timedelta:
-        """How long before its end nothing starts any more."""
-        return timedelta(minutes=self.cutoff_minutes)
+    def may_share_guest(self, other: "GuestKind") -> VmidRange | None:
+        """Numbers at which a guest could be of both kinds; tags keep kinds apart if each needs others."""
+        if self.tags and other.tags and not set(self.tags) & set(other.tags):
+            return None
+        pairs = ((mine, theirs) for mine in self.vmids for theirs in other.vmids)
+        return next((mine for mine, theirs in pairs if mine.overlaps(theirs)), None)
 
 
-class Freeze(_Value):
-    """Dates on which nothing restricted happens, in the policy's zone, both included."""
-
-    name: str = Field(min_length=1)
-    first: date
-    last: date
-    reason: str = ""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.last < self.first:
-            raise ValueError(f"`last` not before `first` ({self.first})")
-        return self
-
-
-class GuestKind(_Value):
-    """A kind of guest and the template line it is born from."""
-
-    vmids: tuple[VmidRange, ...] = Field(min_length=1)
-    tags: tuple[str, ...] = Field(default=(), description="A guest must carry one of them; empty: none is needed.")
-    line: str = Field(description="The template line of these guests.")
-    exchange: bool = Field(
-        default=True, description="Whether their roots may be exchanged. False for `dev` unless set."
-    )
-
-
-class FileHook(_Value):
-    """Write which version is stable into a file, as JSON."""
+class FileHook(Value):
+    """Write the new stable version to a file."""
 
     kind: Literal["file"]
-    path: str = Field(pattern=r"^/")
+    path: str = Field(pattern=r"^/", description="The file to replace.")
 
 
-class UrlHook(_Value):
-    """POST which version is stable to a URL, as JSON."""
+class UrlHook(Value):
+    """POST the new stable version to a URL."""
 
     kind: Literal["url"]
-    url: str = Field(pattern=r"^https?://")
-    timeout: Duration = timedelta(seconds=10)
-    token_file: str | None = Field(default=None, pattern=r"^/", description="Bearer token; not world-readable.")
+    url: str = Field(pattern=r"^https?://[^\s/]+", description="Where to POST; without a password in it.")
+    timeout: PositiveDuration = Field(default=timedelta(seconds=10), description="For one attempt.")
+    token_file: str | None = Field(
+        default=None, pattern=r"^/", description="File with a bearer token, not readable by all."
+    )
 
 
 Hook = Annotated[FileHook | UrlHook, Field(discriminator="kind")]
 
 
-class Line(_Value):
-    """A family of templates and what is known of guests born from it."""
+class Line(Value):
+    """A family of templates, and what a guest cloned from it must have and answer."""
 
-    data_paths: tuple[Annotated[str, Field(pattern=r"^/.+")], ...] = Field(
-        min_length=1, description="Where customer data lies; each must be on a volume of its own."
+    data_paths: tuple[DataPath, ...] = Field(
+        min_length=1, description="Where customer data lies; each must be on a volume of its own for an exchange."
     )
-    probes: tuple[Probe, ...] = Field(min_length=1, description="What makes a guest healthy.")
-    keep_versions: int = Field(default=3, ge=1, description="How many versions retention keeps at least.")
-    new_guests_percent: int = Field(
-        default=10, ge=0, le=100, description="Share of new guests that get the candidate while a rollout proves it."
+    probes: tuple[Probe, ...] = Field(min_length=1, description="Health questions; all must be answered well.")
+    keep_versions: StrictInt = Field(default=3, ge=1, description="Template versions kept; one in use always is.")
+    new_guests_percent: StrictInt = Field(
+        default=10, ge=0, le=100, description="Share of new guests that get the candidate while a rollout runs."
     )
     smoke_net0: str | None = Field(
-        default=None, description="net0 of the smoke guest; needed where the template has a static address."
+        default=None,
+        pattern=r"^\w+=[^,\s]+(,\w+=[^,\s]+)*$",
+        description="Network of the scratch guest that is tried first; left out: the template's.",
+        examples=["name=eth0,bridge=vmbr9,ip=dhcp"],
     )
-    after_promote: tuple[Hook, ...] = ()
+    after_promote: tuple[Hook, ...] = Field(default=(), description="Who is told that `stable` has moved.")
 
     @model_validator(mode="after")
-    def _check_labels(self) -> Self:
+    def _check_probes(self) -> Self:
         labels = [probe.label for probe in self.probes]
-        doubled = next((label for label in labels if labels.count(label) > 1), None)
-        if doubled:
-            raise ValueError(f"a `name` of its own for each probe ({doubled} stands twice)")
+        for position, label in enumerate(labels):
+            if label in labels[:position]:
+                raise Misfit(("probes", position, "name"), render_found(label), "a name that no other probe has")
         if not any(probe.in_smoke for probe in self.probes):
-            raise ValueError("at least one probe that a smoke guest can pass (in_smoke)")
+            raise Misfit(("probes",), "none with in_smoke", "at least one that a fresh scratch guest can pass")
         return self
 
 
-class RolloutRules(_Value):
-    """How carefully a rollout goes. Durations are written 90s, 5m, 72h."""
+class Policy(Value):
+    """``policy.toml`` as values. Lines and kinds are tables whose names are yours."""
 
-    canary: Count = Field(default=Count(number=1), description="How many guests go first.")
-    waves: tuple[Count, ...] = Field(
-        default=(
-            Count(number=25, is_percent=True),
-            Count(number=50, is_percent=True),
-            Count(number=100, is_percent=True),
-        ),
-        min_length=1,
-        description="Sizes of the batches after the canary; shares are of all targets; the last repeats.",
+    time_zone: ZoneName = Field(description="IANA zone of windows without their own and of freezes.")
+    windows: tuple[WindowRule, ...] = Field(
+        default=(), description="When restricted work may start. A component without an allow window waits for ever."
     )
-    min_healthy_time: Duration = Field(timedelta(seconds=60), description="Healthy without a break, to be proved.")
-    healthy_deadline: Duration = Field(timedelta(minutes=5), description="Not proved by then: the guest goes back.")
-    progress_deadline: Duration = Field(timedelta(minutes=30), description="No guest proved for so long: pause.")
-    max_failures: int = Field(default=1, ge=0, description="More failures than this: everything goes back.")
-    max_errors: int = Field(default=3, ge=0, description="More unanswerable measurements than this: pause.")
-    max_parallel: int = Field(default=4, ge=1, le=64)
-    max_parallel_per_node: int = Field(default=2, ge=1, le=64)
-    soak: Duration = Field(timedelta(hours=72), description="How long old roots are kept after success.")
-    shutdown_timeout: Duration = Field(
-        timedelta(seconds=120), description="For the guest's own shutdown; Proxmox then stops it hard."
-    )
-    start_timeout: Duration = Field(timedelta(seconds=180), description="ext4 may wait 45 s per volume.")
-    lock_wait: Duration = Field(timedelta(minutes=10), description="How long to wait for a backup or another lock.")
-    expected_duration: Duration = Field(timedelta(minutes=3), description="One guest, until it was measured.")
-    wait_until_empty: Duration | None = Field(
-        default=None, description="Wait at most so long until nobody plays; left out: do not wait."
-    )
-    exchange_pending: bool = Field(
-        default=False, description="Let a customer's own restart before the window bring the new root."
-    )
-    auto_promote: bool = Field(default=True, description="False: pause before `stable` moves.")
-    ha: Literal["skip", "ignore"] = Field(default="skip", description="HA guests: skip, or set to ignored meanwhile.")
-    lease: Duration = Field(timedelta(seconds=60), description="A dead worker is succeeded after so long.")
-
-    @model_validator(mode="after")
-    def _check_deadlines(self) -> Self:
-        if self.healthy_deadline <= self.min_healthy_time:
-            raise ValueError(f"healthy_deadline above min_healthy_time ({render_duration(self.min_healthy_time)})")
-        if self.progress_deadline <= self.healthy_deadline:
-            raise ValueError(f"progress_deadline above healthy_deadline ({render_duration(self.healthy_deadline)})")
-        return self
-
-    def plan_batches(self, targets: int) -> tuple[int, ...]:
-        """Batch sizes, canary first, that sum to ``targets``."""
-        sizes = [min(self.canary.of(targets), targets)] if targets else []
-        while (left := targets - sum(sizes)) > 0:
-            wave = self.waves[min(len(sizes) - 1, len(self.waves) - 1)]
-            sizes.append(min(wave.of(targets), left))
-        return tuple(sizes)
-
-
-class Policy(_Value):
-    """The whole policy file."""
-
-    time_zone: ZoneName = Field(description="IANA zone of windows and freezes, such as Europe/Berlin.")
-    windows: tuple[WindowRule, ...] = ()
-    freezes: tuple[Freeze, ...] = ()
-    kinds: Mapping[str, GuestKind] = Field(default_factory=dict)
+    freezes: tuple[Freeze, ...] = Field(default=(), description="Dates on which nothing restricted starts.")
+    lines: Mapping[Tag, Line] = Field(default={}, description="Lines of templates by name.")
+    kinds: Mapping[str, GuestKind] = Field(default={}, description="Kinds of guests by name.")
     scratch_vmids: VmidRange = Field(
-        default=VmidRange(first=890_000, last=890_999), description="The only numbers that temporary guests take."
+        default=VmidRange(first=890_000, last=890_999),
+        description="Numbers for temporary guests; no customer may have one.",
     )
-    lines: Mapping[str, Line] = Field(default_factory=dict)
-    rollout: RolloutRules = RolloutRules()
+    rollout: RolloutRules = Field(default=RolloutRules(), description="How carefully rollouts go.")
 
-    @model_validator(mode="before")
+    @field_validator("kinds")
     @classmethod
-    def _spare_dev_guests(cls, value: Any) -> Any:
-        """Roots of `dev` guests are the customer's workshop: exchanged only where the policy says so."""
-        kinds = value.get("kinds") if isinstance(value, dict) else None
-        if not isinstance(kinds, dict) or not isinstance(kinds.get("dev"), dict) or "exchange" in kinds["dev"]:
-            return value
-        return {**value, "kinds": {**kinds, "dev": {**kinds["dev"], "exchange": False}}}
+    def _spare_dev(cls, kinds: Mapping[str, GuestKind]) -> Mapping[str, GuestKind]:
+        kind = kinds.get(NOT_EXCHANGED)
+        if kind is None or "exchange" in kind.model_fields_set:
+            return kinds
+        return {**kinds, NOT_EXCHANGED: kind.model_copy(update={"exchange": False})}
 
     @model_validator(mode="after")
-    def _check_kinds(self) -> Self:
+    def _check_names(self) -> Self:
+        for key in ("windows", "freezes"):
+            names = [one.name for one in getattr(self, key)]
+            for position, name in enumerate(names):
+                if name in names[:position]:
+                    expected = f"a name of its own; {key}[{names.index(name)}] has this one"
+                    raise Misfit((key, position, "name"), render_found(name), expected)
+        return self
+
+    @model_validator(mode="after")
+    def _check_lines(self) -> Self:
         for name, kind in self.kinds.items():
             if kind.line not in self.lines:
-                raise ValueError(f"kinds.{name}.line to be one of the lines ({', '.join(self.lines) or 'none'})")
-            if any(self.scratch_vmids.overlaps(numbers) for numbers in kind.vmids):
-                raise ValueError(f"scratch_vmids ({self.scratch_vmids}) outside of kinds.{name}.vmids")
-        for (one, first), (other, second) in combinations(self.kinds.items(), 2):
-            if _is_ambiguous(first, second):
-                raise ValueError(f"kinds.{one} and kinds.{other} with separate vmids, or with separate tags")
+                known = sorted(self.lines)
+                expected = f"a line of [lines]: {', '.join(known) or 'none yet'}{render_hint(kind.line, known)}"
+                raise Misfit(("kinds", name, "line"), render_found(kind.line), expected)
         return self
 
-    def kind_of(self, vmid: int, tags: tuple[str, ...]) -> tuple[str, GuestKind] | None:
-        """The guest's kind and its name, or None for a guest that is not ours to care for."""
+    @model_validator(mode="after")
+    def _check_vmids(self) -> Self:
+        for (one, kind), (other, another) in combinations(self.kinds.items(), 2):
+            shared = another.may_share_guest(kind)
+            if shared:
+                expected = f"numbers that kind {one} does not have, or tags that set both apart"
+                raise Misfit(("kinds", other, "vmids"), str(shared), expected)
         for name, kind in self.kinds.items():
-            if any(vmid in numbers for numbers in kind.vmids) and (not kind.tags or set(kind.tags) & set(tags)):
-                return name, kind
-        return None
+            if any(numbers.overlaps(self.scratch_vmids) for numbers in kind.vmids):
+                expected = f"numbers outside those of kind {name}"
+                raise Misfit(("scratch_vmids",), str(self.scratch_vmids), expected)
+        return self
 
-    def zone_of(self, rule: WindowRule) -> ZoneInfo:
-        """The zone in which the rule's times are meant."""
-        return ZoneInfo(rule.time_zone or self.time_zone)
-
-
-def _is_ambiguous(one: GuestKind, other: GuestKind) -> bool:
-    shared = any(mine.overlaps(theirs) for mine in one.vmids for theirs in other.vmids)
-    apart = bool(one.tags) and bool(other.tags) and not set(one.tags) & set(other.tags)
-    return shared and not apart
+    def kind_of(self, vmid: int, tags: Iterable[str]) -> tuple[str, GuestKind] | None:
+        """The guest's kind and its name. None if it has none, or carries the tags of several: then it is left alone."""
+        carried = frozenset(tags)
+        found = [(name, kind) for name, kind in self.kinds.items() if kind.matches(vmid, carried)]
+        return found[0] if len(found) == 1 else None

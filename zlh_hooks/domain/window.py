@@ -1,44 +1,58 @@
-"""When restricted work may start. ``now`` is passed in; nothing here reads a clock.
+"""When restricted work may start: windows of a policy on given days, and the decision at a given moment.
 
-The rules: a start in local civil time is resolved once to UTC, the end is the start plus an exact length; a local time
-that the clocks skip shifts forward by the gap (or the day is skipped), an ambiguous one is the first; the weekday
-belongs to the start; windows are ``[start, end)``; deny and freezes win.
+A start is resolved once from local civil time to UTC, and the end is exactly one length later. A local time that does
+not exist moves forward by the gap (RFC 5545, 3.3.5; PEP 495 with ``fold=0``), one that comes twice is the first. Spans
+are half-open, the date of a rule belongs to the start, and denials win. All instants are aware; results are UTC.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from heapq import merge
+from itertools import chain
+from typing import Literal
 from zoneinfo import ZoneInfo
 
-from dateutil.rrule import rrulestr
+from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.recurrence import HORIZON_YEARS, list_dates
+from zlh_hooks.domain.window_rule import Component, WindowRule
 
-from zlh_hooks.domain.policy import Component, Freeze, Policy, WindowRule
-
-HORIZON = timedelta(days=5 * 366)
-"""How far ahead is looked: a rule that never matches must end."""
+Effect = Literal["allow", "deny", "freeze"]
+HORIZON = timedelta(days=HORIZON_YEARS * 365)
 _DAY = timedelta(days=1)
-_LONGEST = timedelta(days=9)
+_ZONE_MARGIN = 2 * _DAY
+"""How far a local date can lie from UTC's: 14 hours, and a day that a zone leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One opening of a window. Instants are aware UTC; nothing starts from ``cutoff`` on.
-
-    ``local_start`` is in the window's zone; ``moved`` says how a change of clocks touched the start, or is None.
-    """
+    """A window on one date. ``cutoff`` is its last start. ``moved`` says what a change of clocks did to the start."""
 
     name: str
-    effect: str
+    effect: Effect
     start: datetime
     end: datetime
     cutoff: datetime
     local_start: datetime
     moved: str | None = None
+    reason: str = ""
+
+    def render_local(self, instant: datetime) -> str:
+        """An instant on the window's own clock, e.g. ``2026-11-24 04:00 CET``."""
+        return f"{instant.astimezone(self.local_start.tzinfo):%Y-%m-%d %H:%M %Z}"
+
+    def __str__(self) -> str:
+        kind = {"allow": "window", "deny": "deny window", "freeze": "freeze"}[self.effect]
+        return f"{kind} {self.name!r}{f' ({self.reason})' if self.reason else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether restricted work may start now. ``rule`` names what decides, ``until`` when it would be allowed."""
+    """Whether work may start now; ``rule`` is a sentence that stays the same while its reason does.
+
+    ``window`` allows it, or is the next that will, from ``until`` on. Both None: not within ``HORIZON``.
+    """
 
     allowed: bool
     rule: str
@@ -47,145 +61,182 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
-    """A stretch of time in which nothing restricted happens, and its name."""
+class _Opening:
+    """A part of a window that denials leave, and the last moment at which the work may start in it."""
 
+    window: Occurrence
     start: datetime
     end: datetime
-    name: str
+    last_start: datetime
+    ended_by: Occurrence | None = None
 
-
-def resolve_local(naive: datetime, zone: ZoneInfo) -> tuple[datetime, str | None]:
-    """A local civil time as UTC, and what a change of clocks did to it: ``skipped``, ``ambiguous`` or None."""
-    first = naive.replace(tzinfo=zone, fold=0)
-    instant = first.astimezone(UTC)
-    if instant.astimezone(zone).replace(tzinfo=None) != naive:
-        return instant, "skipped"
-    if first.utcoffset() != naive.replace(tzinfo=zone, fold=1).utcoffset():
-        return instant, "ambiguous"
-    return instant, None
+    def find_start(self, now: datetime) -> datetime | None:
+        """The first moment from ``now`` on at which the work may start."""
+        start = max(self.start, now)
+        return start if start <= self.last_start and start < self.end else None
 
 
 def list_occurrences(
-    policy: Policy, component: Component | str, after: datetime, until: datetime
+    policy: Policy, component: Component | str | None, after: datetime, until: datetime
 ) -> tuple[Occurrence, ...]:
-    """Openings of allow and deny windows that begin in ``[after, until)``, by their start."""
-    rules = (rule for rule in policy.windows if _is_for(rule, component))
-    found = (occurrence for rule in rules for occurrence in _expand(policy, rule, after, until))
-    return tuple(sorted(found, key=lambda occurrence: (occurrence.start, occurrence.name)))
+    """Windows and freezes that touch ``[after, until)``, by start; of all components if None. At most ``HORIZON``."""
+    until = min(until, after + HORIZON)
+    wanted = Component(component) if component else None
+    rules = [rule for rule in policy.windows if wanted is None or rule.covers(wanted)]
+    windows = (_expand(policy, rule, after, until) for rule in rules)
+    return tuple(merge(*windows, _expand_freezes(policy, after, until), key=_by_start))
 
 
-def next_occurrence(policy: Policy, component: Component | str, now: datetime) -> Occurrence | None:
-    """The next opening of an allow window after ``now`` in which something can start; None within five years."""
-    return next((found for found in _usable(policy, component, now, timedelta(0)) if found.start > now), None)
+def next_occurrence(policy: Policy, component: Component | str, after: datetime) -> Occurrence | None:
+    """The first allow window that starts at ``after`` or later and is not wholly denied, or None."""
+    wanted = Component(component)
+    windows = _list_allowed(policy, wanted, after)
+    return next((w for w in windows if w.start >= after and any(_list_openings(policy, wanted, w))), None)
 
 
 def decide(policy: Policy, component: Component | str, now: datetime, needs: timedelta) -> Decision:
-    """Whether work that takes ``needs`` (its way back included) may start now."""
-    denied = next((span for span in _denials(policy, component, now, now + _DAY) if span.start <= now < span.end), None)
-    reason = f"{denied.name} forbids it" if denied else "no window is open"
-    for occurrence in _usable(policy, component, now, needs):
-        if occurrence.start > now:
-            return Decision(False, reason, occurrence.start, occurrence)
-        latest = _latest_start(policy, component, occurrence, needs)
-        if now < latest:
-            return Decision(True, f"window {occurrence.name} is open", None, occurrence)
-        reason = reason if denied else _why_late(occurrence, now, needs)
-    return Decision(False, reason, None, None)
+    """Whether work on ``component`` that takes up to ``needs``, its revert included, may start at ``now``."""
+    now, wanted = now.astimezone(UTC), Component(component)
+    until, opening = _find_start(policy, wanted, now, needs) or (None, None)
+    window = opening.window if opening else None
+    if opening and until == now:
+        return Decision(True, f"{window} is open until {opening.window.render_local(opening.end)}", None, window)
+    return Decision(False, _explain(policy, wanted, now, needs), until, window)
 
 
-def _why_late(occurrence: Occurrence, now: datetime, needs: timedelta) -> str:
-    if now >= occurrence.cutoff:
-        return f"window {occurrence.name} is past its cutoff"
-    return f"what takes {needs} with its way back does not fit into what is left of window {occurrence.name}"
+def list_hints(policy: Policy, now: datetime) -> list[str]:
+    """What is valid and yet hardly meant: windows that never begin, components that nothing allows."""
+    until = now + HORIZON
+    never = [rule.name for rule in policy.windows if not any(_expand(policy, rule, now, until))]
+    hints = [f"window {name!r} has no date within the next {HORIZON_YEARS} years" for name in never]
+    closed = [one for one in Component if not any(_allows(rule, one) for rule in policy.windows)]
+    return hints + ([f"no window allows {', '.join(closed)}: restricted work there never starts"] if closed else [])
 
 
-def _is_for(rule: WindowRule, component: Component | str) -> bool:
-    return not rule.components or component in rule.components
+def _find_start(
+    policy: Policy, component: Component, now: datetime, needs: timedelta
+) -> tuple[datetime, _Opening] | None:
+    """The first moment from ``now`` on at which the work may start, and in what."""
+    best: tuple[datetime, _Opening] | None = None
+    for window in _list_allowed(policy, component, now, shortest=needs):
+        if best and window.start > best[0]:
+            break
+        openings = _list_openings(policy, component, window, needs)
+        found = next(((start, one) for one in openings if (start := one.find_start(now))), None)
+        if found and (best is None or found[0] < best[0]):
+            best = found
+    return best
+
+
+def _explain(policy: Policy, component: Component, now: datetime, needs: timedelta) -> str:
+    """Which rule refuses."""
+    lengths = [rule.length for rule in policy.windows if _allows(rule, component)]
+    if not lengths:
+        return f"no window of the policy allows {component}"
+    longest = max(lengths)
+    if needs > longest:
+        return f"no window for {component} is as long as the work: {_render(needs)}; the longest has {_render(longest)}"
+    denials = _list_denials(policy, component, now, now + timedelta.resolution)
+    if denials:
+        last = max(denials, key=lambda denial: denial.end)
+        return f"{last} until {last.render_local(last.end)}"
+    openings = [
+        opening
+        for window in _list_allowed(policy, component, now, now + timedelta.resolution)
+        for opening in _list_openings(policy, component, window, needs)
+        if opening.start <= now < opening.end
+    ]
+    if not openings:
+        return f"outside every window for {component}"
+    return _explain_late(max(openings, key=lambda opening: opening.last_start), needs)
+
+
+def _explain_late(opening: _Opening, needs: timedelta) -> str:
+    """Why nothing starts in a window that is open."""
+    window = opening.window
+    if needs <= window.end - window.cutoff:
+        return f"nothing starts in {window} after its cutoff at {window.render_local(opening.last_start)}"
+    end = window.render_local(opening.end)
+    cut = f", when {opening.ended_by} begins" if opening.ended_by else ""
+    return f"what takes {_render(needs)} no longer fits into {window}, usable until {end}{cut}"
+
+
+def _render(length: timedelta) -> str:
+    return render_duration(timedelta(seconds=round(length.total_seconds())))
+
+
+def _allows(rule: WindowRule, component: Component) -> bool:
+    return rule.effect == "allow" and rule.covers(component)
+
+
+def _list_allowed(
+    policy: Policy,
+    component: Component,
+    after: datetime,
+    until: datetime | None = None,
+    shortest: timedelta = timedelta(0),
+) -> Iterator[Occurrence]:
+    """Allow windows that touch the time, by start, without those that are too short in any case."""
+    end = until or after + HORIZON
+    rules = [rule for rule in policy.windows if _allows(rule, component)]
+    long_enough = [rule for rule in rules if rule.length >= shortest]
+    return merge(*(_expand(policy, rule, after, end) for rule in long_enough), key=_by_start)
+
+
+def _list_denials(policy: Policy, component: Component, after: datetime, until: datetime) -> list[Occurrence]:
+    """Deny windows and freezes that touch the time, by start."""
+    rules = [rule for rule in policy.windows if rule.effect == "deny" and rule.covers(component)]
+    spans = chain(*(_expand(policy, rule, after, until) for rule in rules), _expand_freezes(policy, after, until))
+    return sorted(spans, key=_by_start)
+
+
+def _list_openings(
+    policy: Policy, component: Component, window: Occurrence, needs: timedelta = timedelta(0)
+) -> Iterator[_Opening]:
+    """What denials leave of a window, by start. A denial that begins inside ends it, cutoff and all."""
+    margin = max(window.end - window.cutoff, needs)
+    start = window.start
+    for denial in _list_denials(policy, component, window.start, window.end):
+        if denial.start > start:
+            yield _Opening(window, start, denial.start, denial.start - margin, denial)
+        start = max(start, denial.end)
+    if start < window.end:
+        yield _Opening(window, start, window.end, window.end - margin)
+
+
+def _by_start(occurrence: Occurrence) -> datetime:
+    return occurrence.start
 
 
 def _expand(policy: Policy, rule: WindowRule, after: datetime, until: datetime) -> Iterator[Occurrence]:
-    zone = policy.zone_of(rule)
-    earliest = (after.astimezone(zone) - _DAY).replace(tzinfo=None)
-    latest = (until.astimezone(zone) + _DAY).replace(tzinfo=None)
-    anchor = datetime.combine(rule.anchor or earliest.date() - _LONGEST, rule.start)
-    for naive in rrulestr(rule.rule, dtstart=anchor, ignoretz=True).xafter(earliest, inc=True):
-        if naive >= latest:
-            return
-        occurrence = _resolve(rule, naive, zone)
-        if occurrence is not None and after <= occurrence.start < until:
-            yield occurrence
+    """The rule's windows that touch the time, by start."""
+    zone = ZoneInfo(rule.time_zone or policy.time_zone)
+    dates = (after - rule.length - _ZONE_MARGIN).date(), (until + _ZONE_MARGIN).date()
+    for day in list_dates(rule.rule, rule.anchor, *dates):
+        local_start, moved, exists = _resolve(day, rule.start, zone)
+        start = local_start.astimezone(UTC)
+        end = start + rule.length
+        if start < until and end > after and (exists or rule.on_gap == "shift"):
+            cutoff = end - timedelta(minutes=rule.cutoff_minutes)
+            yield Occurrence(rule.name, rule.effect, start, end, cutoff, local_start, moved)
 
 
-def _resolve(rule: WindowRule, naive: datetime, zone: ZoneInfo) -> Occurrence | None:
-    start, change = resolve_local(naive, zone)
-    if change == "skipped" and rule.on_gap == "skip":
-        return None
-    local = start.astimezone(zone)
-    end = start + rule.length
-    moved = {
-        "skipped": f"the clocks skip {naive:%H:%M}: starts {local:%H:%M}",
-        "ambiguous": f"{naive:%H:%M} comes twice: starts at the first",
-    }.get(change or "")
-    return Occurrence(rule.name, rule.effect, start, end, end - rule.cutoff, local, moved)
+def _resolve(day: date, clock: time, zone: ZoneInfo) -> tuple[datetime, str | None, bool]:
+    """The local start as it will be shown, what a change of clocks did to it, and whether the time exists at all."""
+    wanted = datetime.combine(day, clock, zone)
+    shown = wanted.astimezone(UTC).astimezone(zone)
+    if shown.replace(tzinfo=None, fold=0) != wanted.replace(tzinfo=None):
+        return shown, f"clocks skip {wanted:%H:%M} on that date: starts {shown:%Y-%m-%d %H:%M %Z}", False
+    if wanted.utcoffset() != wanted.replace(fold=1).utcoffset():
+        return shown, f"clocks show {wanted:%H:%M} twice on that date: starts the first time, {shown:%Z}", True
+    return shown, None, True
 
 
-def _usable(policy: Policy, component: Component | str, now: datetime, needs: timedelta) -> Iterator[Occurrence]:
-    """Openings that are open or to come in which something that takes ``needs`` could start, soonest first.
-
-    The one that is open now is given although it may be too late in it; the caller says why.
-    """
-    begin = now - _LONGEST
-    step = timedelta(days=62)
-    while begin < now + HORIZON:
-        for found in list_occurrences(policy, component, begin, begin + step):
-            if found.effect == "allow" and found.end > now:
-                yield from _clipped(policy, component, found, now, needs)
-        begin += step
-
-
-def _clipped(
-    policy: Policy, component: Component | str, found: Occurrence, now: datetime, needs: timedelta
-) -> Iterator[Occurrence]:
-    """The parts of an opening that no denial covers, each as an opening of its own."""
-    begin = found.start
-    for span in (*_denials(policy, component, found.start, found.end), _Span(found.end, found.end, "")):
-        part = _part(found, begin, min(span.start, found.end))
-        begin = max(begin, span.end)
-        if part is None or part.end <= now:
-            continue
-        if part.start <= now or _latest_start(policy, component, part, needs) > part.start:
-            yield part
-
-
-def _part(found: Occurrence, start: datetime, end: datetime) -> Occurrence | None:
-    if start >= end:
-        return None
-    if (start, end) == (found.start, found.end):
-        return found
-    local = start.astimezone(found.local_start.tzinfo)
-    return Occurrence(found.name, found.effect, start, end, min(end, found.cutoff), local, found.moved)
-
-
-def _latest_start(policy: Policy, component: Component | str, occurrence: Occurrence, needs: timedelta) -> datetime:
-    """Nothing may start from here on: cutoff, or too late to be done and taken back before the end."""
-    return min(occurrence.cutoff, occurrence.end - needs + timedelta(microseconds=1))
-
-
-def _denials(policy: Policy, component: Component | str, start: datetime, end: datetime) -> list[_Span]:
-    """Deny windows and freezes that touch ``[start, end)``, by their start."""
-    closed = (o for o in list_occurrences(policy, component, start - _LONGEST, end) if o.effect == "deny")
-    spans = [_Span(o.start, o.end, f"window {o.name}") for o in closed if o.end > start]
-    return sorted([*spans, *_frozen(policy.freezes, policy, start, end)], key=lambda span: span.start)
-
-
-def _frozen(freezes: Iterable[Freeze], policy: Policy, start: datetime, end: datetime) -> Iterator[_Span]:
+def _expand_freezes(policy: Policy, after: datetime, until: datetime) -> Iterator[Occurrence]:
+    """Freezes that touch the time, by start; from the first local midnight to the last."""
     zone = ZoneInfo(policy.time_zone)
-    for freeze in freezes:
-        span = _Span(_midnight(freeze.first, zone), _midnight(freeze.last + _DAY, zone), f"freeze {freeze.name}")
-        if span.start < end and span.end > start:
-            yield span
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return resolve_local(datetime.combine(day, time()), zone)[0]
+    for freeze in sorted(policy.freezes, key=lambda freeze: freeze.first):
+        local_start, moved, _ = _resolve(freeze.first, time(), zone)
+        start, end = local_start.astimezone(UTC), _resolve(freeze.last + _DAY, time(), zone)[0].astimezone(UTC)
+        if start < until and end > after:
+            yield Occurrence(freeze.name, "freeze", start, end, end, local_start, moved, freeze.reason)
