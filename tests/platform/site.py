@@ -19,6 +19,12 @@ name = "always"
 rule = "FREQ=DAILY"
 start = "00:00"
 length_minutes = 1440
+
+[[windows]]  # over midnight: work that no longer fits into the first one fits into this one
+name = "over-midnight"
+rule = "FREQ=DAILY"
+start = "12:00"
+length_minutes = 1440
 [kinds.game]
 vmids = ["5000-5999"]
 line = "game-base"
