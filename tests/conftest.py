@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter  # public only since pytest 8.4; Debian 13 has 8.3
 
-from tests.missing import list_missing
+from tests.missing import TESTS, list_missing
 
 FEWEST_LAB_TESTS = 5
 """So many tests on real containers must run in CI, so that none can get lost unseen."""
@@ -16,7 +16,7 @@ MAY_SKIP = ("this machine has no IPv6 on loopback",)
 
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("CI") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Audit(lab=config.option.markexpr == "lab"))
+        config.pluginmanager.register(Audit(lab=config.option.markexpr.startswith("lab")))
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -26,8 +26,12 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 def pytest_report_header() -> list[str]:
     """Say what is left out."""
-    left_out = {path: list_missing(path) for path in sorted(Path(__file__).parent.rglob("test_*.py"))}
-    return [f"left out without {' and '.join(sorted(names))}: {path}" for path, names in left_out.items() if names]
+    found = {path: list_missing(path) for path in sorted(TESTS.rglob("test_*.py"))}
+    return [
+        f"left out without {' and '.join(sorted(names))}: {path.relative_to(TESTS.parent)}"
+        for path, names in found.items()
+        if names
+    ]
 
 
 class Audit:
