@@ -1,10 +1,9 @@
 # Each target sets up what it needs and may be repeated; what is already there is not fetched again.
-.PHONY: demo test lint matrix bench lab-clean venv packages
+.PHONY: help demo test lint matrix bench lab-clean venv packages
 
 python := .venv/bin/python
 .DEFAULT_GOAL := help
 
-.PHONY: help
 help:
 	@echo 'make demo       two rollouts on real containers (as root; elsewhere on simulated guests)'
 	@echo 'make test       unit tests against newest and Debian 13 libraries, then tests on real containers'

@@ -4,5 +4,5 @@ set -eu
 cd "$(dirname "$0")/.."
 for file in benchmarks/[!_]*.py; do
     echo "===== $file"
-    PYTHONPATH=. .venv/bin/python "$file"
+    .venv/bin/python -m "benchmarks.$(basename "$file" .py)"
 done
