@@ -27,7 +27,7 @@ elif ! command -v apt-get >/dev/null; then
     echo "This is not Debian (12 and 13 are tested, others are not): install their like by hand."
 else
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update --quiet
+    apt-get update --quiet || echo 'Some package sources did not answer; going on with what is known of them.'
     # shellcheck disable=SC2086 # a list of words
     apt-get install --yes --no-install-recommends --quiet $missing
 fi
