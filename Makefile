@@ -1,0 +1,39 @@
+# Each target sets up what it needs and may be repeated; what is already there is not fetched again.
+.PHONY: help demo test lint matrix bench lab-clean venv packages
+
+python := .venv/bin/python
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo       two rollouts on real containers (as root; elsewhere on simulated guests)'
+	@echo 'make test       unit tests against newest and Debian 13 libraries, then tests on real containers'
+	@echo 'make lint       ruff, mypy --strict, the import table, shellcheck'
+	@echo 'make matrix     the long generated tests: a worker killed at every point'
+	@echo 'make bench      what is measured, and how'
+	@echo 'make lab-clean  remove all that a killed demo or test left on this machine'
+	@echo 'make venv       only the virtual environment in .venv'
+
+demo: venv
+	$(python) -m tests.lab.demo
+
+test: venv
+	workshop/venv.sh .venv-debian13 constraints/debian13.txt test
+	workshop/test.sh
+
+lint: venv
+	workshop/lint.sh
+
+matrix: venv
+	$(python) -m pytest -n 2 -m matrix
+
+bench: venv
+	workshop/bench.sh
+
+lab-clean: venv
+	$(python) -m tests.lab clean
+
+venv: packages
+	workshop/venv.sh .venv constraints/newest.txt test,lint
+
+packages:
+	workshop/packages.sh

@@ -1,0 +1,79 @@
+"""In CI a skip is no pass: rules of the audit in conftest, tried on runs of pytest in a folder of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PASSES = "def test_one(): pass\n"
+LAB = "import pytest\npytestmark = pytest.mark.lab\n"
+
+
+def run(folder: Path, source: str, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    (folder / "conftest.py").write_text("from tests.conftest import *  # noqa: F403\n")
+    (folder / "test_sample.py").write_text(source)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    lab\n")
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "ZLH_TEST_WITHOUT")}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
+        cwd=folder,
+        env={**variables, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+SKIPS = {
+    "in a test": "import pytest\ndef test_one(): pytest.skip('no such tool')\n",
+    "by a mark": "import pytest\n@pytest.mark.skip(reason='no such tool')\ndef test_one(): pass\n",
+    "of a whole file": "import pytest\npytest.skip('no such tool', allow_module_level=True)\n",
+}
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "workers"])
+def test_a_skip_fails_a_run_in_ci_and_is_named(tmp_path: Path, options: tuple[str, ...]) -> None:
+    assert_refused(tmp_path, SKIPS["in a test"], *options)
+
+
+@pytest.mark.parametrize("source", [SKIPS["by a mark"], SKIPS["of a whole file"]], ids=["by a mark", "of a whole file"])
+def test_a_skip_fails_a_run_in_ci_however_it_is_said(tmp_path: Path, source: str) -> None:
+    assert_refused(tmp_path, source)
+
+
+def assert_refused(tmp_path: Path, source: str, *options: str) -> None:
+    (tmp_path / "test_other.py").write_text(PASSES)
+    done = run(tmp_path, source, *options, CI="true")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "skipped in CI: test_sample.py" in done.stdout
+    assert "no such tool" in done.stdout
+
+
+def test_elsewhere_a_skip_is_a_skip(tmp_path: Path) -> None:
+    assert run(tmp_path, SKIPS["in a test"]).returncode == 0
+
+
+def test_what_the_machine_is_may_be_a_reason_to_skip_in_ci_too(tmp_path: Path) -> None:
+    source = SKIPS["in a test"].replace("no such tool", "this machine has no IPv6 on loopback")
+    assert run(tmp_path, source, CI="true").returncode == 0
+
+
+@pytest.mark.parametrize(("count", "passes"), [(4, False), (5, True)])
+def test_in_ci_five_tests_on_real_containers_must_run(tmp_path: Path, count: int, passes: bool) -> None:
+    source = LAB + "".join(f"def test_{number}(): pass\n" for number in range(count))
+    done = run(tmp_path, source, "-m", "lab", CI="true")
+    assert (done.returncode == 0) is passes, done.stdout
+    assert passes or f"{count} tests on real containers ran; 5 must" in done.stdout
+
+
+def test_what_needs_a_library_that_is_declared_missing_is_left_out_and_named() -> None:
+    environment = {**os.environ, "ZLH_TEST_WITHOUT": "mcstatus", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "tests/adapters/probes"]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert "left out without mcstatus: tests/adapters/probes/test_minecraft.py" in done.stdout
+    assert "<Module test_minecraft.py>" not in done.stdout
+    assert "<Module test_http.py>" in done.stdout
