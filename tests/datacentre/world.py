@@ -326,7 +326,11 @@ class Datacentre(Events):
 
     def _destroying(self, container: Container) -> Body:
         container.values["lock"] = "destroyed"
-        yield self.durations["destroy"]
+        try:
+            yield self.durations["destroy"]
+        except TargetError:
+            container.values.pop("lock")  # the config is only replaced by that lock once the volumes are gone
+            raise
         named = self._volumes(container.config, unused=True)
         del self.containers[container.vmid]
         container.values, container.pending = {}, {}

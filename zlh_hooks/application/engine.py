@@ -14,6 +14,7 @@ from zlh_hooks.application.rollout import Rollout
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.scratch import ScratchNumbers
 from zlh_hooks.application.soak import Soak
+from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
@@ -51,6 +52,7 @@ class Engine:
             plan=plan,
             ledger=self.ledger,
             driver=driver,
+            way_back=WayBack(driver),
             gate=gate,
             journal=journal,
             preparation=Preparation(driver, journal, gate),
@@ -64,7 +66,13 @@ class Engine:
         driver = self._open_driver(plan, entries)
         journal = self.open_journal(plan, None, entries)
         return Soak(
-            plan, self.ledger, driver, self.policy, journal, lambda vmid: self.open_journal(plan, vmid, entries)
+            plan=plan,
+            ledger=self.ledger,
+            driver=driver,
+            way_back=WayBack(driver),
+            policy=self.policy,
+            journal=journal,
+            open_journal=lambda vmid: self.open_journal(plan, vmid, entries),
         )
 
     def open_channels(self, line: str) -> ChannelPorts:

@@ -65,7 +65,7 @@ class Record:
     intent: Entry | None = None
     upid: Upid | None = None
     done: Data | None = None
-    failed: str | None = None
+    failed: TargetError | None = None
 
     def add(self, entry: Entry) -> None:
         """Take in the next entry of this step."""
@@ -76,7 +76,7 @@ class Record:
         elif entry.kind is Kind.DONE:
             self.done = entry.data
         elif entry.kind is Kind.FAILED:
-            self.failed = str(entry.data["reason"])
+            self.failed = _parse_failure(entry.data)
 
 
 @dataclass(slots=True)
@@ -149,9 +149,10 @@ class Journal:
         last = self.last_event()
         return str(last.data.get("reason", "")) if last else ""
 
-    def last_event(self) -> Entry | None:
-        """The latest transition."""
-        return next((entry for entry in reversed(self._others) if entry.kind is Kind.EVENT), None)
+    def last_event(self, name: str | None = None) -> Entry | None:
+        """The latest transition, or the latest of that name."""
+        events = (entry for entry in reversed(self._others) if entry.kind is Kind.EVENT)
+        return next((entry for entry in events if name in (None, entry.name)), None)
 
     def evidence(self, name: str) -> Data | None:
         """The latest evidence of that name."""
@@ -176,6 +177,11 @@ class Journal:
         """Whether the step was ever begun."""
         return name in self._records
 
+    def was_requested(self, name: str) -> bool:
+        """Whether a request of the step was ever accepted."""
+        record = self._records.get(name)
+        return record is not None and (record.upid is not None or record.done is not None)
+
     def intent_of(self, name: str) -> Data | None:
         """What the step was going to do, if it was begun."""
         record = self._records.get(name)
@@ -187,11 +193,11 @@ class Journal:
         if record.done is not None:
             return record.done
         if record.failed is not None:
-            raise TargetError(record.failed)
+            raise record.failed
         try:
             return self._finish(step, self._bring_about(step, record))
         except TargetError as error:
-            self.write(Kind.FAILED, step.name, {"reason": str(error)})
+            self.write(Kind.FAILED, step.name, _render_failure(error))
             raise
 
     def retry(self, step: Step) -> Data:
@@ -283,6 +289,18 @@ class Journal:
                 if self.clock.monotonic() >= deadline:
                     raise
             self.clock.sleep(POLL)
+
+
+def _render_failure(error: TargetError) -> Data:
+    more = {"lock": error.lock} if isinstance(error, GuestLocked) else {}
+    return {"reason": str(error), **more, **({"missing": True} if isinstance(error, GuestMissing) else {})}
+
+
+def _parse_failure(data: Data) -> TargetError:
+    """What is replayed says the same as it said first: a lock or a move speaks against no version."""
+    if "lock" in data:
+        return GuestLocked(data["reason"], data["lock"])
+    return GuestMissing(data["reason"]) if "missing" in data else TargetError(data["reason"])
 
 
 def is_gone(read: Callable[[], object]) -> bool:

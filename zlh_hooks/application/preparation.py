@@ -45,7 +45,8 @@ class Preparation:
         if not tag.values_of(tag.CHANNEL, tags):
             return
         self.gate.tell(f"waiting for a gap in the provisioning from template {template}")
-        self.gate.wait_until(lambda: self._is_idle(template), GAP_PATIENCE)
+        if not self.gate.wait_until(lambda: self._is_idle(template), GAP_PATIENCE):
+            raise TargetError(f"template {template} was provisioned from without a gap for {GAP_PATIENCE}")
 
     def _is_idle(self, template: GuestRef) -> bool:
         since = self.driver.clock.now() - _LOOK_BACK

@@ -16,9 +16,10 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Expected
-from zlh_hooks.application.root_driver import RESTART, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
+from zlh_hooks.application.root_driver import PUT, RESTART, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
+from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
@@ -38,6 +39,7 @@ class Rollout:
     plan: Plan
     ledger: Ledger
     driver: RootDriver
+    way_back: WayBack
     gate: Gate
     journal: Journal
     preparation: Preparation
@@ -89,6 +91,7 @@ class Rollout:
         release = self.plan.release
         if not self._is_proved() or self.journal.evidence("offered"):
             return
+        self.journal.once("offering", lambda: {"version": release.version})
         self._line_channels().offer(release.line, release.version)
         self.journal.write(Kind.EVIDENCE, "offered", {"version": release.version})
 
@@ -97,6 +100,8 @@ class Rollout:
 
     def _withdraw(self) -> None:
         release = self.plan.release
+        if self.journal.evidence("offering") is None:
+            return  # a mark that is not ours, on templates that may be busy
         self._line_channels().withdraw(release.line, release.version)
 
     def _on_the_road(self, act: Callable[[], Result]) -> Result:
@@ -142,13 +147,7 @@ class Rollout:
             self._skip(target, str(error))
 
     def _skip(self, target: PlannedTarget, reason: str) -> None:
-        journal = self.journal_of(target)
-        try:
-            self.driver.discard(target, journal)
-        except GuestMissing as error:
-            journal.event(TargetEvent.VANISHED, str(error))
-            return
-        journal.event(TargetEvent.SKIPPED, reason)
+        self.way_back.leave(target, self.journal_of(target), reason)
 
     def _in_state(self, targets: Sequence[PlannedTarget], *states: TargetState) -> list[PlannedTarget]:
         progress = self.progress()
@@ -179,10 +178,12 @@ class Rollout:
                 self._change(target, journal, candidate)
             except (Skipped, Deferred) as error:
                 self._leave_be(target, journal, error)
-            except GuestMissing as error:
-                journal.event(TargetEvent.VANISHED, str(error))
+            except GuestMissing:
+                self._look_for(target, journal)
             except Inconclusive:
                 raise
+            except GuestLocked as error:
+                self._give_way(target, journal, str(error))
             except TargetError as error:
                 self._fail(target, journal, str(error))
 
@@ -233,6 +234,22 @@ class Rollout:
         else:
             self._skip(target, str(reason))
 
+    def _look_for(self, target: PlannedTarget, journal: Journal) -> None:
+        """It is not where it was: deleted, or moved to another node in the middle of its exchange."""
+        try:
+            ref = self.driver.locate(target)
+        except GuestMissing as error:
+            journal.event(TargetEvent.VANISHED, str(error))
+        else:
+            self._give_way(target, journal, f"it moved from {target.node} to {ref.node}")
+
+    def _give_way(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """Locked for too long, or moved: nothing speaks against the version, and the others go on."""
+        if journal.done(PUT) is None:
+            self._skip(target, reason)
+        else:
+            journal.write(Kind.NOTE, "deferred", {"reason": f"finished or taken back later: {reason}"})
+
     def _fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """This guest goes back at once; over budget, nobody else begins and all follow."""
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
@@ -281,13 +298,18 @@ class Rollout:
 
     def _take_back(self, turn: Turned) -> None:
         """Customers first: a template that is being cloned may keep its tags from being written for a while."""
+        self._attempt(
+            lambda: self._revert_all(turn.reason),
+            self._withdraw,
+            lambda: self._move_stable_back(turn),
+            lambda: self._discard_staged(turn.reason),
+            self.preparation.clear,
+        )
+
+    def _revert_all(self, reason: str) -> None:
         rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
         newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
-        self._each([row.target for row in newest_first], lambda target: self._revert(target, turn.reason))
-        self._withdraw()
-        self._move_stable_back(turn)
-        self._discard_staged(turn.reason)
-        self.preparation.clear()
+        self._all_of([row.target for row in newest_first], lambda target: self._revert(target, reason))
 
     def _move_stable_back(self, turn: Turned) -> None:
         """A bad version is revoked; one that is merely unwanted loses `stable` if it has it."""
@@ -300,13 +322,15 @@ class Rollout:
     def _revert(self, target: PlannedTarget, reason: str) -> None:
         journal = self.journal_of(target)
         try:
-            self.driver.revert(target, journal, reason)
+            self.way_back.revert(target, journal, reason)
         except GuestMissing as error:
+            if (ref := self.driver.find(target)) is not None:
+                raise RoadError(f"guest {target.vmid} is on {ref.node} now: once more") from error
             journal.event(TargetEvent.VANISHED, str(error))
 
     def _discard_staged(self, reason: str) -> None:
         unused = self._in_state(self.plan.targets, TargetState.PENDING, TargetState.STAGED)
-        self._each(unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}"))
+        self._all_of(unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}"))
 
     def _abort(self, reason: str) -> None:
         self.gate.tell("ending here")
@@ -314,11 +338,21 @@ class Rollout:
         self.journal.event(RolloutEvent.ABORTED, reason)
 
     def _leave(self, reason: str) -> None:
-        self._withdraw()
         unproved = self._in_state(self.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
-        self._each(unproved, lambda target: self._revert(target, reason))
-        self._discard_staged(reason)
-        self.preparation.clear()
+        self._attempt(
+            self._withdraw,
+            lambda: self._all_of(unproved, lambda target: self._revert(target, reason)),
+            lambda: self._discard_staged(reason),
+            self.preparation.clear,
+        )
+
+    def _attempt(self, *acts: Callable[[], None]) -> None:
+        """All of them, though some fail: a road that is broken to one place holds nothing up elsewhere."""
+        held_up: list[RoadError | GuestLocked] = []
+        for act in acts:
+            _try(act, held_up)
+        if held_up:
+            raise held_up[0]
 
     def _until_the_road_holds(self, act: Callable[[], None]) -> None:
         """On the way back nobody is asked: it is tried again until it works."""
@@ -327,7 +361,7 @@ class Rollout:
                 return act()
             except LeaseLost:
                 raise
-            except RoadError as error:
+            except (RoadError, GuestLocked) as error:
                 self.gate.tell(f"the way back waits: {error}")
                 self.driver.clock.sleep(ROAD_RETRY)
 
@@ -349,6 +383,23 @@ class Rollout:
         for future in futures:
             future.result()
 
+    def _all_of(self, targets: Sequence[PlannedTarget], act: Callable[[PlannedTarget], None]) -> None:
+        """On the way back one guest that cannot be reached, or is locked, holds up no other."""
+        held_up: list[RoadError | GuestLocked] = []
+        self._each(targets, lambda target: _try(lambda: act(target), held_up))
+        if held_up:
+            raise held_up[0]
+
     def _slot(self, node: str) -> threading.Semaphore:
         limit = self.plan.rules.max_parallel_per_node
         return self._node_slots.setdefault(node, threading.Semaphore(limit))
+
+
+def _try(act: Callable[[], None], held_up: list[RoadError | GuestLocked]) -> None:
+    """Remember what holds it up, for later."""
+    try:
+        act()
+    except LeaseLost:
+        raise
+    except (RoadError, GuestLocked) as error:
+        held_up.append(error)

@@ -1,4 +1,4 @@
-"""The root driver: how one container is looked at, staged, exchanged, proved, reverted and settled.
+"""The root driver: how one container is looked at, staged, exchanged, proved and settled. Back: ``way_back``.
 
 Each method is idempotent and replayable: its steps answer from the journal once they are done. Errors: ``Skipped``
 leaves the guest as it was; ``TargetError`` from ``apply`` and ``Unhealthy``/``Inconclusive`` from ``prove`` tell the
@@ -16,7 +16,6 @@ from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expe
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
     GuestRecord,
-    find_difference,
     find_power_action,
     make_record,
     parse_record,
@@ -24,8 +23,8 @@ from zlh_hooks.application.record import (
 )
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestMissing, TargetError
-from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, TargetError
+from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
@@ -67,13 +66,17 @@ class RootDriver:
 
     def locate(self, target: PlannedTarget) -> GuestRef:
         """Where the guest is now; ``GuestMissing`` if it was deleted."""
-        if scratch.read_if_there(self.cluster, target.ref) is not None:
-            return target.ref
-        here = (guest.ref for guest in self.cluster.inventory.list_guests() if guest.vmid == target.vmid)
-        found = next((ref for ref in here if scratch.read_if_there(self.cluster, ref) is not None), None)
+        found = self.find(target)
         if found is None:
             raise GuestMissing(f"guest {target.vmid} was deleted")
         return found
+
+    def find(self, target: PlannedTarget) -> GuestRef | None:
+        """Where the guest is now, or None if it was deleted."""
+        if scratch.read_if_there(self.cluster, target.ref) is not None:
+            return target.ref
+        here = (guest.ref for guest in self.cluster.inventory.list_guests() if guest.vmid == target.vmid)
+        return next((ref for ref in here if scratch.read_if_there(self.cluster, ref) is not None), None)
 
     def check(self, target: PlannedTarget) -> GuestRef:
         """Read all that an exchange depends on; ``Skipped`` says what stands in the way."""
@@ -92,18 +95,27 @@ class RootDriver:
         inventory, storage = self.cluster.inventory, self.cluster.storage
         config = inventory.read_config(ref)
         template = inventory.read_config(GuestRef(self.plan.release.templates[ref.node], ref.node))
-        root = template.rootfs
-        sizes = {v.volid: v.size for v in storage.list_volumes(ref.node, root.storage, template.ref.vmid)}
+        sizes = self._list_sizes(template)
         name = config.rootfs.storage
         return Facts(
             guest=config,
             pending=inventory.read_pending(ref),
             power=inventory.read_power(ref),
             template=template,
-            template_root_size=sizes.get(root.volume, 0),
+            template_root_size=sizes[template.rootfs.volume],
             storage=next((space for space in storage.list_storages(ref.node) if space.name == name), None),
             volumes=storage.list_volumes(ref.node, name, ref.vmid) if name else (),
         )
+
+    def _list_sizes(self, template: GuestConfig) -> dict[str, int]:
+        """Proxmox lists no volumes of a guest whose disks the token may not change, and says nothing of it."""
+        root, ref = template.rootfs, template.ref
+        volumes = self.cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
+        sizes = {volume.volid: volume.size for volume in volumes}
+        if root.volume not in sizes:
+            missing = f"/vms/{ref.vmid}, VM.Config.Disk"
+            raise RightMissing(f"{root.volume} of template {ref} is not listed; without {missing} none is", missing)
+        return sizes
 
     # ----------------------------------------------------------------- stage
 
@@ -149,36 +161,8 @@ class RootDriver:
         with self._guard:
             return self._source_locks.setdefault(source, threading.Lock())
 
-    def discard(self, target: PlannedTarget, journal: Journal) -> None:
-        """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
-        intent = journal.intent_of("stage.clone")
-        if intent is not None:
-            x = GuestRef(intent["vmid"], target.node)
-            config = scratch.read_if_there(self.cluster, x)
-            if config is not None and scratch.is_scratch(config, self.plan.scratch_vmids, self.plan.id):
-                self.destroy_scratch(journal, "discard.scratch", x)
-        ref = self.locate(target)
-        if volume := self._staged_volume(journal):
-            journal.retry(root_step.FreeVolume("discard.free", self.cluster, ref, volume))
-        self._unmark(ref, journal, "discard.unmark")
-
-    def _staged_volume(self, journal: Journal) -> str | None:
-        given = journal.done("stage.give")
-        if given is not None:
-            return str(given["volume"])
-        intent = journal.intent_of("stage.give")
-        return self._volume_at(intent["slot"], journal) if intent else None
-
-    def _volume_at(self, slot: str, journal: Journal) -> str | None:
-        """What a move whose outcome was never recorded has left in the guest's slot."""
-        intent = journal.intent_of("stage.give") or {}
-        assert journal.target is not None
-        target = next(target for target in self.plan.targets if target.vmid == journal.target)
-        config = self.cluster.inventory.read_config(self.locate(target))
-        found = (m.volume for m in config.unused if m.key == slot and m.volume not in intent.get("had", ()))
-        return next(found, None)
-
-    def _unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
+    def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
+        """Take this rollout's marks off the guest."""
         before = journal.evidence("before")
         marks = [tag.ROLLOUT + self.plan.id]
         if before is not None:
@@ -225,7 +209,7 @@ class RootDriver:
     def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
         """Write the exchange and leave it to the guest's next restart, whoever causes it."""
         ref = self.locate(target)
-        before = self._baseline(journal)
+        before = self.baseline(journal)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             journal.event(TargetEvent.EXCHANGE_BEGAN)
         self._keep_ha_off(ref, journal)
@@ -254,9 +238,16 @@ class RootDriver:
         if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
             return
         new = str((journal.done("stage.give") or {})["volume"])
-        journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
+        try:
+            journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
+        except (GuestLocked, GuestMissing):
+            raise
+        except TargetError:
+            if journal.was_requested(RESTART) or self.cluster.inventory.read_power(ref).running:
+                raise
 
-    def _baseline(self, journal: Journal) -> GuestRecord:
+    def baseline(self, journal: Journal) -> GuestRecord:
+        """The guest as it was when it was last seen before its exchange."""
         data = journal.evidence("baseline") or journal.evidence("before")
         assert data is not None
         return parse_record(data)
@@ -268,7 +259,8 @@ class RootDriver:
             journal.write(Kind.EVIDENCE, "ha", {"state": power.ha_state})
             journal.run(root_step.WriteHaState("ha.ignore", self.cluster, ref, "ignored"))
 
-    def _give_back_to_ha(self, ref: GuestRef, journal: Journal) -> None:
+    def give_back_to_ha(self, ref: GuestRef, journal: Journal) -> None:
+        """Give the HA manager back what it had, if it was taken from it."""
         known = journal.evidence("ha")
         if known is not None:
             journal.retry(root_step.WriteHaState("ha.restore", self.cluster, ref, str(known["state"])))
@@ -280,11 +272,11 @@ class RootDriver:
         if journal.has_event(TargetEvent.PROVED):
             return
         ref = self.locate(target)
-        before = self._baseline(journal)
+        before = self.baseline(journal)
         if not self.cluster.inventory.read_power(ref).running:
             self._explain_stopped(ref, journal, before)
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
-        proof = self.examiner.examine(ref, self.plan.line.probes, self._health_rules(), expect)
+        proof = self.examiner.examine(ref, self.plan.line.probes, self.health_rules(), expect)
         after = read_record(self.cluster, ref, proof.facts)
         reason = proof.judgement.reason
         journal.write(Kind.EVIDENCE, "after", after.dump() | {"judgement": reason, "note": IDENTITY_CHANGES})
@@ -297,13 +289,16 @@ class RootDriver:
         else:
             raise Unhealthy(reason)
 
-    def _health_rules(self) -> HealthRules:
+    def health_rules(self) -> HealthRules:
+        """How long a guest must be healthy to be proved, and by when."""
         rules = self.plan.rules
         return HealthRules(rules.min_healthy_time, rules.healthy_deadline)
 
     def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
         if not before.running:
             raise Deferred("it was stopped and stays so; proved at its next start")
+        if not journal.was_requested(RESTART):
+            raise Deferred("it was switched off before we would have restarted it; proved at its next start")
         if self._touched_by_others(ref, journal):
             raise Deferred("somebody else stopped it; proved at its next start")
         raise Unhealthy("it does not run any more after the exchange")
@@ -314,84 +309,19 @@ class RootDriver:
         return find_power_action(self.cluster, ref, since, journal.upids) is not None
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
-        self._give_back_to_ha(ref, journal)
+        self.give_back_to_ha(ref, journal)
         old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         new = tag.VERSION + self.plan.release.version
         drop = tuple(t for t in old if t != new)
-        journal.run(root_step.WriteTags("proved.version", self.cluster, ref, add=(new,), drop=drop))
+        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=(new,), drop=drop))
         journal.event(TargetEvent.PROVED)
-
-    # ---------------------------------------------------------------- revert
-
-    def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
-        """Take the guest back to its old root and prove it. True if proved; False leaves it ``STUCK``."""
-        last = journal.last_event()
-        if last is None or last.name != TargetEvent.REVERT_BEGAN:
-            journal.event(TargetEvent.REVERT_BEGAN, reason)
-        began = journal.last_event()
-        assert began is not None
-        try:
-            difference = self._go_back(target, journal, f"revert-{began.sequence}")
-        except TargetError as error:
-            difference = str(error)
-        if difference:
-            journal.event(TargetEvent.REVERT_UNPROVED, difference)
-            return False
-        journal.event(TargetEvent.REVERT_PROVED, reason)
-        return True
-
-    def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
-        ref = self.locate(target)
-        before = self._baseline(journal)
-        new = str((journal.done("stage.give") or {})["volume"])
-        back = root_step.PutRoot(f"{act}.put", self.cluster, ref, new, before.root, before.root_size)
-        if journal.retry(back)["pending"]:
-            self._force_restart(ref, journal, act, before.root)
-        if before.running and not self.cluster.inventory.read_power(ref).running:
-            journal.retry(root_step.Start(f"{act}.start", self.cluster, ref))
-        difference = self._prove_back(ref, journal, before)
-        if difference is None:
-            self._clear(ref, journal, act, before, new)
-        return difference
-
-    def _force_restart(self, ref: GuestRef, journal: Journal, act: str, root: str) -> None:
-        """The new root may be too broken to shut down; on the way back it is stopped hard if it must."""
-        if not self.cluster.inventory.read_power(ref).running:
-            return
-        timeout = self.plan.rules.shutdown_timeout
-        try:
-            journal.run(root_step.Restart(f"{act}.restart", self.cluster, ref, root, timeout))
-        except TargetError:
-            if self.cluster.inventory.read_power(ref).running:
-                journal.retry(root_step.Stop(f"{act}.stop", self.cluster, ref, timeout))
-
-    def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> str | None:
-        facts: dict[str, dict[str, str]] = {}
-        if before.running:
-            expect = merge_expected(expect_state(before.facts), expect_version(before.facts))
-            proof = self.examiner.examine(ref, self.plan.line.probes, self._health_rules(), expect)
-            facts = proof.facts
-            if proof.judgement.outcome is not Outcome.HEALTHY:
-                return f"not healthy on its old root: {proof.judgement.reason}"
-        after = read_record(self.cluster, ref, facts)
-        journal.write(Kind.EVIDENCE, "reverted", after.dump())
-        return find_difference(before, after)
-
-    def _clear(self, ref: GuestRef, journal: Journal, act: str, before: GuestRecord, new: str) -> None:
-        self._give_back_to_ha(ref, journal)
-        journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, new))
-        ours = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
-        kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
-        drop = tuple(t for t in ours if t not in kept)
-        journal.retry(root_step.WriteTags(f"{act}.version", self.cluster, ref, add=kept, drop=drop))
-        self._unmark(ref, journal, f"{act}.unmark")
 
     # ---------------------------------------------------------------- settle
 
     def settle(self, target: PlannedTarget, journal: Journal) -> None:
         """The way back is given up: free the old root and take the marks off."""
         ref = self.locate(target)
-        old = self._baseline(journal).root
+        old = self.baseline(journal).root
         journal.retry(root_step.FreeVolume("settle.free", self.cluster, ref, old))
-        self._unmark(ref, journal, "settle.unmark")
+        self.unmark(ref, journal, "settle.unmark")
         journal.event(TargetEvent.SETTLED)

@@ -7,7 +7,7 @@ ever destroyed.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from zlh_hooks.application.journal import UNDERWAY, Data, Found
 from zlh_hooks.application.ports import CloneOrder, Cluster, Upid
@@ -17,6 +17,7 @@ from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.policy import VmidRange
 
 _NOTE = "zlh-hooks scratch guest"
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 FILLER_PATH = "/zlh-filler"
 FILLER_GIB = "0.05"
 
@@ -151,7 +152,12 @@ class DestroyScratch:
         config = read_if_there(self.cluster, self.ref)
         if config is None:
             return {}
-        return UNDERWAY if config.lock == "destroyed" else None
+        return UNDERWAY if config.lock == "destroyed" and self._is_at_work() else None
+
+    def _is_at_work(self) -> bool:
+        """A task that failed halfway leaves its lock behind."""
+        tasks = self.cluster.tasks.list_tasks(self.ref.node, self.ref.vmid, _EVER)
+        return any(task.kind == "vzdestroy" and task.running for task in tasks)
 
     def adopt(self, intent: Data, since: datetime) -> Upid | None:
         return find_task(self.cluster, self.ref, ("vzdestroy",), since)

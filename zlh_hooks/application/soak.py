@@ -8,11 +8,12 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
+from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestMissing, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.progress import Progress, TargetProgress, fold_progress
+from zlh_hooks.domain.progress import CLEARED, Progress, TargetProgress, fold_progress
 from zlh_hooks.domain.steps import TargetEvent, TargetState
 from zlh_hooks.domain.window import decide
 
@@ -26,6 +27,7 @@ class Soak:
     plan: Plan
     ledger: Ledger
     driver: RootDriver
+    way_back: WayBack
     policy: Policy
     journal: Journal
     open_journal: Callable[[int], Journal]
@@ -36,17 +38,30 @@ class Soak:
         for row in progress.targets:
             try:
                 self._tend_target(progress, row)
+                self._clear_owed(row)
             except GuestMissing as error:
                 self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
 
     def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
         journal = self.open_journal(row.target.vmid)
         if row.state is TargetState.REVERTING:
-            self.driver.revert(row.target, journal, row.reason)
+            self._revert(row.target, journal, row.reason)
+        elif row.state is TargetState.APPLYING:
+            self._finish_or_leave(row.target, journal)
         elif row.state is TargetState.PROVING:
             self._prove_late(row.target, journal)
         elif row.state is TargetState.HEALTHY and self._may_settle(progress, journal):
             self._settle(row.target, journal)
+
+    def _finish_or_leave(self, target: PlannedTarget, journal: Journal) -> None:
+        """A lock kept the guest from its restart: it is left as it was, unless somebody else's restart came first."""
+        try:
+            if self.driver.has_come_up(target, journal):
+                journal.event(TargetEvent.EXCHANGED)
+            elif self.way_back.withdraw(target, journal):
+                self.way_back.leave(target, journal, "it was locked when its restart was due")
+        except GuestLocked:
+            return  # looked at again in the next round
 
     def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
         """A guest that was stopped during the rollout is proved, or goes back, once it runs."""
@@ -54,12 +69,29 @@ class Soak:
             return
         try:
             self.driver.prove(target, journal, self._candidate(target))
-        except (Deferred, Inconclusive) as error:
+        except (Deferred, Inconclusive, GuestLocked) as error:
             journal.write(Kind.NOTE, "deferred", {"reason": str(error)})
         except GuestMissing:
             raise
         except TargetError as error:
-            self.driver.revert(target, journal, str(error))
+            self._revert(target, journal, str(error))
+
+    def _revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        try:
+            self.way_back.revert(target, journal, reason)
+        except GuestLocked as error:
+            journal.write(Kind.NOTE, "deferred", {"reason": f"the way back waits: {error}"})
+
+    def _clear_owed(self, row: TargetProgress) -> None:
+        if not row.owes:
+            return
+        journal = self.open_journal(row.target.vmid)
+        try:
+            self.way_back.clear_owed(row.target, journal)
+        except GuestMissing:
+            journal.write(Kind.NOTE, CLEARED, {"reason": "the guest was deleted"})
+        except TargetError as error:
+            journal.write(Kind.NOTE, "deferred", {"reason": f"still to be cleared away: {error}"})
 
     def _candidate(self, target: PlannedTarget) -> Expected:
         known = self.journal.evidence(f"smoke.{target.node}") or {}

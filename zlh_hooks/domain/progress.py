@@ -17,18 +17,24 @@ from zlh_hooks.domain.steps import (
     follow,
 )
 
+OWED, CLEARED = "owed", "cleared"
+"""Notes of a target: something of ours could not be taken away yet; it has been."""
 _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING})
 
 
 @dataclass(frozen=True, slots=True)
 class TargetProgress:
-    """One target: its state, why (its last event's reason, or what it waits for) and how long its change took."""
+    """One target: its state, why (its last event's reason, or what it waits for) and how long its change took.
+
+    ``owes``: a lock has kept something of ours from being taken away; it is tried again until it goes.
+    """
 
     target: PlannedTarget
     state: TargetState
     reason: str
     began_at: datetime | None
     took: timedelta | None
+    owes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,15 @@ class Progress:
 
     @property
     def is_soaking(self) -> bool:
-        """Whether old roots are still kept, or proofs still owed, after the rollout itself ended."""
+        """Whether old roots are still kept, or proofs or clearing away still owed, after the rollout itself ended."""
         ended = self.state in (RolloutState.SUCCEEDED, RolloutState.ABORTED)
-        return ended and any(target.state in _OPEN_STATES for target in self.targets)
+        is_open = ended and any(target.state in _OPEN_STATES for target in self.targets)
+        return is_open or (self.has_ended and any(target.owes for target in self.targets))
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no worker has the rollout itself in hand any more."""
+        return not self.is_executing and self.state is not RolloutState.PLANNED
 
     def of(self, vmid: int) -> TargetProgress:
         """The target with that number."""
@@ -96,7 +108,13 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         reason=str(told[-1].data.get("reason", "")) if told else "",
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(events),
+        owes=_owes(entries, target.vmid),
     )
+
+
+def _owes(entries: Sequence[Entry], vmid: int) -> bool:
+    notes = [e.name for e in entries if e.target == vmid and e.kind is Kind.NOTE and e.name in (OWED, CLEARED)]
+    return notes[-1:] == [OWED]
 
 
 def _took(events: Sequence[Entry]) -> timedelta | None:

@@ -71,6 +71,7 @@ TARGET_TABLE: Mapping[tuple[TargetState, TargetEvent], TargetState] = {
     (_T.PENDING, _E.SKIPPED): _T.SKIPPED,
     (_T.STAGED, _E.SKIPPED): _T.SKIPPED,
     (_T.STAGED, _E.EXCHANGE_BEGAN): _T.APPLYING,
+    (_T.APPLYING, _E.SKIPPED): _T.SKIPPED,  # the write was refused for a lock: nothing has changed
     (_T.APPLYING, _E.EXCHANGED): _T.PROVING,
     (_T.PROVING, _E.PROVED): _T.HEALTHY,
     (_T.HEALTHY, _E.SETTLED): _T.SETTLED,

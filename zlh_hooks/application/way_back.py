@@ -1,0 +1,177 @@
+"""The way back of one container: what staging brought is discarded, an exchanged root is reverted, the marks come off.
+
+A guest that is proved on its old root is ``REVERTED`` although a lock (a backup, say) keeps its new root from being
+freed: that is owed then, and cleared away as soon as it can be. ``GuestLocked`` passes: locked means later.
+"""
+
+from dataclasses import dataclass, replace
+
+from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
+from zlh_hooks.application.record import GuestRecord, find_difference, parse_record, read_record
+from zlh_hooks.application.root_driver import RootDriver
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.health import Outcome
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import CLEARED, OWED
+from zlh_hooks.domain.steps import TargetEvent
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """Takes one container at a time back. Shared by the threads of a rollout."""
+
+    driver: RootDriver
+
+    # --------------------------------------------------------------- discard
+
+    def leave(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """The guest stays as it is: take away what staging left, or owe it if the guest is locked. ``SKIPPED``."""
+        try:
+            self._discard(target, journal)
+        except GuestMissing as error:
+            journal.event(TargetEvent.VANISHED, str(error))
+            return
+        except TargetError as error:
+            journal.write(Kind.NOTE, OWED, {"reason": str(error)})
+        journal.event(TargetEvent.SKIPPED, reason)
+
+    def clear_owed(self, target: PlannedTarget, journal: Journal) -> None:
+        """Take away what could not be when the guest was left or reverted."""
+        began = journal.last_event(TargetEvent.REVERT_BEGAN)
+        if began is None:
+            self._discard(target, journal)
+        else:
+            self._clear(self.driver.locate(target), journal, f"revert-{began.sequence}")
+        journal.write(Kind.NOTE, CLEARED)
+
+    def withdraw(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile."""
+        ref, before = self.driver.locate(target), self.driver.baseline(journal)
+        new = self._new_root(journal)
+        put = root_step.PutRoot("withdraw.put", self.driver.cluster, ref, new, before.root, before.root_size)
+        return not journal.retry(put)["pending"]
+
+    def _discard(self, target: PlannedTarget, journal: Journal) -> None:
+        """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
+        intent = journal.intent_of("stage.clone")
+        if intent is not None:
+            x = GuestRef(intent["vmid"], target.node)
+            config = scratch.read_if_there(self.driver.cluster, x)
+            if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
+                self.driver.destroy_scratch(journal, "discard.scratch", x)
+        ref = self.driver.locate(target)
+        self.driver.give_back_to_ha(ref, journal)
+        if volume := self._staged_volume(journal):
+            journal.retry(root_step.FreeVolume("discard.free", self.driver.cluster, ref, volume))
+        self.driver.unmark(ref, journal, "discard.unmark")
+
+    def _staged_volume(self, journal: Journal) -> str | None:
+        given = journal.done("stage.give")
+        if given is not None:
+            return str(given["volume"])
+        intent = journal.intent_of("stage.give")
+        return self._volume_at(intent["slot"], journal) if intent else None
+
+    def _volume_at(self, slot: str, journal: Journal) -> str | None:
+        """What a move whose outcome was never recorded has left in the guest's slot."""
+        intent = journal.intent_of("stage.give") or {}
+        assert journal.target is not None
+        target = next(target for target in self.driver.plan.targets if target.vmid == journal.target)
+        config = self.driver.cluster.inventory.read_config(self.driver.locate(target))
+        found = (m.volume for m in config.unused if m.key == slot and m.volume not in intent.get("had", ()))
+        return next(found, None)
+
+    # ---------------------------------------------------------------- revert
+
+    def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
+        """Take the guest back to its old root and prove it. True if proved; False leaves it ``STUCK``."""
+        if not journal.is_in(TargetEvent.REVERT_BEGAN):
+            journal.event(TargetEvent.REVERT_BEGAN, reason)
+        began = journal.last_event()
+        assert began is not None
+        try:
+            difference = self._go_back(target, journal, f"revert-{began.sequence}")
+        except (GuestLocked, GuestMissing):
+            raise
+        except TargetError as error:
+            difference = str(error)
+        if difference:
+            journal.event(TargetEvent.REVERT_UNPROVED, difference)
+            return False
+        journal.event(TargetEvent.REVERT_PROVED, reason)
+        return True
+
+    def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
+        cluster = self.driver.cluster
+        ref = self.driver.locate(target)
+        before = self.driver.baseline(journal)
+        leaving = self._note_edits(ref, journal, before, act)
+        new = self._new_root(journal)
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size)
+        if journal.retry(back)["pending"]:
+            self._force_restart(ref, journal, act, before.root)
+        if before.running and not cluster.inventory.read_power(ref).running:
+            journal.retry(root_step.Start(f"{act}.start", cluster, ref))
+        difference = self._prove_back(ref, journal, replace(before, fingerprint=leaving.fingerprint))
+        if difference is None:
+            self._clear_or_owe(ref, journal, act)
+        return difference
+
+    def _note_edits(self, ref: GuestRef, journal: Journal, before: GuestRecord, act: str) -> GuestRecord:
+        """What others have edited since the exchange is theirs and stays; from here on nothing may change."""
+        leaving = parse_record(journal.once(f"{act}.leaving", lambda: read_record(self.driver.cluster, ref, {}).dump()))
+        if leaving.fingerprint != before.fingerprint:
+            journal.write(Kind.NOTE, "edited", {"reason": "somebody edited its config after it was exchanged: kept"})
+        return leaving
+
+    def _new_root(self, journal: Journal) -> str:
+        return str((journal.done("stage.give") or {})["volume"])
+
+    def _force_restart(self, ref: GuestRef, journal: Journal, act: str, root: str) -> None:
+        """The new root may be too broken to shut down; on the way back it is stopped hard if it must."""
+        cluster, timeout = self.driver.cluster, self.driver.plan.rules.shutdown_timeout
+        if not cluster.inventory.read_power(ref).running:
+            return
+        try:
+            journal.run(root_step.Restart(f"{act}.restart", cluster, ref, root, timeout))
+        except GuestLocked:
+            raise
+        except TargetError:
+            if cluster.inventory.read_power(ref).running:
+                journal.retry(root_step.Stop(f"{act}.stop", cluster, ref, timeout))
+
+    def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> str | None:
+        facts: dict[str, dict[str, str]] = {}
+        if before.running:
+            expect = merge_expected(expect_state(before.facts), expect_version(before.facts))
+            probes = self.driver.plan.line.probes
+            proof = self.driver.examiner.examine(ref, probes, self.driver.health_rules(), expect)
+            facts = proof.facts
+            if proof.judgement.outcome is not Outcome.HEALTHY:
+                return f"not healthy on its old root: {proof.judgement.reason}"
+        after = read_record(self.driver.cluster, ref, facts)
+        journal.write(Kind.EVIDENCE, "reverted", after.dump())
+        return find_difference(before, after)
+
+    def _clear_or_owe(self, ref: GuestRef, journal: Journal, act: str) -> None:
+        try:
+            self._clear(ref, journal, act)
+        except GuestMissing:
+            raise
+        except TargetError as error:
+            journal.write(Kind.NOTE, OWED, {"reason": str(error)})
+
+    def _clear(self, ref: GuestRef, journal: Journal, act: str) -> None:
+        cluster, before = self.driver.cluster, self.driver.baseline(journal)
+        self.driver.give_back_to_ha(ref, journal)
+        journal.retry(root_step.FreeVolume(f"{act}.free", cluster, ref, self._new_root(journal)))
+        ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
+        kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
+        drop = tuple(t for t in ours if t not in kept)
+        journal.retry(root_step.WriteTags(f"{act}.version", cluster, ref, add=kept, drop=drop))
+        self.driver.unmark(ref, journal, f"{act}.unmark")
