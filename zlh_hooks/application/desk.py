@@ -8,7 +8,7 @@ from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan, dump_plan
 from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout
-from zlh_hooks.domain.steps import RolloutEvent, RolloutState
+from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetState
 
 _ALLOWED = {
     "pause": (RolloutState.RUNNING,),
@@ -89,6 +89,8 @@ class Desk:
         if verb != "revert" or progress.is_executing:
             return
         self.refuse_second()
+        if not progress.count(*ON_NEW_ROOT, TargetState.STUCK):
+            raise NotAllowed(f"rollout {progress.plan.id} is settled: no old root is left to go back to")
         mine = {target.vmid for target in progress.plan.targets}
         later = [p for p in list_progress(self.ledger) if p.plan.created > progress.plan.created]
         overtaken = next((p for p in later if p.is_soaking and mine & {t.vmid for t in p.plan.targets}), None)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from zlh_hooks.application.channel import ChannelPorts, LineChannels
-from zlh_hooks.application.gate import Aborted, Gate, Turned
+from zlh_hooks.application.gate import LISTEN, Aborted, Gate, Turned
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
@@ -216,16 +216,22 @@ class Rollout:
                     raise
 
     def _wait_for_turn(self, target: PlannedTarget, journal: Journal) -> None:
-        rules = self.plan.rules
+        rules, clock = self.plan.rules, self.driver.clock
+        self._pause_if_stalled()
+        began = clock.monotonic()
         if rules.wait_until_empty is not None and not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             self.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {rules.wait_until_empty}")
             self.gate.wait_until(lambda: self.driver.count_players(target) == 0, rules.wait_until_empty)
         one = predict_target(self.progress().durations(), rules.expected_duration)
         self.gate.wait_for_window(one * 2, unless=lambda: self.driver.has_come_up(target, journal))
-        stalled = self.driver.clock.monotonic() - self._last_success > rules.progress_deadline.total_seconds()
-        if stalled:
-            self._last_success = self.driver.clock.monotonic()
-            self.gate.pause(f"no guest became healthy within {rules.progress_deadline}")
+        if clock.monotonic() - began >= LISTEN.total_seconds():
+            self._last_success = clock.monotonic()  # to wait for a window or for players is no standstill
+
+    def _pause_if_stalled(self) -> None:
+        deadline, clock = self.plan.rules.progress_deadline, self.driver.clock
+        if clock.monotonic() - self._last_success > deadline.total_seconds():
+            self._last_success = clock.monotonic()
+            self.gate.pause(f"no guest became healthy within {deadline}")
             self.gate.check()
 
     def _leave_be(self, target: PlannedTarget, journal: Journal, reason: TargetError) -> None:
@@ -275,8 +281,9 @@ class Rollout:
         line, version = self.plan.release.line, self.plan.release.version
         if not self._is_proved():
             raise Aborted("no guest could be proved on this version")
-        if not self.plan.rules.auto_promote and not self.journal.has_event(RolloutEvent.RESUMED):
+        if not self.plan.rules.auto_promote and self.journal.evidence("asked") is None:
             self.gate.pause("all waves are healthy; resume to promote")
+            self.journal.write(Kind.EVIDENCE, "asked", {"version": version})
             self.gate.check()
         self.gate.tell("promoting")
         moved = self._line_channels().promote(line, version)

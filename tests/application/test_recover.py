@@ -1,0 +1,81 @@
+"""With the ledger lost: what a dead rollout left is found on Proxmox alone and goes back or forward."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.application.rollout_bench import Bench
+from tests.datacentre import Crash, MemoryLedger, assert_data_untouched, assert_no_leftovers, assert_power_as_left
+from zlh_hooks.application.journal import Journal, Patience
+from zlh_hooks.application.recover import Mode, Recovery
+from zlh_hooks.domain.errors import NotAllowed
+
+STAGING = [("clone", 4), ("write_config", 10), ("move_volume", 1), ("move_volume", 2), ("destroy", 4)]
+EXCHANGING = [("exchange", 5), ("exchange", 6), ("reboot", 1), ("reboot", 2)]
+
+
+def _dead(method: str, nth: int) -> Bench:
+    """The worker died after that call, and nobody has its ledger."""
+    bench = Bench().furnish(3)
+    bench.datacentre.faults.die_after(method, nth)
+    plan = bench.submit("2")
+    with pytest.raises(Crash):
+        bench.work(plan)
+    bench.datacentre.faults.restart()
+    bench.datacentre.faults.clear()
+    bench.clock.sleep(timedelta(minutes=5))
+    bench.ledger = MemoryLedger(bench.clock, bench.datacentre.faults)
+    return bench
+
+
+def _recovery(bench: Bench) -> Recovery:
+    return Recovery(bench.datacentre.cluster, bench.policy.scratch_vmids, timedelta(minutes=2))
+
+
+def _journal(bench: Bench) -> Journal:
+    patience = Patience(timedelta(minutes=10), timedelta(minutes=15))
+    return Journal(bench.ledger, bench.datacentre, bench.clock, "recover", None, patience)
+
+
+def _assert_as_before(bench: Bench) -> None:
+    assert _recovery(bench).list_remnants() == ()
+    assert_no_leftovers(bench.datacentre)
+    assert_data_untouched(bench.datacentre)
+    assert_power_as_left(bench.datacentre)
+
+
+@pytest.mark.parametrize(("method", "nth"), STAGING + EXCHANGING)
+def test_everything_goes_back_whenever_the_worker_died(method: str, nth: int) -> None:
+    bench = _dead(method, nth)
+    recovery, journal = _recovery(bench), _journal(bench)
+    remnants = recovery.list_remnants()
+    assert remnants
+    for remnant in remnants:
+        recovery.take_back(remnant, journal)
+    assert {bench.runs(vmid) for vmid in (5001, 5002, 5003)} == {"1"}
+    _assert_as_before(bench)
+
+
+@pytest.mark.parametrize(("method", "nth"), EXCHANGING)
+def test_an_exchanged_guest_can_go_forward_and_the_others_back(method: str, nth: int) -> None:
+    bench = _dead(method, nth)
+    recovery, journal = _recovery(bench), _journal(bench)
+    for remnant in recovery.list_remnants():
+        go = recovery.go_forward if "forward" in remnant.ways else recovery.take_back
+        go(remnant, journal)
+    assert bench.runs(5001) in ("1", "2")
+    _assert_as_before(bench)
+
+
+def test_a_guest_that_is_only_staged_cannot_go_forward() -> None:
+    bench = _dead("destroy", 4)
+    recovery = _recovery(bench)
+    staged = next(one for one in recovery.list_remnants() if one.mode is not Mode.SCRATCH)
+    with pytest.raises(NotAllowed, match="only go back"):
+        recovery.go_forward(staged, _journal(bench))
+
+
+def test_a_customer_with_a_number_of_ours_is_never_destroyed() -> None:
+    bench = Bench().furnish(1)
+    bench.datacentre.add_guest(890500, "n1")
+    assert _recovery(bench).list_remnants() == ()

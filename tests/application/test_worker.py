@@ -1,0 +1,77 @@
+"""The worker: what it takes up, when it ends, and that it controls the cluster only while it executes."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.application.rollout_bench import Bench
+from zlh_hooks.application.controller_lock import ControllerLock, find_claims
+from zlh_hooks.application.worker import Heartbeat, Worker
+from zlh_hooks.domain.errors import LeaseLost, NotAllowed
+from zlh_hooks.domain.steps import RolloutState
+
+LEASE = timedelta(seconds=60)
+
+
+def _worker(bench: Bench) -> Worker:
+    lease = bench.ledger.lease
+    held = lease.take("me", LEASE)
+    bench.ledger = bench.ledger.fenced(held)
+    lock = ControllerLock(bench.datacentre.cluster, bench.clock, "me-ab12")
+    heartbeat = Heartbeat(lease, held, LEASE, lock, bench.clock)
+    engine = bench.engine()
+    return Worker(bench.ledger, bench.clock, heartbeat, engine.open_rollout, engine.open_soak)
+
+
+def test_a_worker_with_nothing_to_do_ends() -> None:
+    _worker(Bench().furnish(1)).run(stays=False)
+
+
+def test_a_worker_carries_out_what_was_ordered_and_gives_the_cluster_back() -> None:
+    bench = Bench().furnish(2)
+    worker = _worker(bench)
+    plan = bench.submit("3")
+    claimed: list[str] = []
+    bench.datacentre.faults.meanwhile(
+        "reboot", lambda: claimed.extend(claim.holder for claim in find_claims(bench.datacentre.list_guests()))
+    )
+    worker.run(stays=False)
+    assert bench.progress(plan).state is RolloutState.REVERTED
+    assert claimed == ["me-ab12"]
+    assert find_claims(bench.datacentre.list_guests()) == ()
+    bench.assert_clean(plan)
+
+
+def test_a_worker_does_nothing_while_another_controller_has_the_cluster() -> None:
+    bench = Bench().furnish(2)
+    worker = _worker(bench)
+    ControllerLock(bench.datacentre.cluster, bench.clock, "other-cd34").take()
+    bench.submit("2")
+    with pytest.raises(NotAllowed, match="other-cd34"):
+        worker.run(stays=False)
+    assert not bench.executed("clone")
+
+
+def test_a_worker_takes_up_an_order_to_go_back_while_it_tends_the_soak() -> None:
+    bench = Bench().furnish(2)
+    worker = _worker(bench)
+    plan = bench.submit("2")
+    bench.later(timedelta(minutes=10), bench.order("revert"))
+    worker.run(stays=False)
+    assert bench.progress(plan).state is RolloutState.REVERTED
+    bench.assert_clean(plan)
+
+
+def test_a_worker_whose_lease_was_taken_over_stops_at_once() -> None:
+    bench = Bench().furnish(2)
+    worker = _worker(bench)
+    bench.submit("2")
+
+    def take_over() -> None:
+        bench.clock.advance(LEASE * 2)
+        bench.ledger.lease.take("successor", LEASE)
+
+    bench.datacentre.faults.meanwhile("move_volume", take_over)
+    with pytest.raises(LeaseLost):
+        worker.run(stays=False)
+    assert len(bench.executed("move_volume")) == 1
