@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.channel import ChannelPorts
+from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.ports import Clock, Cluster, Ledger, PromotionHook
@@ -58,6 +59,7 @@ class Engine:
             preparation=Preparation(driver, journal, gate),
             channels=self.open_channels(plan.release.line),
             open_journal=lambda vmid: self.open_journal(plan, vmid),
+            crew=Crew(plan.rules.max_parallel, plan.rules.max_parallel_per_node),
         )
 
     def open_soak(self, plan: Plan) -> Soak:

@@ -5,12 +5,12 @@ The story is replayed from its start by every worker that takes it up; what was 
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
 from zlh_hooks.application.channel import ChannelPorts, LineChannels
+from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.gate import LISTEN, Aborted, Gate, Turned
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
@@ -45,8 +45,8 @@ class Rollout:
     preparation: Preparation
     channels: ChannelPorts
     open_journal: Callable[[int], Journal]
+    crew: Crew
     _journals: dict[int, Journal] = field(default_factory=dict)
-    _node_slots: dict[str, threading.Semaphore] = field(default_factory=dict)
     _last_success: float = 0.0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -136,7 +136,7 @@ class Rollout:
         if waiting:
             self.gate.tell("staging new roots while the guests run")
             twins = {node: self.preparation.make_twin(node) for node in self.plan.nodes}
-            self._each(waiting, lambda target: self._stage(target, twins[target.node]))
+            self.crew.each(waiting, lambda target: self._stage(target, twins[target.node]))
 
     def _stage(self, target: PlannedTarget, twin: GuestRef) -> None:
         self.gate.check()
@@ -165,7 +165,7 @@ class Rollout:
         while waiting and not self._is_proved():
             first = waiting.pop(0)  # whoever is first on this version is its canary, in whatever wave
             self._exchange(first, candidate[first.node])
-        self._each(waiting, lambda target: self._exchange(target, candidate[target.node]))
+        self.crew.each(waiting, lambda target: self._exchange(target, candidate[target.node]))
         self.gate.check()
 
     def _is_proved(self) -> bool:
@@ -173,7 +173,7 @@ class Rollout:
 
     def _exchange(self, target: PlannedTarget, candidate: Expected) -> None:
         journal = self.journal_of(target)
-        with self._slot(target.node):
+        with self.crew.slot(target.node):
             try:
                 self._change(target, journal, candidate)
             except (Skipped, Deferred) as error:
@@ -305,7 +305,7 @@ class Rollout:
 
     def _take_back(self, turn: Turned) -> None:
         """Customers first: a template that is being cloned may keep its tags from being written for a while."""
-        self._attempt(
+        self.crew.attempt(
             lambda: self._revert_all(turn.reason),
             self._withdraw,
             lambda: self._move_stable_back(turn),
@@ -316,7 +316,7 @@ class Rollout:
     def _revert_all(self, reason: str) -> None:
         rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
         newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
-        self._all_of([row.target for row in newest_first], lambda target: self._revert(target, reason))
+        self.crew.attempt_each([row.target for row in newest_first], lambda target: self._revert(target, reason))
 
     def _move_stable_back(self, turn: Turned) -> None:
         """A bad version is revoked; one that is merely unwanted loses `stable` if it has it."""
@@ -337,7 +337,9 @@ class Rollout:
 
     def _discard_staged(self, reason: str) -> None:
         unused = self._in_state(self.plan.targets, TargetState.PENDING, TargetState.STAGED)
-        self._all_of(unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}"))
+        self.crew.attempt_each(
+            unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}")
+        )
 
     def _abort(self, reason: str) -> None:
         self.gate.tell("ending here")
@@ -346,20 +348,12 @@ class Rollout:
 
     def _leave(self, reason: str) -> None:
         unproved = self._in_state(self.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
-        self._attempt(
+        self.crew.attempt(
             self._withdraw,
-            lambda: self._all_of(unproved, lambda target: self._revert(target, reason)),
+            lambda: self.crew.attempt_each(unproved, lambda target: self._revert(target, reason)),
             lambda: self._discard_staged(reason),
             self.preparation.clear,
         )
-
-    def _attempt(self, *acts: Callable[[], None]) -> None:
-        """All of them, though some fail: a road that is broken to one place holds nothing up elsewhere."""
-        held_up: list[RoadError | GuestLocked] = []
-        for act in acts:
-            _try(act, held_up)
-        if held_up:
-            raise held_up[0]
 
     def _until_the_road_holds(self, act: Callable[[], None]) -> None:
         """On the way back nobody is asked: it is tried again until it works."""
@@ -376,37 +370,3 @@ class Rollout:
         entries = self.ledger.read(self.plan.id)
         orders = [e for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.REVERT_ORDERED]
         return bool(orders) and bool(orders[-1].data.get("revokes"))
-
-    # ------------------------------------------------------------ parallelism
-
-    def _each(self, targets: Sequence[PlannedTarget], act: Callable[[PlannedTarget], None]) -> None:
-        """Several at once within the plan's limits; all end before the first error is raised."""
-        if self.plan.rules.max_parallel == 1 or len(targets) < 2:
-            for target in targets:
-                act(target)
-            return
-        with ThreadPoolExecutor(max_workers=self.plan.rules.max_parallel) as pool:
-            futures = [pool.submit(act, target) for target in targets]
-        for future in futures:
-            future.result()
-
-    def _all_of(self, targets: Sequence[PlannedTarget], act: Callable[[PlannedTarget], None]) -> None:
-        """On the way back one guest that cannot be reached, or is locked, holds up no other."""
-        held_up: list[RoadError | GuestLocked] = []
-        self._each(targets, lambda target: _try(lambda: act(target), held_up))
-        if held_up:
-            raise held_up[0]
-
-    def _slot(self, node: str) -> threading.Semaphore:
-        limit = self.plan.rules.max_parallel_per_node
-        return self._node_slots.setdefault(node, threading.Semaphore(limit))
-
-
-def _try(act: Callable[[], None], held_up: list[RoadError | GuestLocked]) -> None:
-    """Remember what holds it up, for later."""
-    try:
-        act()
-    except LeaseLost:
-        raise
-    except (RoadError, GuestLocked) as error:
-        held_up.append(error)
