@@ -65,7 +65,8 @@ def _run_nothing(_ct: FakeCt, _phase: str) -> None:
 
 
 class StandInPve(VolumesApi):
-    """One cluster. ``counts[(call, vmid)]``: how often each changing request was executed for a guest."""
+    """One cluster. ``counts[(call, vmid)]``: how often each changing request was executed for a guest;
+    ``exchange`` counts those config writes that name ``rootfs`` once more."""
 
     def __init__(
         self,
@@ -209,6 +210,11 @@ class StandInPve(VolumesApi):
         if fault.status is None and request.transport is not None:
             request.transport.abort()
         return error(fault.status or 500, fault.message)
+
+    async def _lxc_config_put(self, user: str, v: dict[str, Any]) -> None:
+        await super()._lxc_config_put(user, v)
+        if "rootfs" in v:
+            self.counts[("exchange", int(v["vmid"]))] += 1
 
     # ----------------------------------------------------------------- tasks
 
