@@ -45,6 +45,7 @@ class Heartbeat:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _claim_due: float = 0.0
+    _may_stand: bool = True  # a worker that died leaves its claim to the next one
 
     def __enter__(self) -> "Heartbeat":
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -60,13 +61,14 @@ class Heartbeat:
         """Take the controller's claim now; ``NotAllowed`` names who has it."""
         self.lock.take()
         self._claim_due = self.clock.monotonic() + self.lock.length.total_seconds() / 3
-        self.controls = True
+        self.controls = self._may_stand = True
 
     def give_up_control(self) -> None:
-        """Take the claim off, now that no rollout runs."""
-        if self.controls:
+        """Take the claim off, now that no rollout runs; also one that this controller's last worker died with."""
+        if self._may_stand:
             self.controls = False
             self.lock.release()
+            self._may_stand = False
 
     def _beat(self) -> None:
         while not self._stop.wait(self.length.total_seconds() / 4):
@@ -104,8 +106,9 @@ class Worker:
             if running is not None:
                 self._carry_on(running)
                 continue
+            is_free = self._let_go()
             soaking = [progress for progress in rollouts if progress.is_soaking]
-            if not soaking and not stays:
+            if is_free and not soaking and not stays:
                 return
             for progress in soaking:
                 self._tend(progress)
@@ -114,7 +117,14 @@ class Worker:
     def _carry_on(self, progress: Progress) -> None:
         self.heartbeat.control()
         self.open_story(progress.plan).run()
-        self.heartbeat.give_up_control()
+
+    def _let_go(self) -> bool:
+        """Whether the cluster is free of our claim; if the road is broken, it is tried again in the next round."""
+        try:
+            self.heartbeat.give_up_control()
+        except (RoadError, TargetError):
+            return False
+        return True
 
     def _tend(self, progress: Progress) -> None:
         try:
