@@ -142,13 +142,14 @@ def tags_of(ct: Any) -> list[str]:
 
 def _describe(ct: Any, rollout: str) -> dict[str, Any]:
     config = {key: str(value).replace(rollout, "ROLLOUT") for key, value in sorted(ct.config.items())}
+    config["tags"] = ";".join(sorted(tags_of(ct))).replace(rollout, "ROLLOUT")
     return {"config": config, "pending": dict(ct.pending), "power": ct.status, "lock": ct.lock, "node": ct.node}
 
 
 @contextmanager
 def open_bench(directory: Path, swift: bool = True, rules: str = RULES, guests: int = GUESTS) -> Iterator[Bench]:
     """A site with two guests on two nodes; whatever still runs in the end is killed."""
-    deadline = "3s" if swift else "20s"
+    deadline = "10s" if swift else "20s"
     with open_site(directory, guests, rules, own_network(), deadline, THIRD) as site:
         site.pve.faults = faults = WatchedFaults()
         options = [Path(option) for option in site.options if not option.startswith("--")]

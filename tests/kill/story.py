@@ -16,6 +16,7 @@ from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.progress import Progress
 
+TEMPLATES = range(8000, 9000)
 ENTRY, BEFORE, AFTER = "after entry", "before request", "after request"
 
 
@@ -103,7 +104,7 @@ def _end(bench: Bench, plan: Plan, story: Story, requests: int) -> Ending:
         progress.state,
         tuple((row.target.vmid, row.state) for row in progress.targets),
         bench.world(plan),
-        Counter(bench.site.pve.counts),
+        bench.site.pve.counts + Counter({("exchange", vmid): n for vmid, n in bench.site.pve.exchanges.items()}),
         tuple((e.sequence, f"{e.kind.value} {e.name} {e.target or ''}".strip()) for e in entries if e.sequence > begin),
         tuple(bench.faults.requests_seen[requests:]),
         tuple(f"{entry.name}: {entry.data['reason']}" for entry in entries if entry.kind is Kind.FAILED),
@@ -114,6 +115,11 @@ def _end(bench: Bench, plan: Plan, story: Story, requests: int) -> Ending:
 def undisturbed(story: Story) -> Ending:
     """How the story ends if nobody dies; played once in each process."""
     return play(story)
+
+
+def _may_repeat(call: str, vmid: int) -> bool:
+    """The claim on a template is written anew by each worker that controls the cluster."""
+    return call == "write_config" and vmid in TEMPLATES
 
 
 def find_differences(story: Story, point: Point, swift: bool = True) -> list[str]:
@@ -133,5 +139,7 @@ def find_differences(story: Story, point: Point, swift: bool = True) -> list[str
     ]
     wrong += [f"failed: {text}" for text in found.failed]
     more = found.counts - wanted.counts
-    wrong += [f"{call} of {vmid} {times} times too often" for (call, vmid), times in more.items()]
+    wrong += [
+        f"{call} of {vmid} {n} times too often" for (call, vmid), n in more.items() if not _may_repeat(call, vmid)
+    ]
     return [f"{story.name}, {point}: {text}" for text in wrong]

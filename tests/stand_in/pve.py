@@ -65,8 +65,8 @@ def _run_nothing(_ct: FakeCt, _phase: str) -> None:
 
 
 class StandInPve(VolumesApi):
-    """One cluster. ``counts[(call, vmid)]``: how often each changing request was executed for a guest;
-    ``exchange`` counts those config writes that name ``rootfs`` once more."""
+    """One cluster. ``counts[(call, vmid)]``: how often each changing request was executed for a guest.
+    ``exchanges[vmid]``: how many of its config writes named ``rootfs``."""
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class StandInPve(VolumesApi):
         self.runtime.listen(self.left_inside)
         self.faults = Faults()
         self.counts: Counter[tuple[str, int]] = Counter()
+        self.exchanges: Counter[int] = Counter()
         self.foreign: list[str] = []
         self.hooks: list[tuple[int, str]] = []
         self.run_hook: Callable[[FakeCt, str], None] = _run_nothing
@@ -214,7 +215,7 @@ class StandInPve(VolumesApi):
     async def _lxc_config_put(self, user: str, v: dict[str, Any]) -> None:
         await super()._lxc_config_put(user, v)
         if "rootfs" in v:
-            self.counts[("exchange", int(v["vmid"]))] += 1
+            self.exchanges[int(v["vmid"])] += 1
 
     # ----------------------------------------------------------------- tasks
 
