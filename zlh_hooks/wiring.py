@@ -5,6 +5,7 @@ import hashlib
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -16,6 +17,7 @@ from zlh_hooks.adapters.probes import Probes
 from zlh_hooks.adapters.promotion import open_hooks
 from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
+from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
@@ -24,7 +26,7 @@ from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import Cluster, LeaseHolder, Ledger
 from zlh_hooks.application.proof import Examiner
 from zlh_hooks.application.recover import Recovery
-from zlh_hooks.application.worker import Heartbeat, Worker
+from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
     from zlh_hooks.adapters.ledger import SqlLedger
 
 
-def open_proxmox(settings: Settings) -> Proxmox:
+def open_proxmox(settings: Settings, permit: Callable[[], None] = permit_all) -> Proxmox:
     """The cluster, over HTTPS with the settings' token. Nothing is sent yet."""
     reach = settings.proxmox
     return Proxmox(
-        Access(reach.host, reach.user, reach.token_name, read_token(settings), reach.port, reach.ca_file, reach.timeout)
+        Access(
+            reach.host, reach.user, reach.token_name, read_token(settings), reach.port, reach.ca_file, reach.timeout
+        ),
+        permit,
     )
 
 
@@ -49,9 +54,9 @@ def open_ledger(settings: Settings) -> "SqlLedger":
     return SqlLedger.open(settings.ledger.path, SystemClock())
 
 
-def open_cluster(settings: Settings) -> Cluster:
-    """Proxmox in each of the roles that stories ask for."""
-    proxmox = open_proxmox(settings)
+def open_cluster(settings: Settings, permit: Callable[[], None] = permit_all) -> Cluster:
+    """Proxmox in each of the roles that stories ask for; ``permit`` is asked before each change."""
+    proxmox = open_proxmox(settings, permit)
     return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
 
 
@@ -96,12 +101,13 @@ class Site:
         """Every rollout, oldest first."""
         return list_progress(self.ledger)
 
-    def engine(self, ledger: Ledger) -> Engine:
-        """The engine on this site's cluster."""
-        examiner = Examiner(Probes(self.clock), self.cluster.inventory, self.clock)
+    def engine(self, ledger: Ledger, cluster: Cluster | None = None) -> Engine:
+        """The engine on this site's cluster, or by the worker's own way to it."""
+        cluster = cluster or self.cluster
+        examiner = Examiner(Probes(self.clock), cluster.inventory, self.clock)
         lines = self.policy.lines
         return Engine(
-            self.cluster,
+            cluster,
             examiner,
             ledger,
             self.clock,
@@ -127,15 +133,15 @@ class Site:
 
     def run_worker(self, *, stays: bool, patience: timedelta) -> None:
         """Take the lease and execute until nothing is left; ``NotAllowed`` if another worker holds it."""
-        held = self._take_lease(patience)
-        ledger = self.ledger.fenced(held)
-        lock = ControllerLock(self.cluster, self.clock, self._holder())
         lease = self.ledger.lease
-        with Heartbeat(lease, held, self.policy.rollout.lease, lock, self.clock) as heartbeat:
-            engine = self.engine(ledger)
+        held = HeldLease(lease, self._take_lease(patience), self.policy.rollout.lease, self.clock)
+        ledger = self.ledger.fenced(held.holder)
+        lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
+        with Heartbeat(held, lock, self.clock) as heartbeat:
+            engine = self.engine(ledger, open_cluster(self.settings, heartbeat.assure))
             worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak)
             worker.run(stays=stays)
-            lease.release(heartbeat.holder)
+            lease.release(held.holder)
 
     def _take_lease(self, patience: timedelta) -> LeaseHolder:
         deadline = self.clock.monotonic() + patience.total_seconds()

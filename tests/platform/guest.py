@@ -39,9 +39,14 @@ class VersionedVolumes(MemoryVolumes):
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """What a version is like: from ``unhealthy_after`` seconds on its agent answers 503."""
+    """What a version is like: from ``unhealthy_after`` seconds on its agent answers 503, in guests of these numbers."""
 
     unhealthy_after: float | None = None
+    numbers: range = range(100, 1_000_000)
+
+    def is_well(self, vmid: int, seconds: float) -> bool:
+        """Whether the guest's agent is still healthy after so long."""
+        return self.unhealthy_after is None or vmid not in self.numbers or seconds < self.unhealthy_after
 
 
 class AgentRuntime(MemoryRuntime):
@@ -91,11 +96,7 @@ class AgentRuntime(MemoryRuntime):
         version = self.version(vmid)
         conduct = self._conducts.get(version, Conduct())
         began = time.monotonic()
-
-        def is_well() -> bool:
-            return conduct.unhealthy_after is None or time.monotonic() - began < conduct.unhealthy_after
-
-        return _agent(version, is_well)
+        return _agent(version, lambda: conduct.is_well(vmid, time.monotonic() - began))
 
 
 def _agent(version: str, is_well: Callable[[], bool]) -> type[BaseHTTPRequestHandler]:

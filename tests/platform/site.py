@@ -10,6 +10,7 @@ from tests.stand_in.pve import StandInPve
 from tests.stand_in.serving import TOKEN_NAME, USER, Serving, served
 from zlh_hooks.domain.right import GUEST_PRIVILEGES
 
+TURNS_UNHEALTHY = Conduct(unhealthy_after=1.5)
 NODES = ("pve1", "pve2")
 AGENT_PORT = 18888
 POLICY = """
@@ -36,7 +37,7 @@ version_path = "template"
 interval = "100ms"
 [rollout]
 min_healthy_time = "500ms"
-healthy_deadline = "20s"
+healthy_deadline = "{healthy_deadline}"
 progress_deadline = "10m"
 expected_duration = "5s"
 lease = "1s"
@@ -88,12 +89,12 @@ def _add_guest(pve: StandInPve, volumes: VersionedVolumes, vmid: int, node: str)
     pve.run(ct)
 
 
-def write_files(directory: Path, serving: Serving, rules: str) -> None:
+def write_files(directory: Path, serving: Serving, rules: str, healthy_deadline: str) -> None:
     """Settings, token and policy of the site."""
     token = directory / "token"
     token.touch(mode=0o600)
     token.write_text(serving.token)
-    (directory / "policy.toml").write_text(POLICY.format(rules=rules))
+    (directory / "policy.toml").write_text(POLICY.format(rules=rules, healthy_deadline=healthy_deadline))
     (directory / "zlh-hooks.toml").write_text(
         f'''[proxmox]
 host = "{serving.pve.host}"
@@ -113,17 +114,22 @@ log = "{directory / "worker.log"}"
 
 @contextmanager
 def open_site(
-    directory: Path, guests: int = 3, rules: str = "", network: int = 77, unhealthy_after: float = 1.5
+    directory: Path,
+    guests: int = 3,
+    rules: str = "",
+    network: int = 77,
+    healthy_deadline: str = "20s",
+    third: Conduct = TURNS_UNHEALTHY,
 ) -> Iterator[SimulatedSite]:
-    """Serve a furnished site until the block ends; its files lie in ``directory``."""
+    """Serve a furnished site until the block ends; its files lie in ``directory``. ``third``: how version 3 behaves."""
     volumes = VersionedVolumes({"local": "dir", "tank": "lvmthin"})
-    runtime = AgentRuntime(volumes, {"3": Conduct(unhealthy_after=unhealthy_after)}, network, AGENT_PORT)
+    runtime = AgentRuntime(volumes, {"3": third}, network, AGENT_PORT)
     pve = StandInPve(volumes, runtime, nodes=NODES)
     pve.time_scale = 0.01
     furnish(pve, volumes, guests)
     try:
         with served(pve, directory, GUEST_PRIVILEGES) as serving:
-            write_files(directory, serving, rules)
+            write_files(directory, serving, rules, healthy_deadline)
             yield SimulatedSite(serving, runtime, volumes, directory)
     finally:
         runtime.stop_all()

@@ -65,7 +65,8 @@ def _run_nothing(_ct: FakeCt, _phase: str) -> None:
 
 
 class StandInPve(VolumesApi):
-    """One cluster. ``counts[(call, vmid)]``: how often each changing request was executed for a guest."""
+    """One cluster. ``counts[(call, vmid)]``: how often each changing request was executed for a guest.
+    ``exchanges[vmid]``: how many of its config writes named ``rootfs``."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class StandInPve(VolumesApi):
         self.runtime.listen(self.left_inside)
         self.faults = Faults()
         self.counts: Counter[tuple[str, int]] = Counter()
+        self.exchanges: Counter[int] = Counter()
         self.foreign: list[str] = []
         self.hooks: list[tuple[int, str]] = []
         self.run_hook: Callable[[FakeCt, str], None] = _run_nothing
@@ -209,6 +211,11 @@ class StandInPve(VolumesApi):
         if fault.status is None and request.transport is not None:
             request.transport.abort()
         return error(fault.status or 500, fault.message)
+
+    async def _lxc_config_put(self, user: str, v: dict[str, Any]) -> None:
+        await super()._lxc_config_put(user, v)
+        if "rootfs" in v:
+            self.exchanges[int(v["vmid"])] += 1
 
     # ----------------------------------------------------------------- tasks
 

@@ -4,7 +4,7 @@ Paths and parameters: pve-container ``API2/LXC.pm``, ``API2/LXC/{Config,Status}.
 ``API2/Storage/{Status,Content}.pm``, pve-manager ``API2/{Cluster,Tasks}.pm``, pve-ha-manager ``API2/HA/Resources.pm``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from zlh_hooks.adapters import proxmox_answer as answer
 from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_error import UNNAMED
-from zlh_hooks.adapters.proxmox_link import Link
+from zlh_hooks.adapters.proxmox_link import Link, permit_all
 from zlh_hooks.application.ports import CloneOrder, TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RightMissing, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
@@ -24,11 +24,12 @@ _TASKS_AT_MOST = 500
 class Proxmox:
     """One cluster, entered through one of its nodes, for the ports from Inventory to Rights. Threads may share it.
 
-    All methods raise ``RoadError``, those about one guest also ``TargetError`` and its kinds, writes ``Unanswered``.
+    All methods raise ``RoadError``, those about one guest also ``TargetError`` and its kinds, writes ``Unanswered``
+    and whatever ``permit`` raises, which is asked right before each.
     """
 
-    def __init__(self, access: Access) -> None:
-        self._link = Link(access)
+    def __init__(self, access: Access, permit: Callable[[], None] = permit_all) -> None:
+        self._link = Link(access, permit)
 
     # ------------------------------------------------------------- Inventory
 

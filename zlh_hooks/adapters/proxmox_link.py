@@ -1,7 +1,7 @@
 """The way to Proxmox's REST API: one request, answered, refused or lost. Reads are repeated, writes never."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -21,11 +21,19 @@ _GARBLED = (KeyError, TypeError, AttributeError)
 """What comes of an answer that is not Proxmox's ``{"data": ...}``, e.g. a page of a proxy in between."""
 
 
-class Link:
-    """Sends requests; safe to share between threads. Errors are the library's own, never the token in them."""
+def permit_all() -> None:
+    """For those who need nobody's permission to write."""
 
-    def __init__(self, access: Access) -> None:
+
+class Link:
+    """Sends requests; safe to share between threads. Errors are the library's own, never the token in them.
+
+    ``permit`` is called right before each write and raises if it must not be sent (any more).
+    """
+
+    def __init__(self, access: Access, permit: Callable[[], None] = permit_all) -> None:
         self._access = access
+        self._permit = permit
         self._local = threading.local()
 
     def get(self, *path: object, of_guest: bool = False, **params: Any) -> Any:
@@ -49,6 +57,7 @@ class Link:
         nobody could tell whether the write arrived.
         """
         request = _make_request(method, path, of_guest)
+        self._permit()
         try:
             return self._send(self._open(max(self._access.timeout, _LONGEST_ANSWER)), request, values)
         except (ResourceException, OSError, *_GARBLED) as error:

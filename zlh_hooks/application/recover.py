@@ -1,7 +1,8 @@
 """With the ledger lost: what a rollout left on Proxmox, found from Proxmox alone, and the way back or forward.
 
-Every guest in work carries ``zlh-rollout.<id>`` and ``zlh-old-root.<id>.<volume name>``; scratch guests carry a number
-of the policy's range and a note. That is enough to say for each guest which root is the old one and which the new.
+Every guest in work carries ``zlh-rollout.<id>``, ``zlh-old-root.<id>.<volume name>`` and the versions it goes from and
+to; scratch guests carry a number of the policy's range and a note. That is enough to say for each guest which root is
+the old one and which the new, and what runs in each.
 """
 
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ class Recovery:
                 )
         if remnant.new:
             journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.new))
-        self._unmark(remnant, journal, act)
+        self._unmark(remnant, journal, act, tag.FROM_VERSION)
 
     def go_forward(self, remnant: Remnant, journal: Journal) -> None:
         """The guest on its new root for good: a pending one is brought by a restart, the old one freed, marks off."""
@@ -112,21 +113,25 @@ class Recovery:
         if remnant.mode is Mode.PENDING:
             journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.new, self.shutdown_timeout))
         journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.old))
-        self._unmark(remnant, journal, act)
+        self._unmark(remnant, journal, act, tag.TO_VERSION)
 
     def _size_of(self, remnant: Remnant) -> str | None:
         """The old root's size as its storage knows it: the config of an unused volume does not keep it."""
         storage = remnant.old.partition(":")[0]
         volumes = self.cluster.storage.list_volumes(remnant.ref.node, storage, remnant.ref.vmid)
         size = next((volume.size for volume in volumes if volume.volid == remnant.old), None)
-        return None if size is None else f"{size >> 10}K"
+        return None if size is None else _render_size(size)
 
-    def _unmark(self, remnant: Remnant, journal: Journal, act: str) -> None:
+    def _unmark(self, remnant: Remnant, journal: Journal, act: str, kept: str) -> None:
+        """Take the marks off; of the two versions the ``kept`` one is the guest's."""
         tags = self.cluster.inventory.read_config(remnant.ref).tags
-        drop = tuple(
-            t for t in tags if t == tag.ROLLOUT + remnant.rollout or t.startswith(f"{tag.OLD_ROOT}{remnant.rollout}.")
-        )
-        journal.retry(root_step.WriteTags(f"{act}.unmark", self.cluster, remnant.ref, drop=drop))
+        kinds = (tag.OLD_ROOT, tag.FROM_VERSION, tag.TO_VERSION)
+        marks = (tag.ROLLOUT + remnant.rollout, *(f"{kind}{remnant.rollout}." for kind in kinds))
+        drop = tuple(t for t in tags if t == marks[0] or t.startswith(marks[1:]))
+        versions = tuple(tag.VERSION + v for v in tag.values_of(f"{kept}{remnant.rollout}.", tags))
+        if any(t.startswith(tag.TO_VERSION) for t in drop):
+            drop += tuple(t for t in tags if t.startswith(tag.VERSION) and t not in versions)
+        journal.retry(root_step.WriteTags(f"{act}.unmark", self.cluster, remnant.ref, add=versions, drop=drop))
 
     def _remove_scratch(self, remnant: Remnant, journal: Journal) -> None:
         config = self.cluster.inventory.read_config(remnant.ref)
@@ -147,3 +152,12 @@ def _named(volume: str) -> str:
 def _named_in(text: str) -> str:
     """The volume name in what stands behind ``zlh-old-root.``."""
     return text.partition(".")[2]
+
+
+def _render_size(size: int) -> str:
+    """Bytes as Proxmox writes them in a config (``format_size`` of PVE::JSONSchema), e.g. ``8G``."""
+    for unit in ("", "K", "M", "G"):
+        if size % 1024:
+            return f"{size}{unit}"
+        size //= 1024
+    return f"{size}T"

@@ -123,17 +123,19 @@ class RootDriver:
         """Bring the new root to the guest as an unused volume while it runs. ``source`` is the line's twin."""
         ref = self.check(target)
         before = self._remember(ref, journal)
-        mark = (tag.ROLLOUT + self.plan.id, self._old_root_tag(before))
-        journal.run(root_step.WriteTags("stage.mark", self.cluster, ref, add=mark))
+        journal.run(root_step.WriteTags("stage.mark", self.cluster, ref, add=self._marks(before)))
         new = self._bring_root(ref, journal, source, before)
         journal.event(TargetEvent.STAGED, volume=new)
 
     def _remember(self, ref: GuestRef, journal: Journal) -> GuestRecord:
         return parse_record(journal.once("before", lambda: read_record(self.cluster, ref, {}).dump()))
 
-    def _old_root_tag(self, before: GuestRecord) -> str:
-        name = before.root.replace(":", "/").rpartition("/")[2].lower()
-        return f"{tag.OLD_ROOT}{self.plan.id}.{name}"
+    def _marks(self, before: GuestRecord) -> tuple[str, ...]:
+        """All that is needed to bring the guest to an end with the ledger lost."""
+        rollout, name = self.plan.id, before.root.replace(":", "/").rpartition("/")[2].lower()
+        versions = tuple(f"{tag.FROM_VERSION}{rollout}.{v}" for v in tag.values_of(tag.VERSION, before.tags))
+        coming = f"{tag.TO_VERSION}{rollout}.{self.plan.release.version}"
+        return (tag.ROLLOUT + rollout, f"{tag.OLD_ROOT}{rollout}.{name}", coming, *versions)
 
     def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
         storage = before.root.partition(":")[0]
@@ -164,10 +166,8 @@ class RootDriver:
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
         before = journal.evidence("before")
-        marks = [tag.ROLLOUT + self.plan.id]
-        if before is not None:
-            marks.append(self._old_root_tag(parse_record(before)))
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=tuple(marks)))
+        marks = self._marks(parse_record(before)) if before is not None else (tag.ROLLOUT + self.plan.id,)
+        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=marks))
 
     # ----------------------------------------------------------------- apply
 

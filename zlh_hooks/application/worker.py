@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from zlh_hooks.application.controller_lock import ControllerLock
@@ -32,19 +32,40 @@ class Aftercare(Protocol):
 
 
 @dataclass(slots=True)
-class Heartbeat:
-    """Keeps the worker's lease, and while a rollout runs the controller's claim, alive beside the work."""
+class HeldLease:
+    """The worker's lease as it stands now."""
 
     lease: WorkerLease
     holder: LeaseHolder
     length: timedelta
+    clock: Clock
+
+    def renew(self) -> None:
+        """Extend it; ``LeaseLost`` if another worker took over."""
+        self.holder = self.lease.renew(self.holder, self.length)
+
+    def assure(self) -> None:
+        """``LeaseLost`` unless nobody can take over for half of its length from now: long enough to send a request.
+
+        While the heart beats this only looks at the clock. A process that was stopped or starved finds out here.
+        """
+        if self.holder.until - self.clock.now() < self.length / 2:
+            self.renew()
+
+
+@dataclass(slots=True)
+class Heartbeat:
+    """Keeps the worker's lease, and while a rollout runs the controller's claim, alive beside the work."""
+
+    held: HeldLease
     lock: ControllerLock
     clock: Clock
     controls: bool = False
-    lost: bool = False
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _claim_due: float = 0.0
+    _claimed_until: datetime | None = None
+    _may_stand: bool = True  # a worker that died leaves its claim to the next one
 
     def __enter__(self) -> "Heartbeat":
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -58,23 +79,34 @@ class Heartbeat:
 
     def control(self) -> None:
         """Take the controller's claim now; ``NotAllowed`` names who has it."""
+        self._may_stand = True
+        until = self.clock.now() + self.lock.length
         self.lock.take()
         self._claim_due = self.clock.monotonic() + self.lock.length.total_seconds() / 3
-        self.controls = True
+        self._claimed_until, self.controls = until, True
 
     def give_up_control(self) -> None:
-        """Take the claim off, now that no rollout runs."""
-        if self.controls:
+        """Take the claim off, now that no rollout runs; also one that this controller's last worker died with."""
+        if self._may_stand:
             self.controls = False
             self.lock.release()
+            self._may_stand = False
+
+    def assure(self) -> None:
+        """Before each changing request: nobody else executes, on this ledger (``LeaseLost``) or on another.
+
+        A claim is read again when it has run out: whoever has it by then is named by ``NotAllowed``.
+        """
+        self.held.assure()
+        if self.controls and self._claimed_until is not None and self.clock.now() >= self._claimed_until:
+            self.control()
 
     def _beat(self) -> None:
-        while not self._stop.wait(self.length.total_seconds() / 4):
+        while not self._stop.wait(self.held.length.total_seconds() / 4):
             try:
-                self.holder = self.lease.renew(self.holder, self.length)
+                self.held.renew()
             except LeaseLost:
-                self.lost = True  # every further append of this process is refused
-                return
+                return  # every further append and every changing request of this process is refused
             self._renew_claim()
 
     def _renew_claim(self) -> None:
@@ -83,7 +115,7 @@ class Heartbeat:
         try:
             self.control()
         except (RoadError, TargetError, NotAllowed):
-            self._claim_due = self.clock.monotonic() + self.length.total_seconds()
+            self._claim_due = self.clock.monotonic() + self.held.length.total_seconds()
 
 
 @dataclass(slots=True)
@@ -104,8 +136,9 @@ class Worker:
             if running is not None:
                 self._carry_on(running)
                 continue
+            is_free = self._let_go()
             soaking = [progress for progress in rollouts if progress.is_soaking]
-            if not soaking and not stays:
+            if is_free and not soaking and not stays:
                 return
             for progress in soaking:
                 self._tend(progress)
@@ -114,7 +147,16 @@ class Worker:
     def _carry_on(self, progress: Progress) -> None:
         self.heartbeat.control()
         self.open_story(progress.plan).run()
-        self.heartbeat.give_up_control()
+
+    def _let_go(self) -> bool:
+        """Whether the cluster is free of our claim; if the road is broken, it is tried again in the next round."""
+        try:
+            self.heartbeat.give_up_control()
+        except LeaseLost:
+            raise
+        except (RoadError, TargetError):
+            return False
+        return True
 
     def _tend(self, progress: Progress) -> None:
         try:

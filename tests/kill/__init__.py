@@ -1,0 +1,1 @@
+"""Real worker processes, killed with SIGKILL at every point of a rollout."""

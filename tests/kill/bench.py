@@ -1,0 +1,164 @@
+"""One simulated site whose workers are real processes, started and killed one after another."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.kill.launcher import SWIFT
+from tests.platform.guest import Conduct
+from tests.platform.site import SimulatedSite, open_site
+from tests.stand_in.fault import Fault, Faults
+from zlh_hooks import wiring
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.progress import Progress, fold_progress
+from zlh_hooks.domain.steps import RolloutEvent, RolloutState
+
+GUESTS = 2
+PATIENCE_SECONDS = 90.0
+THIRD = Conduct(unhealthy_after=0.2, numbers=range(5000, 6000))
+"""Fails as every customer's guest, before ``min_healthy_time``, and never as a smoke guest: however late it is asked."""
+RULES = "max_parallel = 1"
+ENDED = (RolloutState.SUCCEEDED, RolloutState.REVERTED, RolloutState.ABORTED, RolloutState.STUCK)
+_ROOT = Path(__file__).parents[2]
+
+
+class WatchedFaults(Faults):
+    """Remembers every changing request, whether a fault strikes it or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests_seen: list[tuple[str, int]] = []
+
+    def take_request(self, call: str, vmid: int) -> Fault | None:
+        self.requests_seen.append((call, vmid))
+        return super().take_request(call, vmid)
+
+
+def own_network() -> int:
+    """The second number of the guests' loopback addresses: one for each process that tests side by side."""
+    return 100 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
+@dataclass
+class Bench:
+    """A site, the tester's own view of its ledger, and the worker processes."""
+
+    site: SimulatedSite
+    view: wiring.Site
+    faults: WatchedFaults
+    swift: bool = True
+    workers: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    # ---------------------------------------------------------------- orders
+
+    def submit(self, version: str) -> Plan:
+        """Order a rollout. No worker is started."""
+        plan = self.view.planner().plan_rollout("game-base", version, "tester")
+        self.view.desk().submit(plan)
+        return plan
+
+    def progress(self, plan: Plan) -> Progress:
+        """How it stands."""
+        return fold_progress(self.view.ledger.read(plan.id))
+
+    # --------------------------------------------------------------- workers
+
+    def start(self, *options: str, die_after: int = 0) -> subprocess.Popen[str]:
+        """Start a worker process; it kills itself when the ledger holds the entry ``die_after``."""
+        swift = [SWIFT] if self.swift else []
+        command = [sys.executable, "-m", "tests.kill.launcher", *swift, str(die_after), "worker", *options]
+        worker = subprocess.Popen(
+            [*command, *self.site.options], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.workers.append(worker)
+        return worker
+
+    def kill(self, worker: subprocess.Popen[str] | None = None) -> None:
+        """SIGKILL the worker (the latest) and see it gone."""
+        worker = worker or self.workers[-1]
+        worker.send_signal(signal.SIGKILL)
+        worker.wait(PATIENCE_SECONDS)
+
+    def kill_at_request(self, number: int, *, after: bool) -> None:
+        """SIGKILL the latest worker at a changing request from now on: before it is executed, or before its answer."""
+        self.faults.requests.append(Fault(nth=number, after=after, act=self.kill))
+
+    def wait_for(self, condition: Callable[[], bool], worker: subprocess.Popen[str] | None = None) -> None:
+        """Until it is so; fails when the time is over, or if the worker ends before."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            ended = worker is not None and worker.poll() is not None and not condition()
+            assert not ended, f"the worker ended with {worker.returncode}: {self.said_by(worker)}"  # type: ignore[union-attr,arg-type]
+            assert time.monotonic() < deadline, "it did not come to that"
+            time.sleep(0.03)
+
+    @staticmethod
+    def said_by(worker: subprocess.Popen[str]) -> str:
+        """What an ended worker printed."""
+        return worker.stdout.read() if worker.stdout else ""
+
+    # ------------------------------------------------------------------ look
+
+    def is_over(self, plan: Plan) -> bool:
+        """The rollout has ended and its controller has let go of the cluster."""
+        ended = any(is_end(entry) for entry in reversed(self.view.ledger.read(plan.id)))
+        return ended and self.progress(plan).state in ENDED and not self.claims()
+
+    def claims(self) -> list[str]:
+        """The controllers' claims on templates."""
+        return [part for ct in self.site.pve.cts for part in tags_of(ct) if part.startswith("zlh-lease.")]
+
+    def world(self, plan: Plan) -> dict[str, Any]:
+        """All that is there: guests with configs, pending changes and power, volumes, versions that run."""
+
+        def look() -> dict[str, Any]:
+            pve = self.site.pve
+            guests: dict[str, Any] = {f"guest {ct.vmid}": _describe(ct, plan.id) for ct in pve.cts}
+            volumes = [volume.volid for name in pve.storages for volume in self.site.volumes.list(name)]
+            return guests | {"volumes": sorted(volumes), "versions": self.site.versions()}
+
+        found: dict[str, Any] = self.site.serving.call(look)
+        return found
+
+
+def is_end(entry: Entry) -> bool:
+    """Whether the entry ends a rollout."""
+    ends = (RolloutEvent.SUCCEEDED, RolloutEvent.REVERTED, RolloutEvent.ABORTED, RolloutEvent.LEFT_STUCK)
+    return entry.target is None and entry.kind is Kind.EVENT and entry.name in ends
+
+
+def tags_of(ct: Any) -> list[str]:
+    """The tags of a simulated guest."""
+    return [part for part in str(ct.config.get("tags", "")).split(";") if part]
+
+
+def _describe(ct: Any, rollout: str) -> dict[str, Any]:
+    config = {key: str(value).replace(rollout, "ROLLOUT") for key, value in sorted(ct.config.items())}
+    config["tags"] = ";".join(sorted(tags_of(ct))).replace(rollout, "ROLLOUT")
+    return {"config": config, "pending": dict(ct.pending), "power": ct.status, "lock": ct.lock, "node": ct.node}
+
+
+@contextmanager
+def open_bench(directory: Path, swift: bool = True, rules: str = RULES, guests: int = GUESTS) -> Iterator[Bench]:
+    """A site with two guests on two nodes; whatever still runs in the end is killed."""
+    deadline = "10s" if swift else "20s"
+    with open_site(directory, guests, rules, own_network(), deadline, THIRD) as site:
+        site.pve.faults = faults = WatchedFaults()
+        options = [Path(option) for option in site.options if not option.startswith("--")]
+        bench = Bench(site, wiring.open_site(options[0], options[1]), faults, swift)
+        try:
+            yield bench
+        finally:
+            for worker in bench.workers:
+                bench.kill(worker)
+                if worker.stdout:
+                    worker.stdout.close()
+            bench.view.ledger.close()

@@ -1,0 +1,34 @@
+"""A worker killed anywhere is succeeded by one that ends as if nothing had happened, and asks for nothing twice.
+
+The points are generated: after every entry of an undisturbed run, and before and after the execution of every changing
+request that it sent.
+"""
+
+import pytest
+
+from tests.kill.story import STORIES, Point, Story, find_differences, undisturbed
+
+PARTS = 20
+SAMPLES = 3
+
+
+def _points(story: Story) -> list[Point]:
+    return list(undisturbed(story).points())
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_worker_killed_at_any_point_is_succeeded_by_one_that_ends_the_same(story: Story, part: int) -> None:
+    wrong = [text for point in _points(story)[part::PARTS] for text in find_differences(story, point)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("sample", range(SAMPLES))
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_with_the_waits_of_a_real_platform_it_ends_the_same_too(story: Story, sample: int) -> None:
+    points = _points(story)
+    point = points[len(points) * (2 * sample + 1) // (2 * SAMPLES)]
+    wrong = find_differences(story, point, swift=False)
+    assert not wrong, "\n".join(wrong)
