@@ -17,7 +17,7 @@ demo: venv
 	$(python) -m tests.lab.demo
 
 test: venv
-	workshop/venv.sh .venv-debian13 constraints/debian13.txt test
+	workshop/venv.sh .venv-debian13 constraints/debian13-venv.txt test
 	workshop/test.sh
 
 lint: venv

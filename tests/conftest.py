@@ -1,37 +1,73 @@
 """Rules for every test run: in CI nothing is skipped for want of a tool, and real containers were really used."""
 
 import os
+import re
+import sys
+from importlib.abc import MetaPathFinder
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import hypothesis
 import pytest
 from _pytest.terminal import TerminalReporter  # public only since pytest 8.4; Debian 13 has 8.3
-
-from tests.missing import TESTS, list_missing
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 FEWEST_LAB_TESTS = 5
 """So many tests on real containers must run in CI, so that none can get lost unseen."""
-MAY_SKIP = ("this machine has no IPv6 on loopback",)
-"""Reasons for which a test may be skipped in CI: what the machine is, never what it lacks."""
+ABSENT = "absent here (--absent): "
+MAY_SKIP = (ABSENT, "this machine has no IPv6 on loopback")
+"""How the reasons begin for which a test may be skipped in CI: what the machine is, never what it lacks unsaid."""
+
+
+# How long an example takes says how busy the machine is, not whether the rule holds.
+hypothesis.settings.register_profile("workshop", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("workshop")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What a run is told about the libraries that it tests with."""
+    parser.addoption("--constraints", type=Path, help="refuse to run with other versions than this file's")
+    parser.addoption("--absent", default="", help="libraries, by commas, whose tests are skipped")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if file := config.getoption("--constraints"):
+        refuse_other_versions(file)
+    if names := config.getoption("--absent"):
+        sys.meta_path.insert(0, Absence(frozenset(names.split(","))))
     if os.environ.get("CI") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Audit(lab=config.option.markexpr.startswith("lab")))
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out what needs a library that ``ZLH_TEST_WITHOUT`` says is not there."""
-    return True if list_missing(collection_path) else None
+def refuse_other_versions(file: Path) -> None:
+    """The libraries under test are those that the file names, or nothing is tested."""
+    pins = [Requirement(text) for line in file.read_text().splitlines() if (text := line.partition("#")[0].strip())]
+    others = [f"{pin} is wanted, {found} is installed" for pin in pins if (found := find_other_version(pin))]
+    if others:
+        raise pytest.UsageError(f"{file}: {'; '.join(others)}")
 
 
-def pytest_report_header() -> list[str]:
-    """Say what is left out."""
-    found = {path: list_missing(path) for path in sorted(TESTS.rglob("test_*.py"))}
-    return [
-        f"left out without {' and '.join(sorted(names))}: {path.relative_to(TESTS.parent)}"
-        for path, names in found.items()
-        if names
-    ]
+def find_other_version(pin: Requirement) -> str | None:
+    """The installed version, if it is another one than the pin's; None also if nothing is installed."""
+    try:
+        installed = version(pin.name)
+    except PackageNotFoundError:
+        return None
+    (wanted,) = pin.specifier
+    upstream = re.sub(r".*\+really", "", installed)  # so Debian calls an older release that replaced a newer one
+    return installed if Version(upstream).base_version != Version(wanted.version).base_version else None
+
+
+class Absence(MetaPathFinder):
+    """Skips whoever imports one of these libraries."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname.partition(".")[0] in self.names:
+            pytest.skip(ABSENT + fullname, allow_module_level=True)
 
 
 class Audit:
@@ -52,7 +88,7 @@ class Audit:
             return
         assert isinstance(report.longrepr, tuple)
         reason = report.longrepr[2].removeprefix("Skipped: ")
-        if reason not in MAY_SKIP:
+        if not reason.startswith(MAY_SKIP):
             self.skipped[report.nodeid] = reason
 
     def list_offences(self) -> list[str]:

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[1]
 PASSES = "def test_one(): pass\n"
@@ -16,11 +19,11 @@ def run(folder: Path, source: str, *options: str, **environment: str) -> "subpro
     (folder / "conftest.py").write_text("from tests.conftest import *  # noqa: F403\n")
     (folder / "test_sample.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    lab\n")
-    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "ZLH_TEST_WITHOUT")}
+    variables = {name: value for name, value in os.environ.items() if name != "CI"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
         cwd=folder,
-        env={**variables, "PYTHONPATH": str(REPOSITORY), **environment},
+        env={**variables, "PYTHONPATH": str(REPOSITORY), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -35,7 +38,7 @@ SKIPS = {
 }
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "workers"])
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "1")], ids=["one process", "workers"])
 def test_a_skip_fails_a_run_in_ci_and_is_named(tmp_path: Path, options: tuple[str, ...]) -> None:
     assert_refused(tmp_path, SKIPS["in a test"], *options)
 
@@ -70,10 +73,31 @@ def test_in_ci_five_tests_on_real_containers_must_run(tmp_path: Path, count: int
     assert passes or f"{count} tests on real containers ran; 5 must" in done.stdout
 
 
-def test_what_needs_a_library_that_is_declared_missing_is_left_out_and_named() -> None:
-    environment = {**os.environ, "ZLH_TEST_WITHOUT": "mcstatus", "PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "tests/adapters/probes"]
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-    assert "left out without mcstatus: tests/adapters/probes/test_minecraft.py" in done.stdout
-    assert "<Module test_minecraft.py>" not in done.stdout
-    assert "<Module test_http.py>" in done.stdout
+def test_what_needs_a_library_that_is_declared_absent_is_skipped_in_ci_too(tmp_path: Path) -> None:
+    source = "import xmlrpc.client\ndef test_one(): pass\n"
+    (tmp_path / "test_other.py").write_text(PASSES)
+    done = run(tmp_path, source, "--absent=other,xmlrpc", CI="true")
+    assert done.returncode == 0
+    assert "1 passed, 1 skipped" in done.stdout
+    assert "2 passed" in run(tmp_path, source, "--absent=other", CI="true").stdout
+
+
+@pytest.mark.parametrize(("pin", "ends"), [("1.0", 4), (pytest.__version__, 0)])
+def test_other_versions_than_the_constraints_are_refused(tmp_path: Path, pin: str, ends: int) -> None:
+    (tmp_path / "pins.txt").write_text(f"# pins\npytest=={pin}  # a comment\nnobody-has-this==1\n")
+    done = run(tmp_path, PASSES, "--constraints=pins.txt")
+    assert done.returncode == ends
+    assert ("pytest==1.0 is wanted" in done.stderr) == (ends == 4)
+
+
+@pytest.mark.parametrize("files", [("newest.txt",), ("debian13.txt", "debian13-venv.txt")])
+def test_every_library_that_the_product_and_its_tests_name_is_pinned(files: tuple[str, ...]) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = [Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["test"]]
+    text = "".join((REPOSITORY / "constraints" / file).read_text() for file in files)
+    lines = [line.partition("#")[0].strip() for line in text.splitlines() if not line.startswith("-c ")]
+    pins = {canonicalize_name(pin.name): pin.specifier for pin in map(Requirement, filter(None, lines))}
+    for requirement in wanted:
+        (pin,) = pins[canonicalize_name(requirement.name)]
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version), requirement

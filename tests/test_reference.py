@@ -1,10 +1,15 @@
 """Reference pages that are printed from the code say what the code says."""
 
+import re
 from pathlib import Path
+
+import pytest
 
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
 
-STATES = Path(__file__).parents[1] / "docs" / "reference" / "states.md"
+REPOSITORY = Path(__file__).parents[1]
+STATES = REPOSITORY / "docs" / "reference" / "states.md"
+PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 
 
 def render_states() -> str:
@@ -18,6 +23,12 @@ def render_states() -> str:
 
 def test_the_page_of_states_shows_the_tables_that_decide() -> None:
     assert STATES.read_text() == render_states()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_link_of_a_page_leads_to_a_file_of_this_repository(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 #!/bin/sh
 # The unit tests inside a Debian 13 root, with nothing but Debian's own Python and libraries.
-# The root is built once into .lab/cache; the checkout is mounted into it read-only, in a mount namespace of its own
-# that ends with the tests, so that nothing stays mounted.
+# The root is built once into .lab/cache. Root and checkout are mounted read-only, in namespaces of their own without a
+# network that end with the tests, so that nothing stays mounted. Exit code 77: it can't be done here.
 set -eu
 cd "$(dirname "$0")/.."
 
 if [ "$(id -u)" -ne 0 ] || ! command -v mmdebstrap >/dev/null; then
-    echo 'left out: needs root and mmdebstrap'
-    [ -z "${CI:-}" ]
-    exit
+    echo 'a Debian 13 root needs root and mmdebstrap'
+    exit 77
 fi
 
 packages=$(grep -v '^#' workshop/debian13-root.txt | paste -sd,)
@@ -26,15 +25,18 @@ if [ ! -d "$root" ]; then
 fi
 
 # shellcheck disable=SC2016 # the inner shell's own variables
-exec unshare --mount --propagation private --pid --fork --kill-child sh -euc '
+exec unshare --mount --propagation private --net --ipc --pid --fork --kill-child sh -euc '
+    ip link set lo up
     mount --bind "$1" "$1" # so that / is a mount point inside, as tests that mount expect
     mount --bind . "$1/mnt"
     mount -o remount,bind,ro "$1/mnt"
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
     mount -t tmpfs tmpfs "$1/tmp"
+    mount -o remount,bind,ro "$1"
     exec env -i CI="$2" PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
-        HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis ZLH_TEST_WITHOUT="fakepve mcstatus a2s" \
+        HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis \
         chroot "$1" sh -ec "cd /mnt && exec python3 -m pytest -p no:cacheprovider -n 2 \
+            --constraints=constraints/debian13.txt --absent=a2s,aiohttp,fakepve,mcstatus \
             -m \"not lab and not matrix and not peer\""
 ' sh "$root" "${CI:-}"

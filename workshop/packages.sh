@@ -1,33 +1,72 @@
 #!/bin/sh
-# Install the Debian packages of constraints/debian-packages.txt that are missing; without root, say which.
+# Bring what constraints/debian-packages.txt names. As root: print the list and install it, without starting any
+# service. Without root: print the command. Nothing is asked of the network when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 list=constraints/debian-packages.txt
 
-is_there() { # PACKAGE [PROGRAM that does instead]
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ] || command -v "${2:-/nonexistent}" >/dev/null
+is_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-missing=
-while read -r package word program; do
-    case $package in '' | '#'*) continue ;; esac
-    [ "$word" = unless ] || program=
-    is_there "$package" "${program%% *}" || missing="$missing $package"
-done <"$list"
-[ -n "$missing" ] || exit 0
+list_missing() {
+    sed 's/#.*//' "$list" | while read -r package how program; do
+        case $how in
+        '') [ -z "$package" ] || is_installed "$package" || echo "$package" ;;
+        unless) command -v "$program" >/dev/null || echo "$package" ;;
+        esac
+    done
+}
 
-echo "Debian packages that are missing here, and what for ($list):"
-for package in $missing; do
-    grep -E "^$package( |\$)" "$list"
-done
-install="apt-get install --yes --no-install-recommends$missing"
-if [ "$(id -u)" -ne 0 ]; then
-    echo "Not root, so nothing is installed; what needs them is left out. As root: $install"
-elif ! command -v apt-get >/dev/null; then
-    echo "This is not Debian (12 and 13 are tested, others are not): install their like by hand."
-else
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update --quiet || echo 'Some package sources did not answer; going on with what is known of them.'
-    # shellcheck disable=SC2086 # a list of words
-    apt-get install --yes --no-install-recommends --quiet $missing
+list_unpacked() {
+    sed 's/#.*//' "$list" | while read -r package how _; do
+        [ "$how" != unpacked ] || command -v "$package" >/dev/null || [ -d ".lab/$package" ] || echo "$package"
+    done
+}
+
+forbid_services() {
+    policy=/usr/sbin/policy-rc.d
+    [ ! -e "$policy" ] || return 0
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'exit 130' INT TERM
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+}
+
+update_lists() {
+    # One foreign source that is out of order must not stop us; what we need from it fails below, by name.
+    apt-get update -q || echo "apt-get update failed for some source; going on with what is known"
+}
+
+unpack() {
+    scratch=.lab/$1.unfinished
+    rm -rf "$scratch"
+    mkdir -p "$scratch"
+    (cd "$scratch" && apt-get download -q "$1") && dpkg -x "$scratch"/*.deb "$scratch" || return
+    rm "$scratch"/*.deb
+    mv "$scratch" ".lab/$1"
+}
+
+if ! command -v apt-get >/dev/null; then
+    echo "This is no Debian, and untested. Wanted are the packages of $list, by the names they have here."
+    exit 0
 fi
+missing=$(list_missing | tr '\n' ' ')
+unpacked=$(list_unpacked | tr '\n' ' ')
+[ -n "$missing$unpacked" ] || exit 0
+install="apt-get install --yes --no-install-recommends $missing"
+
+if [ "$(id -u)" -ne 0 ]; then
+    [ -z "$missing" ] || printf 'Not root, and Debian packages are missing. First run:\n  sudo %s\n' "$install"
+else
+    echo "Debian packages that are missing here, and what for ($list):"
+    for package in $missing $unpacked; do grep -E "^$package( |\$)" "$list"; done
+    update_lists
+    if [ -n "$missing" ]; then
+        forbid_services
+        DEBIAN_FRONTEND=noninteractive $install -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300
+    fi
+fi
+for package in $unpacked; do
+    unpack "$package" || echo "$package could not be downloaded from Debian; tests that need it are skipped"
+done

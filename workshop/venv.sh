@@ -17,7 +17,7 @@ if [ "$python" = none ]; then
     exit 1
 fi
 
-made_from=$({ cat pyproject.toml "$constraints" "$0" && echo "$extras $PWD" && "$python" -VV; } | sha256sum)
+made_from=$({ cat pyproject.toml constraints/*.txt "$0" && echo "$extras $PWD" && "$python" -VV; } | sha256sum)
 if [ "$(cat "$directory/made-from" 2>/dev/null)" = "$made_from" ]; then exit 0; fi
 echo "$directory: with $constraints, on $("$python" -V)"
 "$python" -m venv --clear "$directory"

@@ -1,7 +1,6 @@
 """Prometheus queries against a stand-in for faults, and against the real server from Debian."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -215,31 +214,12 @@ def test_a_url_that_is_not_a_servers_or_carries_credentials_is_refused(url: str)
 
 @pytest.fixture(scope="session")
 def prometheus_program() -> str:
-    """The installed program, or the one unpacked from Debian's package without installing its service."""
-    found = shutil.which("prometheus")
-    if found:
-        return found
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+    """The installed program, or the one that workshop/packages.sh unpacked without installing its service."""
+    unpacked = Path(__file__).parents[3] / ".lab/prometheus/usr/bin/prometheus"
+    found = shutil.which("prometheus") or shutil.which(unpacked)
+    if found is None:
         pytest.skip("needs Prometheus (Debian package prometheus)")
-    folder = Path(__file__).parents[3] / ".lab" / "prometheus"
-    if not folder.exists():
-        _unpack(folder)
-    return str(folder / "usr/bin/prometheus")
-
-
-def _unpack(folder: Path) -> None:
-    scratch = folder.with_name(f"prometheus.{os.getpid()}")
-    scratch.mkdir(parents=True)
-    if subprocess.run(["apt-get", "download", "prometheus"], cwd=scratch, timeout=240).returncode != 0:
-        shutil.rmtree(scratch)
-        pytest.skip("apt-get could not download Prometheus (Debian package prometheus)")
-    (package,) = scratch.glob("*.deb")
-    subprocess.run(["dpkg", "-x", str(package), str(scratch)], check=True, timeout=120)
-    package.unlink()
-    if folder.exists():
-        shutil.rmtree(scratch)
-    else:
-        scratch.rename(folder)
+    return found
 
 
 @pytest.fixture(scope="module")
