@@ -49,7 +49,7 @@ def open_stand_in() -> Iterator[StandInBench]:
     """A fresh one, served until the block ends. A clone takes a moment, so that its lock can be seen."""
     runtime = MemoryRuntime()
     pve = StandInPve(runtime=runtime, nodes=(_NODE,))
-    pve.time_scale, pve.ct_secs["clone"] = 0.01, 10
+    pve.time_scale, pve.ct_secs["clone"] = 0.01, 60
     pve.add_guest(8002, node=_NODE, template=True, tags=f"{_LINE}2")
     pve.add_guest(5001, node=_NODE, data_path="/data", running=True, tags=f"{_LINE}1")
     pve.add_guest(5002, node=_NODE, data_path="/data", tags=f"{_LINE}1")
