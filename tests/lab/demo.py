@@ -20,6 +20,7 @@ from tests.lab.client import Seen, list_faults
 from tests.lab.datacentre import LINE, STORAGE, Datacentre, open_datacentre
 from tests.lab.lab import Lab
 from tests.lab.requirement import list_missing
+from tests.platform.guest import Conduct
 from tests.platform.site import SimulatedSite, open_site
 from zlh_hooks.cli.output import print_table
 
@@ -245,17 +246,18 @@ def _judge_leftovers(story: Story, datacentre: Datacentre) -> None:
 
 def run_simulated() -> int:
     """With guests that are sockets on loopback, behind the same API."""
-    with tempfile.TemporaryDirectory() as directory, open_site(Path(directory), guests=6, unhealthy_after=2.5) as site:
-        (site.directory / "policy.toml").write_text(_without_game(POLICY))
+    bad = Conduct(unhealthy_after=4)
+    with tempfile.TemporaryDirectory() as directory, open_site(Path(directory), guests=6, third=bad) as site:
+        (site.directory / "policy.toml").write_text(_without_game(POLICY, site.port))
         story = Story(site.options, sorted(site.versions()), lambda vmid: site.versions()[vmid])
         story.tell()
         _print_simulated(story, site)
         return story.close()
 
 
-def _without_game(policy: str) -> str:
+def _without_game(policy: str, agent_port: int) -> str:
     head, _, tail = policy.partition('[[lines.game-base.probes]]\nkind = "tcp"')
-    return head + tail[tail.index("[rollout]") :]
+    return head.replace('kind = "agent"', f'kind = "agent"\nport = {agent_port}') + tail[tail.index("[rollout]") :]
 
 
 def _print_simulated(story: Story, site: SimulatedSite) -> None:

@@ -1,5 +1,6 @@
 """A simulated site: two nodes, three versions of one line, guests, and the files with which the command line finds it."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from zlh_hooks.domain.right import GUEST_PRIVILEGES
 
 TURNS_UNHEALTHY = Conduct(unhealthy_after=1.5)
 NODES = ("pve1", "pve2")
-AGENT_PORT = 18888
 POLICY = """
 time_zone = "UTC"
 [[windows]]
@@ -33,6 +33,7 @@ line = "game-base"
 data_paths = ["/srv/game"]
 [[lines.game-base.probes]]
 kind = "agent"
+port = {port}
 version_path = "template"
 interval = "100ms"
 [rollout]
@@ -53,6 +54,7 @@ class SimulatedSite:
     runtime: AgentRuntime
     volumes: VersionedVolumes
     directory: Path
+    port: int  # of every guest's agent
 
     @property
     def pve(self) -> StandInPve:
@@ -89,12 +91,19 @@ def _add_guest(pve: StandInPve, volumes: VersionedVolumes, vmid: int, node: str)
     pve.run(ct)
 
 
-def write_files(directory: Path, serving: Serving, rules: str, healthy_deadline: str) -> None:
+def find_free_port() -> int:
+    """A port of loopback that nobody listens on, so that sites beside each other keep apart."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_files(directory: Path, serving: Serving, port: int, rules: str, healthy_deadline: str) -> None:
     """Settings, token and policy of the site."""
     token = directory / "token"
     token.touch(mode=0o600)
     token.write_text(serving.token)
-    (directory / "policy.toml").write_text(POLICY.format(rules=rules, healthy_deadline=healthy_deadline))
+    (directory / "policy.toml").write_text(POLICY.format(port=port, rules=rules, healthy_deadline=healthy_deadline))
     (directory / "zlh-hooks.toml").write_text(
         f'''[proxmox]
 host = "{serving.pve.host}"
@@ -123,13 +132,14 @@ def open_site(
 ) -> Iterator[SimulatedSite]:
     """Serve a furnished site until the block ends; its files lie in ``directory``. ``third``: how version 3 behaves."""
     volumes = VersionedVolumes({"local": "dir", "tank": "lvmthin"})
-    runtime = AgentRuntime(volumes, {"3": third}, network, AGENT_PORT)
+    port = find_free_port()
+    runtime = AgentRuntime(volumes, {"3": third}, network, port)
     pve = StandInPve(volumes, runtime, nodes=NODES)
     pve.time_scale = 0.01
     furnish(pve, volumes, guests)
     try:
         with served(pve, directory, GUEST_PRIVILEGES) as serving:
-            write_files(directory, serving, rules, healthy_deadline)
-            yield SimulatedSite(serving, runtime, volumes, directory)
+            write_files(directory, serving, port, rules, healthy_deadline)
+            yield SimulatedSite(serving, runtime, volumes, directory, port)
     finally:
         runtime.stop_all()
