@@ -4,6 +4,7 @@ The points are generated: after every entry of an undisturbed run, and before an
 """
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cache
 from itertools import islice
 
@@ -86,3 +87,18 @@ def test_a_worker_that_dies_anywhere_is_succeeded_by_one_that_ends_the_same(vers
         assert_data_untouched(bench.datacentre)
         assert_power_as_left(bench.datacentre)
         assert not [e for e in bench.ledger.read(plan.id) if e.kind is Kind.FAILED], point
+
+
+def test_a_restart_that_ended_before_the_next_worker_looked_is_not_taken_for_somebody_elses() -> None:
+    expected, _, _, executed = _undisturbed("3")
+    bench = _furnished()
+    plan = bench.submit("3")
+    bench.datacentre.faults.die_after("reboot", 1)
+    with pytest.raises(Crash):
+        bench.engine().open_rollout(plan).run()
+    bench.datacentre.faults.restart()
+    bench.datacentre.faults.clear()
+    bench.clock.sleep(timedelta(seconds=60))
+    bench.engine().open_rollout(plan).run()
+    assert _outcome(bench, plan) == expected
+    assert bench.datacentre.faults.executed["reboot", 5001] == executed["reboot", 5001]

@@ -1,9 +1,6 @@
 """One simulated site whose workers are real processes, started and killed one after another."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kill.launcher import SWIFT
+from tests.kill.process import WorkerProcess
 from tests.platform.guest import Conduct
 from tests.platform.site import SimulatedSite, open_site
 from tests.stand_in.fault import Fault, Faults
@@ -27,7 +25,6 @@ THIRD = Conduct(unhealthy_after=0.2, numbers=range(5000, 6000))
 """Fails as every customer's guest, before ``min_healthy_time``, and never as a smoke guest: however late it is asked."""
 RULES = "max_parallel = 1"
 ENDED = (RolloutState.SUCCEEDED, RolloutState.REVERTED, RolloutState.ABORTED, RolloutState.STUCK)
-_ROOT = Path(__file__).parents[2]
 
 
 class WatchedFaults(Faults):
@@ -43,8 +40,8 @@ class WatchedFaults(Faults):
 
 
 def own_network() -> int:
-    """The second number of the guests' loopback addresses: one for each process that tests side by side."""
-    return 100 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    """The second number of the guests' loopback addresses: tests run side by side in processes of their own."""
+    return 130 + os.getpid() % 120
 
 
 @dataclass
@@ -55,7 +52,7 @@ class Bench:
     view: wiring.Site
     faults: WatchedFaults
     swift: bool = True
-    workers: list[subprocess.Popen[str]] = field(default_factory=list)
+    workers: list[WorkerProcess] = field(default_factory=list)
 
     # ---------------------------------------------------------------- orders
 
@@ -71,39 +68,30 @@ class Bench:
 
     # --------------------------------------------------------------- workers
 
-    def start(self, *options: str, die_after: int = 0) -> subprocess.Popen[str]:
+    def start(self, *options: str, die_after: int = 0) -> WorkerProcess:
         """Start a worker process; it kills itself when the ledger holds the entry ``die_after``."""
         swift = [SWIFT] if self.swift else []
-        command = [sys.executable, "-m", "tests.kill.launcher", *swift, str(die_after), "worker", *options]
-        worker = subprocess.Popen(
-            [*command, *self.site.options], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self.workers.append(worker)
-        return worker
+        arguments = [*swift, str(die_after), "worker", *options, *self.site.options]
+        log = self.site.directory / f"worker-{len(self.workers)}.log"
+        self.workers.append(WorkerProcess(arguments, log, forked=self.swift))
+        return self.workers[-1]
 
-    def kill(self, worker: subprocess.Popen[str] | None = None) -> None:
-        """SIGKILL the worker (the latest) and see it gone."""
-        worker = worker or self.workers[-1]
-        worker.send_signal(signal.SIGKILL)
-        worker.wait(PATIENCE_SECONDS)
+    def kill(self) -> None:
+        """SIGKILL the latest worker and see it gone."""
+        self.workers[-1].kill(PATIENCE_SECONDS)
 
     def kill_at_request(self, number: int, *, after: bool) -> None:
         """SIGKILL the latest worker at a changing request from now on: before it is executed, or before its answer."""
         self.faults.requests.append(Fault(nth=number, after=after, act=self.kill))
 
-    def wait_for(self, condition: Callable[[], bool], worker: subprocess.Popen[str] | None = None) -> None:
-        """Until it is so; fails when the time is over, or if the worker ends before."""
+    def wait_for(self, condition: Callable[[], bool], worker: WorkerProcess | None = None) -> None:
+        """Until it is so; fails when the time is over, or if the worker fails before."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not condition():
-            ended = worker is not None and worker.poll() is not None and not condition()
-            assert not ended, f"the worker ended with {worker.returncode}: {self.said_by(worker)}"  # type: ignore[union-attr,arg-type]
+            if worker is not None and worker.poll() not in (None, 0):
+                raise AssertionError(f"the worker ended with {worker.poll()}: {worker.said()}")
             assert time.monotonic() < deadline, "it did not come to that"
             time.sleep(0.03)
-
-    @staticmethod
-    def said_by(worker: subprocess.Popen[str]) -> str:
-        """What an ended worker printed."""
-        return worker.stdout.read() if worker.stdout else ""
 
     # ------------------------------------------------------------------ look
 
@@ -158,7 +146,5 @@ def open_bench(directory: Path, swift: bool = True, rules: str = RULES, guests: 
             yield bench
         finally:
             for worker in bench.workers:
-                bench.kill(worker)
-                if worker.stdout:
-                    worker.stdout.close()
+                worker.kill(PATIENCE_SECONDS)
             bench.view.ledger.close()

@@ -36,9 +36,19 @@ def shorten_waits() -> None:
     journal.ARRIVAL = timedelta(milliseconds=300)
 
 
-if __name__ == "__main__":
-    if SWIFT in sys.argv:
-        sys.argv.remove(SWIFT)
+def run(arguments: list[str], log: str | None = None) -> None:
+    """The command line with these arguments, in this process; its words go to ``log`` if one is named."""
+    if log is not None:
+        output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+    if arguments[0] == SWIFT:
         shorten_waits()
-    die_after(int(sys.argv.pop(1)))
+    sequence, *command = [part for part in arguments if part != SWIFT]
+    die_after(int(sequence))
+    sys.argv = ["zlh-hooks", *command]
     main()
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

@@ -1,5 +1,6 @@
 """Stories in which a worker dies at one point and another goes on, and what has to be the same in the end."""
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from tests.kill.bench import PATIENCE_SECONDS, Bench, open_bench
+from tests.kill.process import WorkerProcess
 from zlh_hooks.cli.app import app
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.plan import Plan
@@ -69,16 +71,15 @@ def play(story: Story, point: Point | None = None, swift: bool = True) -> Ending
         plan = bench.submit(story.version)
         first, requests = _begin(bench, story, plan, point)
         if point is not None:
-            first.wait(PATIENCE_SECONDS)
-            assert first.returncode == -9, f"the worker did not die: {bench.said_by(first)}"
+            assert first.wait(PATIENCE_SECONDS) == -signal.SIGKILL, f"the worker did not die: {first.said()}"
             bench.faults.requests.clear()
             bench.start("--wait", "30")
         last = bench.workers[-1]
-        bench.wait_for(lambda: bench.is_over(plan) and (story.name == "success" or last.poll() == 0))
+        bench.wait_for(lambda: bench.is_over(plan) and (story.name == "success" or last.poll() == 0), last)
         return _end(bench, plan, story, requests)
 
 
-def _begin(bench: Bench, story: Story, plan: Plan, point: Point | None) -> tuple[Any, int]:
+def _begin(bench: Bench, story: Story, plan: Plan, point: Point | None) -> tuple[WorkerProcess, int]:
     """Start the first worker; returns it and how many requests came before the point's counting began."""
     doomed = point.number if point is not None and point.kind == ENTRY else 0
     worker = bench.start(die_after=doomed)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.kill.bench import PATIENCE_SECONDS, Bench, open_bench
+from tests.kill.process import WorkerProcess
 from tests.stand_in.fault import Fault
 from zlh_hooks import wiring
 from zlh_hooks.domain.plan import Plan
@@ -23,10 +23,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield opened
 
 
-def outcome_of(bench: Bench, worker: subprocess.Popen[str]) -> tuple[int, str]:
+def outcome_of(worker: WorkerProcess) -> tuple[int, str]:
     """Exit code and words of a worker that ends by itself."""
-    code = worker.wait(PATIENCE_SECONDS)
-    return code, " ".join(bench.said_by(worker).split())
+    return worker.wait(PATIENCE_SECONDS), " ".join(worker.said().split())
 
 
 def is_staging(bench: Bench, plan: Plan) -> bool:
@@ -37,7 +36,7 @@ def test_the_second_worker_is_told_who_executes_and_until_when(bench: Bench) -> 
     bench.submit("2")
     first = bench.start("--stay")
     bench.wait_for(lambda: bench.view.ledger.lease.read() is not None, first)
-    code, words = outcome_of(bench, bench.start())
+    code, words = outcome_of(bench.start())
     assert code == 3
     assert f"{bench.view.ledger.lease.read().holder} executes" in words
     assert "allowed from 20" in words
@@ -47,13 +46,13 @@ def test_a_second_controller_is_told_who_controls_the_cluster_and_until_when(ben
     plan = bench.submit("2")
     first = bench.start()
     bench.wait_for(lambda: bool(bench.claims()), first)
-    bench.kill(first)
+    bench.kill()
     settings = tmp_path / "zlh-hooks.toml"
     settings.write_text(settings.read_text().replace("ledger.sqlite", "other.sqlite"))
     other = wiring.open_site(settings, tmp_path / "policy.toml")
     other.desk().submit(plan)
     executed = sum(bench.site.pve.counts.values())
-    code, words = outcome_of(bench, bench.start())
+    code, words = outcome_of(bench.start())
     other.ledger.close()
     assert code == 3
     assert "the cluster is controlled by lab-" in words
@@ -76,7 +75,7 @@ def test_a_worker_stopped_until_another_took_over_writes_nothing_more_and_asks_f
     bench.wait_for(lambda: bench.is_over(plan), second)
     entries, requests = len(bench.view.ledger.read()), len(bench.faults.requests_seen)
     os.kill(first.pid, signal.SIGCONT)
-    code, words = outcome_of(bench, first)
+    code, words = outcome_of(first)
     assert code == 4
     assert "is lost; it is held by lab-" in words
     assert len(bench.view.ledger.read()) == entries

@@ -237,13 +237,13 @@ class Journal:
         assert record.intent is not None
         deadline = self.clock.monotonic() + ARRIVAL.total_seconds()
         while True:
-            found = step.find(record.intent.data)
-            if found is not None:
-                return found
-            upid = self._adopt(step, record)
+            upid = self._adopt(step, record)  # also when all is done: else our own restart looks like somebody else's
             if upid is not None:
                 self.write(Kind.REQUESTED, step.name, {"upid": upid, "adopted": True})
                 return self._follow_task(step, record, upid)
+            found = step.find(record.intent.data)
+            if found is not None:
+                return found
             if self.clock.monotonic() >= deadline:
                 return self._ask(step, record)
             self.clock.sleep(POLL)
