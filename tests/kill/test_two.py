@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,7 @@ def test_a_worker_stopped_until_another_took_over_writes_nothing_more_and_asks_f
     """It is stopped when its request is refused. After SIGCONT it would ask again, or record what failed."""
     plan = bench.submit("2")
     first = bench.start()
-    stop = Fault(call, vmid, act=lambda: os.kill(first.pid, signal.SIGSTOP), status=500, message=message)
+    stop = Fault(call, vmid, act=lambda: freeze(bench, first.pid), status=500, message=message)
     bench.faults.requests.append(stop)
     bench.wait_for(lambda: _is_stopped(first.pid))
     second = bench.start("--wait", "30")
@@ -83,6 +85,25 @@ def test_a_worker_stopped_until_another_took_over_writes_nothing_more_and_asks_f
     assert set(bench.site.versions().values()) == {"2"}
 
 
+def freeze(bench: Bench, pid: int) -> None:
+    """Stop the process, but not in the middle of a commit: then nobody could take over before it goes on or ends."""
+    os.kill(pid, signal.SIGSTOP)
+    while not _is_stopped(pid) or _is_locked(bench):
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.01)
+        os.kill(pid, signal.SIGSTOP)
+
+
+def _is_locked(bench: Bench) -> bool:
+    with closing(sqlite3.connect(bench.view.ledger.database.path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+    return False
+
+
 def _is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
@@ -91,8 +112,18 @@ def test_a_worker_stopped_for_longer_than_its_lease_goes_on_if_nobody_took_over(
     plan = bench.submit("2")
     first = bench.start()
     bench.wait_for(lambda: is_staging(bench, plan), first)
-    os.kill(first.pid, signal.SIGSTOP)
+    freeze(bench, first.pid)
     time.sleep(LEASE_SECONDS * 1.5)
     os.kill(first.pid, signal.SIGCONT)
     bench.wait_for(lambda: bench.is_over(plan), first)
     assert set(bench.site.versions().values()) == {"2"}
+
+
+def test_a_process_stopped_in_the_middle_of_a_commit_keeps_all_others_out_and_they_say_why(bench: Bench) -> None:
+    bench.submit("2")
+    with closing(sqlite3.connect(bench.view.ledger.database.path, isolation_level=None)) as frozen:
+        frozen.execute("BEGIN IMMEDIATE")
+        code, words = outcome_of(bench.start())
+    assert code == 4
+    assert "database is locked for 30 s by a process that is slow or stopped" in words
+    assert not bench.site.pve.counts

@@ -164,11 +164,17 @@ def guarded(path: Path) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise RoadError(f"{path}: {error.orig}") from error
+        raise RoadError(f"{path}: {error.orig}{_hint(error.orig)}") from error
     except sqlite3.Error as error:
         raise RoadError(f"{path}: {error}") from error
     except OSError as error:
         raise RoadError(f"{error.filename or path}: {error.strerror}") from error
+
+
+def _hint(error: BaseException | None) -> str:
+    """A process that is stopped in the middle of a commit keeps all others out until it goes on or ends."""
+    busy = isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    return f" for {BUSY.total_seconds():.0f} s by a process that is slow or stopped (see who: fuser -v)" if busy else ""
 
 
 def _identify(path: Path) -> tuple[int, int]:
