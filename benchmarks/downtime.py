@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from tests.lab.client import Client
+from tests.lab.condition import until
 from tests.lab.datacentre import PVE1, STORAGE, Datacentre, GuestPlan, open_datacentre
 from tests.lab.image import Debian, TemplateVersion, build_images
 from tests.lab.lab import Lab
@@ -111,6 +112,7 @@ def print_comparison(name: str, exchanged: Sequence[float], rebooted: Sequence[f
 
 def run(bench: Bench, pairs: int) -> bool:
     """Interleaved: reboot, exchange, reboot, way back; ``pairs`` of each."""
+    until(lambda: VMID in bench.client.read() and bench.client.read()[VMID].acknowledged > 0, 30, "the client plays")
     old, new = bench.datacentre.config(VMID)["rootfs"].split(",")[0], bench.stage()
     there: tuple[list[float], list[float]] = ([], [])
     back: tuple[list[float], list[float]] = ([], [])
