@@ -1,8 +1,6 @@
 """Rollouts by the real command line and worker on real containers: success, revert, and a worker that is killed."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from tests.lab.datacentre import PVE1, PVE2, Datacentre, GuestPlan, open_datacen
 from tests.lab.demo import POLICY
 from tests.lab.lab import Lab
 from tests.lab.place import CHECKOUT
+from tests.platform.site import kill_workers
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 GUESTS = (GuestPlan(5001, PVE1), GuestPlan(5004, PVE2))
@@ -44,13 +43,6 @@ class Operator:
             row["vmid"]: row["state"] for row in json.loads(self.type("rollout", "status", "--json").stdout)["targets"]
         }
 
-    def kill_worker(self) -> None:
-        """SIGKILL to the detached worker of this site."""
-        for process in Path("/proc").glob("[0-9]*"):
-            words = _read(process / "cmdline").split("\0")
-            if "worker" in words and self.options[1] in words:
-                os.kill(int(process.name), signal.SIGKILL)
-
     def versions(self) -> dict[int, str]:
         """Guest to the template version read inside it."""
         return {plan.vmid: self.datacentre.read_version(plan.vmid) for plan in GUESTS}
@@ -65,13 +57,6 @@ class Operator:
 
     def _owners(self) -> set[str]:
         return {volume.partition(":")[2].partition("/")[0] for volume in self.datacentre.list_volumes()}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 def _wait(condition: Callable[[], bool]) -> None:
@@ -96,7 +81,7 @@ def test_a_rollout_whose_worker_is_killed_in_the_exchange_goes_on_and_a_revert_b
     started = operator.type("rollout", "start", "game-base", "--to", "2", "--yes", "--detach")
     assert started.returncode == 0, started.stderr
     _wait(lambda: operator.states()[5001] in ("APPLYING", "PROVING"))
-    operator.kill_worker()
+    kill_workers(operator.datacentre.settings)
     watched = operator.type("rollout", "watch")
     assert watched.returncode == 0, watched.stdout + watched.stderr
     assert operator.versions() == {5001: "2", 5004: "2"}

@@ -1,8 +1,10 @@
 """A simulated site: two nodes, three versions of one line, guests, and the files with which the command line finds it."""
 
+import os
+import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,6 +123,26 @@ log = "{directory / "worker.log"}"
     )
 
 
+def find_workers(settings: Path) -> list[int]:
+    """Pids of the workers that serve the site with these settings, detached ones too."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if "worker" in words and str(settings) in words:
+            found.append(int(process.name))
+    return found
+
+
+def kill_workers(settings: Path) -> None:
+    """SIGKILL to each: a worker stays for the soak, which outlasts any test."""
+    for pid in find_workers(settings):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 @contextmanager
 def open_site(
     directory: Path,
@@ -142,4 +164,5 @@ def open_site(
             write_files(directory, serving, port, rules, healthy_deadline)
             yield SimulatedSite(serving, runtime, volumes, directory, port)
     finally:
+        kill_workers(directory / "zlh-hooks.toml")
         runtime.stop_all()
