@@ -24,7 +24,7 @@ lint: venv
 	workshop/lint.sh
 
 matrix: venv
-	$(python) -m pytest -n 2 -m matrix
+	$(python) -m pytest -n 3 -m matrix
 
 bench: venv
 	workshop/bench.sh

@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.lab.client import Seen, list_faults
 from tests.lab.datacentre import LINE, STORAGE, Datacentre, open_datacentre
+from tests.lab.image import build_images
 from tests.lab.lab import Lab
 from tests.lab.requirement import list_missing
 from tests.platform.guest import Conduct
@@ -159,6 +160,8 @@ class Provisioner(threading.Thread):
 
 def run_real(state: Path) -> int:
     """With real containers."""
+    print("building Debian roots where they are not in the cache yet", flush=True)
+    build_images()
     with Lab(state) as lab, open_datacentre(lab) as datacentre:
         policy = state / "policy.toml"
         policy.write_text(POLICY)
