@@ -33,8 +33,9 @@ in_the_lab() {
     in_newest "$@"
 }
 
-part 'unit tests, newest libraries' in_newest -n 2 -m 'not lab and not matrix'
-part 'unit tests, the library versions of Debian 13' in_debian13 -n 2 -m 'not lab and not matrix and not peer'
+part 'unit tests, newest libraries' in_newest -n 3 --dist worksteal -m 'not lab and not matrix'
+part 'unit tests, the library versions of Debian 13' \
+    in_debian13 -n 2 --dist worksteal -m 'not lab and not matrix and not peer and not process'
 part "unit tests, Debian 13's own Python and libraries" workshop/debian13.sh
 part 'tests on real containers' in_the_lab -m 'lab and not matrix'
 printf '\n%s' "$summary"

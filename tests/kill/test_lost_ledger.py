@@ -13,6 +13,8 @@ from tests.kill.bench import PATIENCE_SECONDS, Bench, open_bench
 from tests.kill.story import STORIES, undisturbed
 from zlh_hooks.domain.plan import Plan
 
+pytestmark = pytest.mark.process
+
 GUEST = 5001
 PHASES = {
     "scratch": "done stage.tame 5001",

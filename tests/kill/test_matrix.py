@@ -8,6 +8,8 @@ import pytest
 
 from tests.kill.story import STORIES, Point, Story, find_differences, undisturbed
 
+pytestmark = pytest.mark.process
+
 PARTS = 20
 SAMPLES = 3
 

@@ -16,6 +16,8 @@ from tests.stand_in.fault import Fault
 from zlh_hooks import wiring
 from zlh_hooks.domain.plan import Plan
 
+pytestmark = pytest.mark.process
+
 LEASE_SECONDS = 1.0
 
 

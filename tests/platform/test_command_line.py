@@ -14,6 +14,8 @@ import pytest
 
 from tests.platform.site import SimulatedSite, open_site
 
+pytestmark = pytest.mark.process
+
 LINE = "game-base"
 
 
