@@ -47,9 +47,9 @@ class Terminal:
     def wait_for(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The latest rollout once it is so."""
         deadline = time.monotonic() + 60
-        while not condition(status := self.read("rollout", "status")):
-            assert time.monotonic() < deadline, status
-        return dict(status)
+        while not ((rollouts := self.read("rollout", "list")) and condition(rollouts[-1])):
+            assert time.monotonic() < deadline, rollouts
+        return dict(rollouts[-1])
 
 
 @pytest.fixture
