@@ -81,6 +81,7 @@ def test_a_started_rollout_answers_with_one_json_document(terminal: Terminal) ->
 
 
 def test_a_second_rollout_is_refused_and_told_what_to_do_about_the_first(terminal: Terminal) -> None:
+    terminal.ask_for_health("5s")
     terminal.type("rollout", "start", LINE, "--to", "2", "--yes", "--detach")
     refused = terminal.type("rollout", "start", LINE, "--to", "3", "--yes")
     assert refused.returncode == 3
@@ -89,6 +90,7 @@ def test_a_second_rollout_is_refused_and_told_what_to_do_about_the_first(termina
 
 
 def test_a_paused_rollout_begins_with_nobody_until_it_is_resumed(terminal: Terminal) -> None:
+    terminal.ask_for_health("5s")
     terminal.type("rollout", "start", LINE, "--to", "2", "--yes", "--detach")
     assert terminal.type("rollout", "pause", "--reason", "lunch").returncode == 0
     paused = terminal.wait_for(lambda status: status["state"] == "PAUSED")
@@ -116,6 +118,7 @@ def test_a_bad_version_ends_with_failure_says_why_and_is_never_picked(terminal: 
 
 
 def test_ctrl_c_detaches_and_says_how_to_come_back(terminal: Terminal) -> None:
+    terminal.ask_for_health("5s")  # so that it still runs when the signal comes
     watching = terminal.begin("rollout", "start", LINE, "--to", "2", "--yes")
     terminal.wait_for(lambda status: status["state"] == "RUNNING")
     watching.send_signal(signal.SIGINT)
