@@ -32,7 +32,7 @@ from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.probe import PrometheusProbe
 
-SHORT = timedelta(milliseconds=300)
+SHORT = timedelta(seconds=1)
 API = "/api/v1/query"
 
 
