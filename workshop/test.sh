@@ -33,6 +33,7 @@ in_the_lab() {
     in_newest "$@"
 }
 
+# Many tests wait for processes more than they compute: three share two cores.
 part 'unit tests, newest libraries' in_newest -n 3 --dist worksteal -m 'not lab and not matrix'
 part 'unit tests, the library versions of Debian 13' \
     in_debian13 -n 2 --dist worksteal -m 'not lab and not matrix and not peer and not process'
