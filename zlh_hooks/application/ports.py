@@ -14,6 +14,7 @@ from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.evidence import Measurement
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
 from zlh_hooks.domain.line import Promotion
+from zlh_hooks.domain.notice import Bulletin, Customer, Message
 from zlh_hooks.domain.probe import Probe
 
 Upid = NewType("Upid", str)
@@ -209,6 +210,38 @@ class PromotionHook(Protocol):
 
     def send_promotion(self, promotion: Promotion) -> None:
         """Tell it; the same promotion may be sent again, so it must be safe to repeat."""
+
+
+class CustomerDirectory(Protocol):
+    """Who has which guests, and how to reach them."""
+
+    def list_customers(self) -> tuple[Customer, ...]:
+        """All of them; ``RoadError`` if the source cannot be read, ``SettingsError`` if what it says makes no sense."""
+
+
+class NoticeChannel(Protocol):
+    """One way to a customer. What it cannot know it does not claim: delivered means accepted by the server."""
+
+    @property
+    def name(self) -> str:
+        """For tables and the ledger."""
+
+    def find_address(self, customer: Customer) -> str | None:
+        """Where this channel reaches the customer; None if it does not."""
+
+    def send_notice(self, address: str, message: Message) -> str:
+        """Send once; the server's answer, for the ledger.
+
+        ``TargetError`` when the server refuses this address for good, ``RoadError`` when another attempt may succeed,
+        ``Unanswered`` when nobody knows whether it was accepted.
+        """
+
+
+class StatusFeed(Protocol):
+    """What everybody may read of changes to come and in work."""
+
+    def write_bulletins(self, bulletins: Sequence[Bulletin], now: datetime) -> None:
+        """Replace what is shown; a reader sees the old state or the new one. ``RoadError`` if it cannot be written."""
 
 
 class Clock(Protocol):

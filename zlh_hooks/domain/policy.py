@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validator, model_validator
 
 from zlh_hooks.domain.flaw import Misfit, render_found, render_hint
+from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.probe import Probe
 from zlh_hooks.domain.rollout_rules import RolloutRules as RolloutRules
 from zlh_hooks.domain.tag import is_valid
@@ -125,6 +126,9 @@ class Policy(Value):
         description="Numbers for temporary guests; no customer may have one.",
     )
     rollout: RolloutRules = Field(default=RolloutRules(), description="How carefully rollouts go.")
+    notices: NoticeRules | None = Field(
+        default=None, description="How early customers are told; left out: nobody is, and nothing waits for it."
+    )
 
     @field_validator("kinds")
     @classmethod

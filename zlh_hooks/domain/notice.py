@@ -1,0 +1,103 @@
+"""What customers are told of a change: who they are, when it comes to them, and each message. Pure values.
+
+A change is told in *rounds*. A round is one window and the customers whose guests are changed in it; it keeps its
+number for life, and each time its window moves its ``sequence`` grows by one (as an iCalendar event's does, RFC 5545).
+Whoever joins later, or is left over when a window closes, gets a round of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+OPERATOR = ""
+"""The customer to whom guests without an owner belong: whoever runs the platform."""
+
+
+class Stage(StrEnum):
+    """What a notice says of its round."""
+
+    ANNOUNCED = "announced"
+    MOVED = "moved"
+    REMINDER = "reminder"
+    STARTED = "started"
+    OVERRUN = "overrun"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+
+
+ANNOUNCING = frozenset({Stage.ANNOUNCED, Stage.MOVED})
+"""The notices from whose delivery the promised lead time is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Somebody with guests. ``time_zone`` is an IANA name; None: the policy's. ``webhook`` is a URL."""
+
+    id: str
+    name: str
+    guests: frozenset[int]
+    mail: str | None = None
+    webhook: str | None = None
+    time_zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One window (``start`` to ``end``, aware UTC) and whose guests are changed in it.
+
+    ``guests``: customer id to guest numbers. ``lead``: the promise that this round was made under.
+    """
+
+    number: int
+    sequence: int
+    start: datetime
+    end: datetime
+    lead: timedelta
+    guests: Mapping[str, tuple[int, ...]]
+
+    def of(self, vmid: int) -> str | None:
+        """The customer whose guest it is here; None if the guest is not in this round."""
+        return next((customer for customer, vmids in self.guests.items() if vmid in vmids), None)
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarEvent:
+    """A round as a calendar shows it. The same ``uid`` with a higher ``sequence`` replaces what was there before."""
+
+    uid: str
+    sequence: int
+    start: datetime
+    end: datetime
+    summary: str
+    description: str
+    stamp: datetime
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notice as a channel sends it. ``id`` is stable: the same notice has the same id after a crash.
+
+    ``text`` is plain; ``facts`` the same as JSON values, for programs.
+    """
+
+    id: str
+    subject: str
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    event: CalendarEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """A round on the public feed: no customer is named. ``state``: scheduled, in_progress, completed or cancelled."""
+
+    state: str
+    event: CalendarEvent
+    component: str
+    impact: str
+    interruption: timedelta
+    guests: int
+    updated: datetime
