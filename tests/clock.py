@@ -35,6 +35,11 @@ class FakeClock:
             self._passed += length
             return self._start + self._passed
 
+    def set_by(self, length: timedelta) -> None:
+        """Somebody sets the wall clock; the monotonic one does not notice."""
+        with self._guard:
+            self._start += length
+
     def sleep(self, length: timedelta) -> None:
         """Let time pass at once and tell ``on_sleep``."""
         now = self.advance(max(length, timedelta()))

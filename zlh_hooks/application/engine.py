@@ -8,6 +8,7 @@ from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal, Patience
+from zlh_hooks.application.notice_board import NoticeBoard
 from zlh_hooks.application.ports import Clock, Cluster, Ledger, PromotionHook
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Examiner
@@ -47,7 +48,8 @@ class Engine:
         entries = self.ledger.read(plan.id)
         journal = self.open_journal(plan, None, entries)
         driver = self._open_driver(plan, entries)
-        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal)
+        board = NoticeBoard(plan.id, self.ledger) if plan.notices else None
+        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, board)
         gate.resume_from(entries)
         return Rollout(
             plan=plan,

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.notice_board import NoticeBoard
 from zlh_hooks.application.ports import Clock, Ledger
+from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutEvent
-from zlh_hooks.domain.window import decide
+from zlh_hooks.domain.window import Decision, decide
 
 LISTEN = timedelta(seconds=1)
+LARGEST_JUMP = timedelta(minutes=1)
+"""More than clocks are corrected by in passing: windows and promises would be reckoned from a wrong time."""
 
 
 class Turned(Exception):
@@ -25,6 +29,10 @@ class Turned(Exception):
         self.reason = reason
         self.revokes = revokes
         super().__init__(reason)
+
+
+class Later(Exception):
+    """This guest was told of a later window than the others that wait: it comes after them, alone."""
 
 
 class Aborted(Exception):
@@ -40,10 +48,12 @@ class Gate:
     clock: Clock
     policy: Policy
     journal: Journal
+    board: NoticeBoard | None = None
     paused: bool = False
     _order: Exception | None = None
     _cursor: int = 0
     _stage: str = ""
+    _clocks: tuple[datetime, float] | None = None
     _guard: threading.RLock = field(default_factory=threading.RLock)
 
     def resume_from(self, entries: tuple[Entry, ...]) -> None:
@@ -102,18 +112,46 @@ class Gate:
 
     # --------------------------------------------------------------- windows
 
-    def wait_for_window(self, needs: timedelta, unless: Callable[[], bool] = lambda: False) -> None:
-        """Return when something that takes ``needs`` may begin, or ``unless`` comes true; obeys commands meanwhile."""
+    def wait_for_window(self, needs: timedelta, vmid: int, unless: Callable[[], bool] = lambda: False) -> None:
+        """Return when something that takes ``needs`` may begin with the guest, or ``unless`` comes true.
+
+        Obeys commands meanwhile. ``Later`` if others may be changed before it.
+        """
         while True:
             self.check()
+            self._pause_if_clock_jumped()
             if unless():
                 return
             decision = decide(self.policy, "template", self.clock.now(), needs)
-            if decision.allowed:
+            obstacle = self._find_obstacle(decision, vmid)
+            if obstacle is None:
                 return
-            until = f", next from {decision.until.isoformat(timespec='minutes')}" if decision.until else ""
-            self.tell(f"waiting: {decision.rule}{until}")
+            self.tell(f"waiting: {obstacle}")
             self.clock.sleep(self._nap(decision.until))
+
+    def _find_obstacle(self, decision: Decision, vmid: int) -> str | None:
+        untold = self._find_untold(vmid)
+        if untold is not None or decision.allowed:
+            return untold
+        until = f", next from {decision.until.isoformat(timespec='minutes')}" if decision.until else ""
+        return f"{decision.rule}{until}"
+
+    def _find_untold(self, vmid: int) -> str | None:
+        if self.board is None:
+            return None
+        if self.board.comes_later(vmid):
+            raise Later
+        return self.board.find_obstacle(vmid, self.clock.now())
+
+    def _pause_if_clock_jumped(self) -> None:
+        """A clock that is set while we wait may open a window or age a notice: a person must say that it is right."""
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        with self._guard:
+            before, self._clocks = self._clocks or (now, monotonic), (now, monotonic)
+        jump = abs((now - before[0]).total_seconds() - (monotonic - before[1]))
+        if jump > LARGEST_JUMP.total_seconds():
+            self.pause(f"the clock was set by {render_duration(timedelta(seconds=round(jump)))}: see that it is right")
+            self.check()
 
     def _nap(self, until: datetime | None) -> timedelta:
         if until is None:

@@ -41,6 +41,7 @@ class Planner:
             targets=self._assign_waves(chosen),
             left_out=tuple(left_out),
             rules=self.policy.rollout,
+            notices=self.policy.notices,
             line=self.policy.lines[line],
             scratch_vmids=self.policy.scratch_vmids,
             author=author,

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from zlh_hooks.application.channel import ChannelPorts, LineChannels
 from zlh_hooks.application.crew import Crew
-from zlh_hooks.application.gate import LISTEN, Aborted, Gate, Turned
+from zlh_hooks.application.gate import LISTEN, Aborted, Gate, Later, Turned
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
@@ -84,6 +84,7 @@ class Rollout:
         for wave in self.plan.waves:
             self._on_the_road(lambda wave=wave: self._exchange_wave(wave, candidate))  # type: ignore[misc]
             self._on_the_road(self._offer)
+        self._on_the_road(lambda: self._exchange_late(candidate))
         self._on_the_road(self._promote)
 
     def _offer(self) -> None:
@@ -168,6 +169,11 @@ class Rollout:
         self.crew.each(waiting, lambda target: self._exchange(target, candidate[target.node]))
         self.gate.check()
 
+    def _exchange_late(self, candidate: dict[str, Expected]) -> None:
+        """Guests whose owners were told later than the others."""
+        while late := self._in_state(self.plan.targets, TargetState.STAGED):
+            self._exchange_wave(late, candidate)
+
     def _is_proved(self) -> bool:
         return self.progress().count(TargetState.HEALTHY, TargetState.SETTLED) > 0
 
@@ -180,6 +186,8 @@ class Rollout:
                 self._leave_be(target, journal, error)
             except GuestMissing:
                 self._look_for(target, journal)
+            except Later:
+                return
             except Inconclusive:
                 raise
             except GuestLocked as error:
@@ -223,7 +231,7 @@ class Rollout:
             self.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {rules.wait_until_empty}")
             self.gate.wait_until(lambda: self.driver.count_players(target) == 0, rules.wait_until_empty)
         one = predict_target(self.progress().durations(), rules.expected_duration)
-        self.gate.wait_for_window(one * 2, unless=lambda: self.driver.has_come_up(target, journal))
+        self.gate.wait_for_window(one * 2, target.vmid, unless=lambda: self.driver.has_come_up(target, journal))
         if clock.monotonic() - began >= LISTEN.total_seconds():
             self._last_success = clock.monotonic()  # to wait for a window or for players is no standstill
 

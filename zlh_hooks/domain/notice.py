@@ -47,7 +47,7 @@ class Customer:
 class Round:
     """One window (``start`` to ``end``, aware UTC) and whose guests are changed in it.
 
-    ``guests``: customer id to guest numbers. ``lead``: the promise that this round was made under.
+    ``guests``: customer id to guest numbers. ``lead``: the promise that it was made under, at ``made``.
     """
 
     number: int
@@ -56,6 +56,7 @@ class Round:
     end: datetime
     lead: timedelta
     guests: Mapping[str, tuple[int, ...]]
+    made: datetime
 
     def of(self, vmid: int) -> str | None:
         """The customer whose guest it is here; None if the guest is not in this round."""

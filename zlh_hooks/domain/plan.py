@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.policy import Line, RolloutRules, VmidRange
 
 CANARY = 0
@@ -56,6 +57,7 @@ class Plan(_Value):
     targets: tuple[PlannedTarget, ...]
     left_out: tuple[LeftOut, ...]
     rules: RolloutRules
+    notices: NoticeRules | None = Field(default=None, description="The promise under which it was ordered.")
     line: Line
     scratch_vmids: VmidRange
     author: str

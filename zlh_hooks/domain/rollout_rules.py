@@ -53,6 +53,9 @@ class RolloutRules(Value):
     expected_duration: PositiveDuration = Field(
         default=timedelta(minutes=3), description="What one target takes, until this rollout has measured it."
     )
+    expected_interruption: PositiveDuration = Field(
+        default=timedelta(minutes=2), description="How long a guest is away: told to customers, and chooses the ladder."
+    )
     wait_until_empty: PositiveDuration | None = Field(
         default=None, description="Wait at most so long until no player is on the server; left out: do not wait."
     )

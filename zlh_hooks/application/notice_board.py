@@ -1,0 +1,67 @@
+"""What the gate reads of the herald's work: who may be changed now, because they were told in time."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from zlh_hooks.application.ports import Ledger
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.notice_book import NoticeBook
+from zlh_hooks.domain.steps import TargetEvent
+
+Answer = TypeVar("Answer")
+
+TROUBLE = "herald"
+"""Notes of a change: why customers cannot be told; an empty text when they can again."""
+_PLACED = (TargetEvent.EXCHANGE_BEGAN, TargetEvent.SKIPPED, TargetEvent.VANISHED)
+
+
+@dataclass(slots=True)
+class NoticeBoard:
+    """One change's notices as the ledger has them. For all threads of a rollout."""
+
+    rollout: str
+    ledger: Ledger
+    _book: NoticeBook = field(default_factory=NoticeBook)
+    _cursor: int = 0
+    _begun: bool = False
+    _placed: set[int] = field(default_factory=set)
+    _trouble: str = ""
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def find_obstacle(self, vmid: int, now: datetime) -> str | None:
+        """Why the guest may not be changed now; the change as a whole does not start while anybody due is untold."""
+        return self._ask(lambda: self._explain(vmid, now))
+
+    def comes_later(self, vmid: int) -> bool:
+        """Whether the guest was told of a later window than another one that still waits."""
+        return self._ask(lambda: self._is_behind(vmid))
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        with self._guard:
+            for entry in self.ledger.read(self.rollout, after=self._cursor):
+                self._take(entry)
+            return question()
+
+    def _take(self, entry: Entry) -> None:
+        self._cursor = entry.sequence
+        self._book.add([entry])
+        if entry.kind is Kind.EVENT and entry.target is not None and entry.name in _PLACED:
+            self._placed.add(entry.target)
+            self._begun |= entry.name == TargetEvent.EXCHANGE_BEGAN
+        if entry.kind is Kind.NOTE and entry.name == TROUBLE:
+            self._trouble = str(entry.data["text"])
+
+    def _explain(self, vmid: int, now: datetime) -> str | None:
+        obstacle = self._book.find_obstacle(vmid, now)
+        if obstacle is None and not self._begun:
+            obstacle = self._book.find_untold(now)
+        return f"{obstacle} ({self._trouble})" if obstacle and self._trouble else obstacle
+
+    def _is_behind(self, vmid: int) -> bool:
+        mine = self._book.round_of(vmid)
+        waiting = (one for of in self._book.rounds.values() for vmids in of.guests.values() for one in vmids)
+        starts = [self._book.round_of(one) for one in waiting if one not in self._placed]
+        return mine is not None and any(other.start < mine.start for other in starts if other is not None)

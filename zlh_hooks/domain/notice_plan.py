@@ -1,0 +1,184 @@
+"""Who must be told what, and when: rounds from a plan and its windows, and the notices that are due. Pure."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from zlh_hooks.domain.notice import OPERATOR, Round, Stage
+from zlh_hooks.domain.notice_book import NoticeBook
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.progress import Progress, TargetProgress
+from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.domain.window import Occurrence, decide, list_occurrences
+from zlh_hooks.domain.window_rule import Component
+
+_OPEN = (TargetState.PENDING, TargetState.STAGED)
+_IN_WORK = (TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
+
+
+class Outcome(StrEnum):
+    """How a round ended for a customer."""
+
+    UPDATED = "updated"
+    TAKEN_BACK = "taken back"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A notice that must go out now. ``lead`` of a reminder; ``outcome`` of a finished round."""
+
+    customer: str
+    stage: Stage
+    round: Round
+    lead: timedelta | None = None
+    outcome: Outcome | None = None
+
+    def id_in(self, change: str) -> str:
+        """The notice's name, the same after a crash; letters, digits and hyphens."""
+        customer = hashlib.sha256(self.customer.encode()).hexdigest()[:8]
+        more = [f"{self.lead.total_seconds():.0f}"] if self.lead else []
+        more += [self.outcome.replace(" ", "-")] if self.outcome else []
+        return "-".join([change, str(self.round.number), str(self.round.sequence), self.stage, *more, customer])
+
+
+# ------------------------------------------------------------------ rounds
+
+
+@dataclass(frozen=True, slots=True)
+class RoundPlanner:
+    """Finds windows for rounds. ``promise``: the lead time; ``needs``: what one guest takes, its way back included."""
+
+    policy: Policy
+    component: Component
+    promise: timedelta
+    needs: timedelta
+
+    def plan_rounds(
+        self, progress: Progress, book: NoticeBook, owners: Mapping[int, str], now: datetime
+    ) -> tuple[Round, ...]:
+        """Rounds that are new or not as they were. Empty while all stands, until it is known which guests can be
+        changed at all (nobody is told of what will not happen), and when the policy has no window.
+        """
+        if not _is_announceable(progress):
+            return ()
+        waiting = [row.target.vmid for row in progress.targets if row.state is TargetState.STAGED]
+        owners = _keep_promises(book, owners, waiting)
+        moved, trimmed, unplaced = [], [], set(waiting)
+        for known in book.rounds.values():
+            mine = [vmid for vmid in waiting if known.of(vmid) is not None]
+            leaving = mine if self._is_over(known, now) else [v for v in mine if known.of(v) != owners[v]]
+            if leaving == mine and mine and self._is_over(known, now) and not _has_begun(progress, known):
+                moved.append((known.number, known.sequence + 1, mine))
+                unplaced -= set(mine)
+                continue
+            trimmed += [replace(known, guests=_without(known, leaving))] if leaving else []
+            unplaced -= set(mine) - set(leaving)
+        number = max(book.rounds, default=0) + 1
+        wanted = [*moved, *([(number, 0, sorted(unplaced))] if unplaced else [])]
+        made = [self._make(*one, owners, now) for one in wanted]
+        return (*trimmed, *(one for one in made if one)) if all(made) else ()
+
+    def _is_over(self, known: Round, now: datetime) -> bool:
+        """Whether nothing can be done in it any more: it has passed, or the policy does not have it any more."""
+        return now >= known.end or not self._is_in_policy(known)
+
+    def _is_in_policy(self, known: Round) -> bool:
+        found = list_occurrences(self.policy, self.component, known.start, known.end)
+        allowed = [one for one in found if one.effect == "allow"]
+        return any(one.start <= known.start and one.end == known.end for one in allowed) and not any(
+            _covers(one, known) for one in found if one.effect != "allow"
+        )
+
+    def _make(
+        self, number: int, sequence: int, vmids: Sequence[int], owners: Mapping[int, str], now: datetime
+    ) -> Round | None:
+        guests: dict[str, tuple[int, ...]] = {}
+        for vmid in sorted(vmids):
+            guests[owners[vmid]] = (*guests.get(owners[vmid], ()), vmid)
+        lead = self.promise if set(guests) - {OPERATOR} else timedelta(0)
+        decision = decide(self.policy, self.component, now + lead, self.needs)
+        if decision.window is None:
+            return None
+        start = now + lead if decision.allowed else decision.until
+        return Round(number, sequence, start or now + lead, decision.window.end, lead, guests, now)
+
+
+def _keep_promises(book: NoticeBook, owners: Mapping[int, str], waiting: Sequence[int]) -> dict[int, str]:
+    """Everybody's owner. Who is missing from the directory, perhaps by mistake, keeps what was promised."""
+    known = {vmid: book.round_of(vmid) for vmid in waiting}
+    before = {vmid: of.of(vmid) for vmid, of in known.items() if of is not None}
+    return {vmid: owners.get(vmid) or before.get(vmid) or OPERATOR for vmid in waiting}
+
+
+def _is_announceable(progress: Progress) -> bool:
+    if progress.has_ended or progress.state is RolloutState.REVERTING:
+        return False
+    return not progress.count(TargetState.PENDING)
+
+
+def _covers(denial: Occurrence, known: Round) -> bool:
+    return denial.start <= known.start and denial.end > known.start
+
+
+def _without(known: Round, vmids: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    kept = {customer: tuple(v for v in mine if v not in vmids) for customer, mine in known.guests.items()}
+    return {customer: mine for customer, mine in kept.items() if mine}
+
+
+def _has_begun(progress: Progress, known: Round) -> bool:
+    return any(row.began_at is not None for row in progress.targets if known.of(row.target.vmid) is not None)
+
+
+# ----------------------------------------------------------------- notices
+
+
+def list_due(progress: Progress, book: NoticeBook, leads: Sequence[timedelta], now: datetime) -> list[Due]:
+    """Every notice that should have gone out by now, sent or not. ``leads``: the ladder, longest first."""
+    return [
+        due
+        for known in book.rounds.values()
+        for customer, vmids in known.guests.items()
+        for due in _list_for(progress, customer, known, [progress.of(vmid) for vmid in vmids], leads, now)
+    ]
+
+
+def _list_for(
+    progress: Progress,
+    customer: str,
+    known: Round,
+    rows: Sequence[TargetProgress],
+    leads: Sequence[timedelta],
+    now: datetime,
+) -> Iterator[Due]:
+    has_begun = any(row.began_at is not None for row in rows)
+    is_over = progress.has_ended or all(row.state not in (*_OPEN, *_IN_WORK) for row in rows)
+    if has_begun:
+        yield from _list_of_begun(customer, known, rows, is_over, now)
+    elif is_over:
+        yield Due(customer, Stage.CANCELLED, known)
+    else:
+        yield Due(customer, Stage.MOVED if known.sequence else Stage.ANNOUNCED, known)
+        passed = [lead for lead in leads[1:] if known.made <= known.start - lead <= now < known.start]
+        if passed:
+            yield Due(customer, Stage.REMINDER, known, lead=passed[-1])
+
+
+def _list_of_begun(
+    customer: str, known: Round, rows: Sequence[TargetProgress], is_over: bool, now: datetime
+) -> Iterator[Due]:
+    yield Due(customer, Stage.STARTED, known)
+    if now >= known.end and any(row.state in _IN_WORK for row in rows):
+        yield Due(customer, Stage.OVERRUN, known)
+    if is_over:
+        yield Due(customer, Stage.FINISHED, known, outcome=_sum_up(rows))
+
+
+def _sum_up(rows: Sequence[TargetProgress]) -> Outcome:
+    states = {row.state for row in rows if row.began_at is not None}
+    if states <= {TargetState.HEALTHY, TargetState.SETTLED}:
+        return Outcome.UPDATED
+    unclear = states & {*_IN_WORK, TargetState.STUCK}
+    return Outcome.UNDECIDED if unclear else Outcome.TAKEN_BACK

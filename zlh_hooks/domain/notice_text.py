@@ -1,0 +1,169 @@
+"""The words of a notice. Every figure in them is one that the engine keeps."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.notice import OPERATOR, Bulletin, CalendarEvent, Customer, Message, Round, Stage
+from zlh_hooks.domain.notice_plan import Due, Outcome
+
+_TITLES = {
+    Stage.ANNOUNCED: "Planned maintenance on {start}",
+    Stage.MOVED: "Maintenance moved to {start}",
+    Stage.REMINDER: "Reminder: maintenance on {start}",
+    Stage.STARTED: "Maintenance has begun",
+    Stage.OVERRUN: "Maintenance takes longer than announced",
+    Stage.FINISHED: "Maintenance is finished",
+    Stage.CANCELLED: "Maintenance on {start} is cancelled",
+}
+_RESULTS = {
+    Outcome.UPDATED: "Your servers run the new version and answer as before.",
+    Outcome.TAKEN_BACK: "The new version did not prove itself: your servers run the one from before again, checked.",
+    Outcome.UNDECIDED: "Not every server could be checked to the end; we are working on it and will write again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What all notices of one change say alike. ``guests``: guest number to its name."""
+
+    id: str
+    component: str
+    what: str
+    impact: str
+    interruption: timedelta
+    guests: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Imprint:
+    """Who writes. ``zone``: for customers who have not said theirs. Empty texts are left out."""
+
+    zone: str
+    contact: str = ""
+    status_url: str = ""
+
+
+def render_message(due: Due, change: Change, customer: Customer, imprint: Imprint, now: datetime) -> Message:
+    """The notice for one customer, in the customer's own time zone and in UTC."""
+    zone = ZoneInfo(customer.time_zone or imprint.zone)
+    title = _TITLES[due.stage].format(start=f"{due.round.start.astimezone(zone):%a %d %b %Y, %H:%M %Z}")
+    names = [change.guests[vmid] for vmid in due.round.guests[customer.id]]
+    lines = [
+        f"Hello {customer.name}," if customer.name else "Hello,",
+        "",
+        *_open(due, zone),
+        "",
+        *_list_facts(due, change, names, zone),
+        "",
+        *_explain(due, customer),
+        *_sign(change, imprint),
+    ]
+    subject = f"[{change.id}] {title}"
+    return Message(
+        due.id_in(change.id), subject, "\n".join(lines), describe(due, change, names), _event(due, change, now)
+    )
+
+
+def _open(due: Due, zone: ZoneInfo) -> Iterator[str]:
+    when = render_span(due.round, zone)
+    if due.stage in (Stage.ANNOUNCED, Stage.REMINDER):
+        yield f"we will update the base system of your servers {when}."
+    elif due.stage is Stage.MOVED:
+        yield f"the maintenance that we told you of has a new date: {when}."
+    elif due.stage is Stage.STARTED:
+        yield "the announced maintenance of your servers has begun."
+    elif due.stage is Stage.OVERRUN:
+        yield "the maintenance of your servers is not finished at the announced end."
+        yield "From now on this counts as unplanned downtime. We write again when it is over."
+    elif due.stage is Stage.CANCELLED:
+        yield f"the maintenance announced {when} does not take place."
+        yield "Your servers were not changed. You need to do nothing."
+    else:
+        yield f"the maintenance of your servers is finished. {_RESULTS[due.outcome or Outcome.UNDECIDED]}"
+
+
+def render_span(of: Round, zone: ZoneInfo) -> str:
+    """``on Tue 01 Dec 2026 between 04:00 and 06:00 CET (03:00 to 05:00 UTC)``."""
+    start, end = of.start.astimezone(zone), of.end.astimezone(zone)
+    last = f"{end:%H:%M %Z}" if end.date() == start.date() else f"{end:%a %d %b, %H:%M %Z}"
+    utc = f"{of.start.astimezone(UTC):%H:%M} to {of.end.astimezone(UTC):%H:%M} UTC"
+    return f"on {start:%a %d %b %Y} between {start:%H:%M} and {last} ({utc})"
+
+
+def _list_facts(due: Due, change: Change, names: list[str], zone: ZoneInfo) -> Iterator[str]:
+    yield f"Servers:      {', '.join(names)}"
+    yield f"Window:       {render_span(due.round, zone)}"
+    yield f"Interruption: about {render_duration(change.interruption)} for each server, at some time in this window"
+    yield f"What happens: one clean shutdown and start ({change.impact}); it comes back by itself"
+    yield f"Change:       {change.what} (planned maintenance {change.id})"
+
+
+def _explain(due: Due, customer: Customer) -> Iterator[str]:
+    if due.stage in (Stage.ANNOUNCED, Stage.MOVED, Stage.REMINDER):
+        yield "Your data stays as it is: it lies on a volume of its own that this change does not touch."
+        yield "Each server is checked before and after. One that is not healthy on the new version goes back"
+        yield "to the version from before by itself, with its data as it is at that moment."
+        yield "You need to do nothing. Players are disconnected by the restart and can join again after it."
+        if customer.id == OPERATOR:
+            yield "These servers have no owner in the customer directory: nobody else is told of them."
+        yield ""
+
+
+def _sign(change: Change, imprint: Imprint) -> Iterator[str]:
+    if imprint.status_url:
+        yield f"Status: {imprint.status_url}"
+    if imprint.contact:
+        yield f"Questions, or another date: {imprint.contact} (please name {change.id})"
+
+
+def describe(due: Due, change: Change, names: list[str]) -> dict[str, Any]:
+    """The notice's facts as JSON values, for programs."""
+    return {
+        "change": change.id,
+        "stage": due.stage,
+        "customer": due.customer,
+        "round": due.round.number,
+        "sequence": due.round.sequence,
+        "component": change.component,
+        "what": change.what,
+        "impact": change.impact,
+        "start": due.round.start.isoformat(),
+        "end": due.round.end.isoformat(),
+        "interruption_seconds": change.interruption.total_seconds(),
+        "guests": [
+            {"vmid": vmid, "name": name} for vmid, name in zip(due.round.guests[due.customer], names, strict=True)
+        ],
+        "outcome": due.outcome,
+    }
+
+
+def _event(due: Due, change: Change, now: datetime) -> CalendarEvent | None:
+    """Only what changes a calendar carries one."""
+    if due.stage not in (Stage.ANNOUNCED, Stage.MOVED, Stage.CANCELLED):
+        return None
+    return make_event(due.round, change, due.stage is Stage.CANCELLED, now)
+
+
+def make_event(of: Round, change: Change, cancelled: bool, now: datetime) -> CalendarEvent:
+    """The round in a calendar; a cancellation counts as one more change of it."""
+    return CalendarEvent(
+        uid=f"{change.id}-{of.number}@zlh-hooks",
+        sequence=of.sequence + cancelled,
+        start=of.start,
+        end=of.end,
+        summary=f"Maintenance: {change.what}",
+        description=f"About {render_duration(change.interruption)} of interruption for each server, in this window.",
+        stamp=now,
+        cancelled=cancelled,
+    )
+
+
+def make_bulletin(of: Round, change: Change, state: str, now: datetime) -> Bulletin:
+    """The round for everybody: how many servers, not whose."""
+    event = make_event(of, change, state == "cancelled", now)
+    count = sum(len(vmids) for vmids in of.guests.values())
+    return Bulletin(state, event, change.component, change.impact, change.interruption, count, now)
