@@ -47,7 +47,7 @@ class Engine:
         entries = self.ledger.read(plan.id)
         journal = self.open_journal(plan, None, entries)
         driver = self._open_driver(plan, entries)
-        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal)
+        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, plan.security)
         gate.resume_from(entries)
         return Rollout(
             plan=plan,

@@ -33,13 +33,14 @@ class Aborted(Exception):
 
 @dataclass(slots=True)
 class Gate:
-    """The one place where a rollout waits. ``journal`` is the rollout's own."""
+    """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan."""
 
     rollout: str
     ledger: Ledger
     clock: Clock
     policy: Policy
     journal: Journal
+    security: bool = False
     paused: bool = False
     _order: Exception | None = None
     _cursor: int = 0
@@ -108,7 +109,7 @@ class Gate:
             self.check()
             if unless():
                 return
-            decision = decide(self.policy, "template", self.clock.now(), needs)
+            decision = decide(self.policy, "template", self.clock.now(), needs, security=self.security)
             if decision.allowed:
                 return
             until = f", next from {decision.until.isoformat(timespec='minutes')}" if decision.until else ""

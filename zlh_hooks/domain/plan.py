@@ -58,6 +58,7 @@ class Plan(_Value):
     rules: RolloutRules
     line: Line
     scratch_vmids: VmidRange
+    security: bool = Field(default=False, description="It closes a hole: some freezes do not stop it.")
     author: str
     created: datetime
 
