@@ -147,9 +147,9 @@ class Bench:
         """Where a person gives orders."""
         return Desk(self.ledger, "tester")
 
-    def submit(self, version: str) -> Plan:
+    def submit(self, version: str, *, security: bool = False) -> Plan:
         """Plan and order a rollout."""
-        plan = self.planner().plan_rollout("game-base", version, "tester")
+        plan = self.planner().plan_rollout("game-base", version, "tester", security=security)
         self.desk().submit(plan)
         return plan
 

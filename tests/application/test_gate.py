@@ -10,6 +10,7 @@ from tests.application.rollout_bench import Bench, make_policy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.domain.window_rule import Freeze
 
 GUESTS = 4
 LATER = {"name": "later", "rule": "FREQ=DAILY", "start": "06:02", "length_minutes": 120}
@@ -128,6 +129,18 @@ def test_staging_runs_ahead_of_the_window_and_nothing_is_exchanged_before_it_ope
     assert min(_begins(bench)) >= timedelta(hours=4, minutes=10)
     assert all(entry.at.minute < 10 for entry in bench.entries(Kind.EVENT, "staged"))
     bench.assert_clean(plan)
+
+
+FROZEN = {"name": "fair", "first": "2026-11-23", "last": "2026-11-25", "stops": "all-but-security"}
+
+
+@pytest.mark.parametrize(("security", "waits"), [(False, True), (True, False)])
+def test_a_freeze_that_spares_security_stops_all_other_rollouts(security: bool, waits: bool) -> None:
+    policy = make_policy(windows=[NIGHT]).model_copy(update={"freezes": (Freeze.model_validate(FROZEN),)})
+    bench = Bench(policy).furnish(1)
+    plan = bench.submit("2", security=security)
+    bench.later(timedelta(hours=1), bench.order("abort"))
+    assert bench.work(plan).state is (RolloutState.ABORTED if waits else RolloutState.SUCCEEDED)
 
 
 def test_nothing_starts_after_the_cutoff_and_the_rest_waits_for_the_next_window() -> None:

@@ -109,7 +109,8 @@ def test_ranges_hold_both_their_ends() -> None:
     assert [vmid in numbers for vmid in (4999, 5000, 5002, 5003)] == [False, True, True, False]
 
 
-OURS = ("Policy", "WindowRule", "Freeze", "GuestKind", "Line", "RolloutRules")
+OURS = ("Policy", "WindowRule", "Freeze", "GuestKind", "Line", "RolloutRules", "Role", "Person", "Contact")
+OURS += ("ComponentRule", "Consequence", "Step", "Symptom", "Responsibility")
 
 
 def test_the_schema_describes_every_key_of_the_policy() -> None:

@@ -275,6 +275,33 @@ def test_a_freeze_is_named_with_its_reason_and_its_end() -> None:
     assert refusal.until == utc("2027-01-04T03:00")
 
 
+SPARING = FREEZE | {"stops": "all-but-security"}
+
+
+@pytest.mark.parametrize(
+    ("freeze", "security", "allowed"), [(FREEZE, True, False), (SPARING, True, True), (SPARING, False, False)]
+)
+def test_a_freeze_lets_security_fixes_through_only_if_it_says_so(
+    freeze: dict[str, Any], security: bool, allowed: bool
+) -> None:
+    now, policy = utc("2026-12-25T03:30"), make_policy(NIGHT, freezes=[freeze])
+    assert decide(policy, "template", now, timedelta(0), security=security).allowed is allowed
+    following = next_occurrence(policy, "template", now, security=security)
+    assert following is not None and (following.start < utc("2027-01-01")) is allowed
+
+
+def test_a_security_fix_waits_for_windows_and_denials_as_all_else_does() -> None:
+    deny = NIGHT | {"name": "weekend", "effect": "deny", "rule": "FREQ=WEEKLY;BYDAY=FR", "cutoff_minutes": 0}
+    policy = make_policy(NIGHT, deny, freezes=[SPARING])
+    outside, denied = utc("2026-12-24T12:00"), utc("2026-12-25T03:30")
+    assert not any(decide(policy, "template", now, timedelta(0), security=True).allowed for now in (outside, denied))
+
+
+def test_a_freeze_that_spares_security_says_so_to_whoever_it_refuses() -> None:
+    refusal = decide(make_policy(NIGHT, freezes=[SPARING]), "template", utc("2026-12-25T03:30"), timedelta(0))
+    assert refusal.rule == "freeze 'holidays' (nobody in the office; security fixes go on) until 2027-01-04 00:00 CET"
+
+
 def test_a_frozen_date_is_the_policys_date_and_not_that_of_a_windows_own_zone() -> None:
     policy = make_policy(NIGHT | {"time_zone": SYDNEY, "start": "20:00"}, freezes=[FREEZE])
     answer = decide(policy, "template", utc("2026-12-23T09:30"), timedelta(0))  # 20:30 in Sydney, 10:30 in Berlin

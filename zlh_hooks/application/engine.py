@@ -49,7 +49,7 @@ class Engine:
         journal = self.open_journal(plan, None, entries)
         driver = self._open_driver(plan, entries)
         board = NoticeBoard(plan.id, self.ledger) if plan.notices else None
-        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, board)
+        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, board, plan.security)
         gate.resume_from(entries)
         return Rollout(
             plan=plan,

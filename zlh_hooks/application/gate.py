@@ -41,7 +41,7 @@ class Aborted(Exception):
 
 @dataclass(slots=True)
 class Gate:
-    """The one place where a rollout waits. ``journal`` is the rollout's own."""
+    """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan."""
 
     rollout: str
     ledger: Ledger
@@ -49,6 +49,7 @@ class Gate:
     policy: Policy
     journal: Journal
     board: NoticeBoard | None = None
+    security: bool = False
     paused: bool = False
     _order: Exception | None = None
     _cursor: int = 0
@@ -122,7 +123,7 @@ class Gate:
             self._pause_if_clock_jumped()
             if unless():
                 return
-            decision = decide(self.policy, "template", self.clock.now(), needs)
+            decision = decide(self.policy, "template", self.clock.now(), needs, security=self.security)
             obstacle = self._find_obstacle(decision, vmid)
             if obstacle is None:
                 return

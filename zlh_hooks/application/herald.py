@@ -13,6 +13,7 @@ from zlh_hooks.application.notice_board import TROUBLE
 from zlh_hooks.application.ports import Clock, CustomerDirectory, Ledger, NoticeChannel, StatusFeed
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LeaseLost, RoadError, SettingsError, TargetError, Unanswered
+from zlh_hooks.domain.impact import Impact
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Round, Stage
 from zlh_hooks.domain.notice_book import NOTICE, ROUND, DeliveryState, NoticeBook, render_round
 from zlh_hooks.domain.notice_plan import Due, RoundPlanner, list_due
@@ -21,8 +22,6 @@ from zlh_hooks.domain.plan import Plan, parse_plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
 from zlh_hooks.domain.window_rule import Component
-
-IMPACT = "guest-restart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def describe_change(plan: Plan) -> Change:
         id=plan.id,
         component=Component.TEMPLATE,
         what=f"{plan.release.line} {plan.release.version}",
-        impact=IMPACT,
+        impact=Impact.GUEST_RESTART,
         interruption=plan.rules.expected_interruption,
         guests={target.vmid: target.name for target in plan.targets},
     )
@@ -143,7 +142,7 @@ class Herald:
         needs = predict_target(progress.durations(), rules.expected_duration) * 2
         assert telling.plan.notices is not None
         promise = telling.plan.notices.ladder_for(rules.expected_interruption).promise
-        planner = RoundPlanner(self.policy, Component.TEMPLATE, promise, needs)
+        planner = RoundPlanner(self.policy, Component.TEMPLATE, promise, needs, telling.plan.security)
         for made in planner.plan_rounds(progress, telling.book, owners, now):
             self._write(telling, Kind.EVIDENCE, ROUND, render_round(made))
         telling.planned_for = planned_for

@@ -23,7 +23,7 @@ class Planner:
     clock: Clock
     policy: Policy
 
-    def plan_rollout(self, line: str, version: str, author: str) -> Plan:
+    def plan_rollout(self, line: str, version: str, author: str, *, security: bool = False) -> Plan:
         """The waves that would bring ``line`` to ``version``; ``NotAllowed`` or ``TargetError`` say what is missing."""
         if line not in self.policy.lines:
             raise NotAllowed(f"line {line!r} is not in the policy; it has {', '.join(sorted(self.policy.lines))}")
@@ -44,6 +44,7 @@ class Planner:
             notices=self.policy.notices,
             line=self.policy.lines[line],
             scratch_vmids=self.policy.scratch_vmids,
+            security=security,
             author=author,
             created=self.clock.now(),
         )

@@ -106,7 +106,7 @@ class Soak:
             return False
         if now < progress.ended_at + self.plan.rules.soak and not self._ordered():
             return False
-        decision = decide(self.policy, "template", now, NEEDED_TO_SETTLE)
+        decision = decide(self.policy, "template", now, NEEDED_TO_SETTLE, security=self.plan.security)
         return decision.allowed and decision.window is not None and decision.window.start > began
 
     def _ordered(self) -> bool:

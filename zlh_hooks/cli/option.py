@@ -15,4 +15,7 @@ PolicyFile = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Security = Annotated[
+    bool, typer.Option("--security", help="It closes a hole: freezes that stop all but security do not stop it.")
+]
 RolloutId = Annotated[str | None, typer.Argument(help="The rollout's id; the latest if left out.")]

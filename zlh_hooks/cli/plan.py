@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.option import Config, Json, PolicyFile, Security
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import PLAN_COLUMNS, rows_of_plan
 from zlh_hooks.domain.plan import dump_plan
@@ -16,11 +16,12 @@ def show_plan(
     to: Annotated[str, typer.Option("--to", help="The version to bring.")],
     config: Config = None,
     policy: PolicyFile = None,
+    security: Security = False,
     json: Json = False,
 ) -> None:
     """Show which guests would get a version, in which waves, and who is left out and why."""
     site = wiring.open_site(config, policy)
-    plan = site.planner().plan_rollout(line, to, site.author)
+    plan = site.planner().plan_rollout(line, to, site.author, security=security)
     if json:
         print_json(dump_plan(plan))
     else:

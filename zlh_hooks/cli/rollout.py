@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 
 from zlh_hooks import wiring
-from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId, Yes
+from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId, Security, Yes
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import (
     PLAN_COLUMNS,
@@ -35,6 +35,7 @@ def start(
     to: Annotated[str, typer.Option("--to", help="The version to bring.")],
     config: Config = None,
     policy: PolicyFile = None,
+    security: Security = False,
     yes: Yes = False,
     detach: Detach = False,
     json: Json = False,
@@ -42,7 +43,7 @@ def start(
     """Show the plan, ask, and carry it out: smoke test, canary, waves, promotion; back by itself if it is bad."""
     site = wiring.open_site(config, policy)
     site.desk().refuse_second()
-    plan = site.planner().plan_rollout(line, to, site.author)
+    plan = site.planner().plan_rollout(line, to, site.author, security=security)
     if not json:
         print_table(PLAN_COLUMNS, rows_of_plan(plan))
     if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):

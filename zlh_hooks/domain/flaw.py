@@ -91,6 +91,19 @@ def render_hint(word: str, known: Sequence[str]) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
+def has_place(model: BaseModel, key: str) -> bool:
+    """Whether ``key``, e.g. ``people.ada.mail``, is a place in the model's tables; arrays are taken whole."""
+    value: object = model
+    for part in key.split("."):
+        if isinstance(value, BaseModel) and part in type(value).model_fields:
+            value = getattr(value, part)
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
+            return False
+    return True
+
+
 def _describe(details: Any, data: Mapping[str, Any], model: type[BaseModel]) -> Flaw:
     kind, cause = details["type"], details.get("ctx", {}).get("error")
     place = _drop_tags(details["loc"], data)

@@ -11,7 +11,7 @@ from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, TargetProgress
 from zlh_hooks.domain.steps import RolloutState, TargetState
-from zlh_hooks.domain.window import Occurrence, decide, list_occurrences
+from zlh_hooks.domain.window import Decision, decide
 from zlh_hooks.domain.window_rule import Component
 
 _OPEN = (TargetState.PENDING, TargetState.STAGED)
@@ -49,12 +49,15 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class RoundPlanner:
-    """Finds windows for rounds. ``promise``: the lead time; ``needs``: what one guest takes, its way back included."""
+    """Finds windows for rounds. ``promise``: the lead time; ``needs``: what one guest takes, its way back included;
+    ``security``: freezes that spare security fixes do not count.
+    """
 
     policy: Policy
     component: Component
     promise: timedelta
     needs: timedelta
+    security: bool = False
 
     def plan_rounds(
         self, progress: Progress, book: NoticeBook, owners: Mapping[int, str], now: datetime
@@ -86,11 +89,10 @@ class RoundPlanner:
         return now >= known.end or not self._is_in_policy(known)
 
     def _is_in_policy(self, known: Round) -> bool:
-        found = list_occurrences(self.policy, self.component, known.start, known.end)
-        allowed = [one for one in found if one.effect == "allow"]
-        return any(one.start <= known.start and one.end == known.end for one in allowed) and not any(
-            _covers(one, known) for one in found if one.effect != "allow"
-        )
+        return self._decide(known.start, timedelta(0)).allowed
+
+    def _decide(self, when: datetime, needs: timedelta) -> Decision:
+        return decide(self.policy, self.component, when, needs, security=self.security)
 
     def _make(
         self, number: int, sequence: int, vmids: Sequence[int], owners: Mapping[int, str], now: datetime
@@ -99,7 +101,7 @@ class RoundPlanner:
         for vmid in sorted(vmids):
             guests[owners[vmid]] = (*guests.get(owners[vmid], ()), vmid)
         lead = self.promise if set(guests) - {OPERATOR} else timedelta(0)
-        decision = decide(self.policy, self.component, now + lead, self.needs)
+        decision = self._decide(now + lead, self.needs)
         if decision.window is None:
             return None
         start = now + lead if decision.allowed else decision.until
@@ -117,10 +119,6 @@ def _is_announceable(progress: Progress) -> bool:
     if progress.has_ended or progress.state is RolloutState.REVERTING:
         return False
     return not progress.count(TargetState.PENDING)
-
-
-def _covers(denial: Occurrence, known: Round) -> bool:
-    return denial.start <= known.start and denial.end > known.start
 
 
 def _without(known: Round, vmids: Sequence[int]) -> dict[str, tuple[int, ...]]:

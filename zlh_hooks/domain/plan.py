@@ -60,6 +60,7 @@ class Plan(_Value):
     notices: NoticeRules | None = Field(default=None, description="The promise under which it was ordered.")
     line: Line
     scratch_vmids: VmidRange
+    security: bool = Field(default=False, description="It closes a hole: some freezes do not stop it.")
     author: str
     created: datetime
 

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validator, model_validator
 
-from zlh_hooks.domain.flaw import Misfit, render_found, render_hint
+from zlh_hooks.domain.component_rule import ComponentRule, check_components
+from zlh_hooks.domain.duty import Contact, Person, Responsibility, Role, Symptom, check_kinds, check_roles
+from zlh_hooks.domain.flaw import Misfit, has_place, render_found, render_hint
 from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.probe import Probe
 from zlh_hooks.domain.rollout_rules import RolloutRules as RolloutRules
@@ -129,6 +131,21 @@ class Policy(Value):
     notices: NoticeRules | None = Field(
         default=None, description="How early customers are told; left out: nobody is, and nothing waits for it."
     )
+    roles: Mapping[str, Role] = Field(default={}, description="Duties by name.")
+    people: Mapping[str, Person] = Field(default={}, description="Who has them, by a short name.")
+    contact: Contact | None = Field(default=None, description="How customers reach the platform.")
+    components: Mapping[Component, ComponentRule] = Field(
+        default={}, description="The runbook of each of the eight systems."
+    )
+    symptoms: Mapping[str, Symptom] = Field(default={}, description="When a change goes back, by what is broken.")
+    responsibility: Mapping[str, Responsibility] = Field(
+        default={}, description="What is ours and what the customer's, by kind of guest."
+    )
+    to_confirm: tuple[str, ...] = Field(
+        default=(),
+        description="Keys of this policy that a person has yet to confirm; take each out when it is right.",
+        examples=[["time_zone", "people", "contact.mail"]],
+    )
 
     @field_validator("kinds")
     @classmethod
@@ -168,6 +185,20 @@ class Policy(Value):
             if any(numbers.overlaps(self.scratch_vmids) for numbers in kind.vmids):
                 expected = f"numbers outside those of kind {name}"
                 raise Misfit(("scratch_vmids",), str(self.scratch_vmids), expected)
+        return self
+
+    @model_validator(mode="after")
+    def _check_duties(self) -> Self:
+        check_components(self.components)
+        check_roles(self.roles, self.people, self.components, self.symptoms)
+        check_kinds(self.responsibility, self.kinds)
+        return self
+
+    @model_validator(mode="after")
+    def _check_confirmed(self) -> Self:
+        for position, key in enumerate(self.to_confirm):
+            if not has_place(self, key):
+                raise Misfit(("to_confirm", position), render_found(key), "a key of this policy such as time_zone")
         return self
 
     def kind_of(self, vmid: int, tags: Iterable[str]) -> tuple[str, GuestKind] | None:

@@ -87,16 +87,23 @@ def list_occurrences(
     return tuple(merge(*windows, _expand_freezes(policy, after, until), key=_by_start))
 
 
-def next_occurrence(policy: Policy, component: Component | str, after: datetime) -> Occurrence | None:
+def next_occurrence(
+    policy: Policy, component: Component | str, after: datetime, *, security: bool = False
+) -> Occurrence | None:
     """The first allow window that starts at ``after`` or later and is not wholly denied, or None."""
-    wanted = Component(component)
+    policy, wanted = _without_spared(policy, security), Component(component)
     windows = _list_allowed(policy, wanted, after)
     return next((w for w in windows if w.start >= after and any(_list_openings(policy, wanted, w))), None)
 
 
-def decide(policy: Policy, component: Component | str, now: datetime, needs: timedelta) -> Decision:
-    """Whether work on ``component`` that takes up to ``needs``, its revert included, may start at ``now``."""
-    now, wanted = now.astimezone(UTC), Component(component)
+def decide(
+    policy: Policy, component: Component | str, now: datetime, needs: timedelta, *, security: bool = False
+) -> Decision:
+    """Whether work on ``component`` that takes up to ``needs``, its revert included, may start at ``now``.
+
+    ``security``: it closes a hole, and freezes that stop all but security do not count.
+    """
+    policy, now, wanted = _without_spared(policy, security), now.astimezone(UTC), Component(component)
     until, opening = _find_start(policy, wanted, now, needs) or (None, None)
     window = opening.window if opening else None
     if opening and until == now:
@@ -111,6 +118,13 @@ def list_hints(policy: Policy, now: datetime) -> list[str]:
     hints = [f"window {name!r} has no date within the next {HORIZON_YEARS} years" for name in never]
     closed = [one for one in Component if not any(_allows(rule, one) for rule in policy.windows)]
     return hints + ([f"no window allows {', '.join(closed)}: restricted work there never starts"] if closed else [])
+
+
+def _without_spared(policy: Policy, security: bool) -> Policy:
+    """For security fixes: the policy without the freezes that let them through."""
+    if not security:
+        return policy
+    return policy.model_copy(update={"freezes": tuple(one for one in policy.freezes if one.stops == "all")})
 
 
 def _find_start(
@@ -239,4 +253,6 @@ def _expand_freezes(policy: Policy, after: datetime, until: datetime) -> Iterato
         local_start, moved, _ = _resolve(freeze.first, time(), zone)
         start, end = local_start.astimezone(UTC), _resolve(freeze.last + _DAY, time(), zone)[0].astimezone(UTC)
         if start < until and end > after:
-            yield Occurrence(freeze.name, "freeze", start, end, end, local_start, moved, freeze.reason)
+            spared = "security fixes go on" if freeze.stops == "all-but-security" else ""
+            reason = "; ".join(filter(None, (freeze.reason, spared)))
+            yield Occurrence(freeze.name, "freeze", start, end, end, local_start, moved, reason)

@@ -54,6 +54,7 @@ class WindowRule(Value):
     anchor: LocalDate | None = Field(
         default=None, description="First possible date; rules with INTERVAL count from it and need it."
     )
+    reason: str = Field(default="", description="Why then; shown on the pages.")
 
     @model_validator(mode="after")
     def _check_cutoff(self) -> Self:
@@ -89,6 +90,9 @@ class Freeze(Value):
     name: str = Field(min_length=1, description="How refusals and tables call the freeze.")
     first: LocalDate = Field(description="First date, in the policy's zone.")
     last: LocalDate = Field(description="Last date, included.")
+    stops: Literal["all", "all-but-security"] = Field(
+        default="all", description="Whether security fixes wait too, or may start in their windows."
+    )
     reason: str = Field(default="", description="Why; shown to whoever is refused.")
 
     @model_validator(mode="after")
