@@ -20,7 +20,8 @@ MAY_KNOW = {
         "zlh_hooks.adapters",
         "agent_plugin.wire",
     ),
-    "zlh_hooks.settings": ("zlh_hooks.domain",),
+    "zlh_hooks.settings": ("zlh_hooks.domain", "zlh_hooks.notice_settings"),
+    "zlh_hooks.notice_settings": ("zlh_hooks.domain",),
     "zlh_hooks.cli": (
         "zlh_hooks.cli",
         "zlh_hooks.wiring",
@@ -171,6 +172,7 @@ def test_files_of_tests_stay_readable() -> None:
         ("zlh_hooks/adapters/x.py", "import zlh_hooks.settings", "imports zlh_hooks.settings"),
         ("zlh_hooks/adapters/x.py", "import requests\nfrom sqlalchemy import select", "wraps requests and sqlalchemy"),
         ("zlh_hooks/settings.py", "from zlh_hooks import wiring", "imports zlh_hooks.wiring"),
+        ("zlh_hooks/notice_settings.py", "import zlh_hooks.settings", "imports zlh_hooks.settings"),
         ("zlh_hooks/cli/x.py", "from zlh_hooks.adapters.clock import SystemClock", "imports zlh_hooks.adapters.clock.SystemClock"),
         ("agent_plugin/x.py", "from zlh_hooks.domain.tag import OURS", "imports zlh_hooks.domain.tag.OURS"),
         ("hookscripts/x", "import agent_plugin.wire", "imports agent_plugin.wire"),

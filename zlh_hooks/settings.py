@@ -21,6 +21,13 @@ from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.flaw import Place, list_flaws, render_place
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.value import AbsolutePath, PositiveDuration, Value
+from zlh_hooks.notice_settings import (
+    DirectorySettings,
+    FeedSettings,
+    MailSettings,
+    OperatorSettings,
+    WebhookSettings,
+)
 
 ETC = Path("/etc/zlh-hooks")
 STATE = Path("/var/lib/zlh-hooks")
@@ -63,6 +70,11 @@ class Settings(Value):
     proxmox: ProxmoxSettings
     ledger: LedgerSettings = LedgerSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    directory: DirectorySettings | None = None
+    mail: MailSettings | None = None
+    webhook: WebhookSettings | None = None
+    feed: FeedSettings | None = None
+    operator: OperatorSettings | None = None
 
 
 def find_policy(path: Path | None = None) -> Path:
