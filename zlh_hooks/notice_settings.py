@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, field_validator, model_validator
 
-from zlh_hooks.domain.address import Line, MailAddress, WebAddress, is_loopback
+from zlh_hooks.domain.address import MailAddress, WebAddress, is_loopback
 from zlh_hooks.domain.flaw import Misfit, render_found
 from zlh_hooks.domain.value import AbsolutePath, PositiveDuration, Value
 
@@ -45,7 +45,7 @@ class MailSettings(Value):
     security: Literal["tls", "starttls", "none"] = Field(
         default="starttls", description="none only where the host is this machine itself."
     )
-    user: Line | None = Field(default=None, description="Whom to log in as; nobody if left out.")
+    user: str | None = Field(default=None, pattern=r"^[!-~]+$", description="Whom to log in as; nobody if left out.")
     password_file: AbsolutePath | None = Field(default=None, description="The user's password; not world-readable.")
     sender: MailAddress = Field(description="From whom notices come.")
     reply_to: MailAddress | None = Field(default=None, description="Where answers go; to the sender if left out.")

@@ -4,7 +4,6 @@ All times are UTC instants, so that no reader needs a time zone of ours. An even
 SEQUENCE grows, so that a later document replaces what a calendar already shows, a cancelled event included.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from icalendar import Calendar, Event, vDuration
 
 from zlh_hooks.domain.notice import CalendarEvent
+from zlh_hooks.domain.plain_text import render_line, render_lines
 
 PRODUCT = "-//zlh-hooks//maintenance//EN"
 TITLE = "Maintenance"
@@ -63,12 +63,12 @@ def _start(method: str) -> Calendar:
 def _make_event(event: CalendarEvent, publisher: Publisher) -> Event:
     """TRANSPARENT: nobody who looks for a free hour is told that this one is taken."""
     made = Event()
-    made.add("uid", _clean(event.uid))
+    made.add("uid", render_line(event.uid))
     made.add("sequence", event.sequence)
     for name, moment in (("dtstamp", event.stamp), ("dtstart", event.start), ("dtend", event.end)):
         made.add(name, _in_utc(moment))
-    made.add("summary", _clean(event.summary).replace("\n", " "))
-    made.add("description", _clean(event.description))
+    made.add("summary", render_line(event.summary))
+    made.add("description", render_lines(event.description))
     made.add("status", "CANCELLED" if event.cancelled else "CONFIRMED")
     made.add("transp", "TRANSPARENT")
     if publisher.url:
@@ -80,12 +80,6 @@ def _make_event(event: CalendarEvent, publisher: Publisher) -> Event:
 
 def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
-
-
-def _clean(text: str) -> str:
-    """What RFC 5545 allows in a text: line breaks of one kind, and no other control character."""
-    lines = "\n".join(text.splitlines())
-    return "".join(letter for letter in lines if letter == "\n" or unicodedata.category(letter) not in ("Cc", "Cs"))
 
 
 def _finish(calendar: Calendar) -> bytes:

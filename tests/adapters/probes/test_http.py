@@ -4,18 +4,16 @@ import json
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.adapters.probes.stand_in import drips, floods, free_port, http_server, measure, sends, silent, tcp_server
+from tests.certificate import write_certificate
 from zlh_hooks.adapters.probes.answer import BadAnswer
 from zlh_hooks.adapters.probes.document import find_count, find_value, parse_document, render_scalar
 from zlh_hooks.domain.evidence import Measurement, Verdict
@@ -243,28 +241,6 @@ def test_options_that_could_not_work_are_refused(options: dict[str, str], messag
 
 
 # ------------------------------------------------------------------------------------------------------------- TLS
-
-
-def write_certificate(folder: Path, name: str) -> Path:
-    """A self-signed certificate and its key in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.KeyUsage(True, False, False, False, False, True, False, False, False), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = folder / f"{name}.pem"
-    file.write_bytes(certificate.public_bytes(pem) + secret)
-    return file
 
 
 @contextmanager
