@@ -7,7 +7,6 @@
 import json
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,13 +19,13 @@ import requests
 from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from zlh_hooks.adapters.file import replace_files
 from zlh_hooks.application.ports import PromotionHook
 from zlh_hooks.domain.errors import RoadError, SettingsError
 from zlh_hooks.domain.line import Promotion
 from zlh_hooks.domain.policy import FileHook, Hook, UrlHook
 
 ATTEMPTS = 3
-_FILE_MODE = 0o644
 _OTHERS = 0o007
 
 
@@ -63,22 +62,9 @@ class PromotionFile:
     def send_promotion(self, promotion: Promotion) -> None:
         """Write; ``RoadError`` if the file or its folder cannot be written."""
         try:
-            self._replace(json.dumps(render_promotion(promotion)) + "\n")
+            replace_files({self.path: f"{json.dumps(render_promotion(promotion))}\n".encode()})
         except OSError as error:
             raise RoadError(f"cannot write {self.path}: {error.strerror or error}") from error
-
-    def _replace(self, text: str) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=self.path.parent, prefix=f".{self.path.name}.", delete=False) as new:
-            try:
-                new.write(text)
-                os.fchmod(new.fileno(), _FILE_MODE)
-                new.flush()
-                os.fsync(new.fileno())
-                Path(new.name).replace(self.path)
-            except OSError:
-                Path(new.name).unlink(missing_ok=True)
-                raise
-        _sync_folder(self.path.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +139,3 @@ def read_token(path: Path) -> str:
     if not token or not token.isprintable() or " " in token:
         raise SettingsError(str(path), "token_file", "no token or several words", "one token without blanks")
     return token
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
