@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from zlh_hooks.cli.policy import app
 from zlh_hooks.domain.errors import SettingsError
+from zlh_hooks.settings import SHIPPED_POLICY
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "policy.toml"
 RARE = """
 time_zone = "Europe/Berlin"
 [[windows]]
@@ -20,9 +20,9 @@ length_minutes = 60
 
 
 def test_a_sound_policy_is_told_with_what_was_read() -> None:
-    result = CliRunner().invoke(app, ["check", "--policy", str(EXAMPLE)])
+    result = CliRunner().invoke(app, ["check", "--policy", str(SHIPPED_POLICY)])
     assert result.exit_code == 0
-    assert f"{EXAMPLE}: sound (3 windows, 2 kinds of guests, 1 lines, times in Europe/Berlin)" in result.stdout
+    assert f"{SHIPPED_POLICY}: sound (3 windows, 2 kinds of guests, 2 lines, times in Europe/Berlin)" in result.stdout
 
 
 def test_what_is_sound_and_hardly_meant_is_noted(tmp_path: Path) -> None:
