@@ -54,7 +54,7 @@ def test_what_a_component_may_take_fits_into_its_window_with_time_for_the_way_ba
     window = next(rule for rule in POLICY.windows if rule.effect == "allow" and component in rule.components)
     usable = window.length - timedelta(minutes=window.cutoff_minutes)
     assert POLICY.components[component].time_limit <= usable
-    assert POLICY.components[component].interruption <= POLICY.components[component].time_limit
+    assert POLICY.interruption_of(component) <= POLICY.components[component].time_limit
 
 
 def test_backups_come_first_and_hosts_last_and_the_three_of_them_never_together() -> None:
