@@ -1,5 +1,5 @@
 # Each target sets up what it needs and may be repeated; what is already there is not fetched again.
-.PHONY: help demo test lint matrix bench lab-clean venv packages
+.PHONY: help demo test lint matrix bench pages lab-clean venv packages
 
 python := .venv/bin/python
 .DEFAULT_GOAL := help
@@ -10,6 +10,7 @@ help:
 	@echo 'make lint       ruff, mypy --strict, the import table, shellcheck'
 	@echo 'make matrix     the long generated tests: a worker killed at every point'
 	@echo 'make bench      what is measured, and how'
+	@echo 'make pages      print docs/policy anew from the shipped policy'
 	@echo 'make lab-clean  remove all that a killed demo or test left on this machine'
 	@echo 'make venv       only the virtual environment in .venv'
 
@@ -28,6 +29,9 @@ matrix: venv
 
 bench: venv
 	workshop/bench.sh
+
+pages: venv
+	$(python) -m zlh_hooks policy render --policy zlh_hooks/shipped/policy.toml --output docs/policy
 
 lab-clean: venv
 	$(python) -m tests.lab clean

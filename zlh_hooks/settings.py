@@ -30,6 +30,8 @@ from zlh_hooks.notice_settings import (
 )
 
 ETC = Path("/etc/zlh-hooks")
+SHIPPED_POLICY = Path(__file__).parent / "shipped" / "policy.toml"
+"""A complete policy, which ``init`` puts in place."""
 STATE = Path("/var/lib/zlh-hooks")
 CREDENTIAL = "proxmox-token"
 Model = TypeVar("Model", bound=BaseModel)

@@ -31,10 +31,12 @@ from zlh_hooks.application.ports import (
     NoticeChannel,
     StatusFeed,
 )
+from zlh_hooks.application.press import Press
 from zlh_hooks.application.proof import Examiner
 from zlh_hooks.application.recover import Recovery
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
 from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.handbook import Handbook, Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
@@ -265,6 +267,38 @@ class Site:
         if held is not None and held.until > self.clock.now():
             raise NotAllowed(f"worker {held.holder} is at work: use abort or revert", held.until)
         return self.desk().close_by_force(rollout, reason)
+
+
+def write_new(path: Path, text: str, mode: int) -> None:
+    """Make a file that is not there yet, whole."""
+    from zlh_hooks.adapters.new_file import write_new
+
+    write_new(path, text, mode)
+
+
+def read_time_zone() -> str:
+    """This machine's."""
+    from zlh_hooks.adapters.machine_zone import read_time_zone
+
+    return read_time_zone()
+
+
+def open_press(policy: Policy, html: bool, pages: tuple[Page, ...]) -> Press:
+    """What prints pages. Jinja and markdown-it are imported here: nobody else needs them."""
+    from zlh_hooks.adapters.new_file import write_over
+    from zlh_hooks.adapters.page_template import render_frame, render_markdown
+
+    handbook = Handbook(policy)
+
+    def draw(page: Page, others: tuple[Page, ...]) -> str:
+        text = render_markdown(page, handbook)
+        if not html:
+            return text
+        from zlh_hooks.adapters.markdown import render_html
+
+        return render_frame(page, handbook, render_html(text), others)
+
+    return Press(pages, ".html" if html else ".md", draw, write_over)
 
 
 def open_site(config: Path | None, policy: Path | None) -> Site:

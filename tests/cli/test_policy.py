@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from zlh_hooks.cli.policy import app
 from zlh_hooks.domain.errors import SettingsError
+from zlh_hooks.settings import SHIPPED_POLICY
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "policy.toml"
 RARE = """
 time_zone = "Europe/Berlin"
 [[windows]]
@@ -20,9 +20,9 @@ length_minutes = 60
 
 
 def test_a_sound_policy_is_told_with_what_was_read() -> None:
-    result = CliRunner().invoke(app, ["check", "--policy", str(EXAMPLE)])
+    result = CliRunner().invoke(app, ["check", "--policy", str(SHIPPED_POLICY)])
     assert result.exit_code == 0
-    assert f"{EXAMPLE}: sound (3 windows, 2 kinds of guests, 1 lines, times in Europe/Berlin)" in result.stdout
+    assert f"{SHIPPED_POLICY}: sound (3 windows, 2 kinds of guests, 2 lines, times in Europe/Berlin)" in result.stdout
 
 
 def test_what_is_sound_and_hardly_meant_is_noted(tmp_path: Path) -> None:
@@ -54,3 +54,39 @@ def test_the_schema_says_its_dialect_and_needs_no_policy() -> None:
     schema = json.loads(CliRunner().invoke(app, ["schema"], env={"ZLH_HOOKS_POLICY": "/nothing"}).stdout)
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["required"] == ["time_zone"]
+
+
+def render(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["render", *arguments, "--policy", str(SHIPPED_POLICY)], env={"COLUMNS": "200"})
+
+
+def test_one_page_is_printed_as_markdown_or_html() -> None:
+    assert render("customer").stdout.startswith("# ZLH: maintenance")
+    assert render("emergency", "--html").stdout.startswith("<!doctype html>")
+
+
+def test_all_pages_go_into_a_folder_and_are_named(tmp_path: Path) -> None:
+    result = render("--html", "--output", str(tmp_path / "new"))
+    names = ["customer", "internal", "runbook", "emergency", "first-run", "handover"]
+    assert result.stdout.splitlines() == [str(tmp_path / "new" / f"{name}.html") for name in names]
+    assert sorted(path.stem for path in (tmp_path / "new").iterdir()) == sorted(names)
+
+
+def test_one_page_may_name_its_file_and_replaces_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "maintenance.html"
+    path.write_text("old")
+    assert render("customer", "--html", "--output", str(path)).exit_code == 0
+    assert path.read_text().startswith("<!doctype html>")
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_several_pages_are_not_printed_one_after_another() -> None:
+    result = render()
+    assert (result.exit_code, "--output DIR" in result.output) == (2, True)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = render("customer", "--output", str(tmp_path / "file" / "x.md"))
+    assert isinstance(result.exception, SettingsError)
+    assert "a place that can be written" in str(result.exception)

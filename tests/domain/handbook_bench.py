@@ -15,7 +15,7 @@ def make_component(**changes: Any) -> dict[str, Any]:
     """A component's table."""
     parts = {key: [STEP] for key in ("checks", "steps", "probes", "way_back")}
     names = {"title": "A system", "driver": "manual", "owner": "platform", "deputy": "service"}
-    limits = {"time_limit": "30m", "point_of_no_return": "none"}
+    limits = {"felt": "a short pause", "interruption": "3m", "time_limit": "30m", "point_of_no_return": "none"}
     return {**names, **limits, "consequences": [CONSEQUENCE], **parts, **changes}
 
 

@@ -1,5 +1,6 @@
 """Rules of runbooks: drivers, order, and what must not be in work at once."""
 
+from datetime import timedelta
 from itertools import combinations
 from typing import Any
 
@@ -29,10 +30,13 @@ def faults_of(**changes: Any) -> list[tuple[str, str, str]]:
     return faults(components={"pbs": make_component(**changes)})
 
 
+ROOT = {"driver": "root", "interruption": None}
+
+
 def test_roots_are_exchanged_of_templates_only() -> None:
-    found = faults_of(driver="root")
+    found = faults_of(driver="root", interruption=None)
     assert found == [("components.pbs.driver", '"root"', '"manual": the driver root does template only')]
-    assert Policy.model_validate(make_tables(components={"template": make_component(driver="root")})).components
+    assert Policy.model_validate(make_tables(components={"template": make_component(**ROOT)})).components
 
 
 def test_an_owner_is_not_its_own_deputy() -> None:
@@ -93,3 +97,12 @@ def test_every_component_comes_after_those_that_it_waits_for(line: list[Componen
     ordered = order_components(Policy.model_validate(make_tables(components=tables)).components)
     assert sorted(ordered) == sorted(Component)
     assert all(ordered.index(first) < ordered.index(then) for first, then in edges)
+
+
+def test_how_long_a_root_exchange_keeps_a_server_away_is_said_once() -> None:
+    template = {"template": make_component(**ROOT)}
+    policy = Policy.model_validate(make_tables(components=template, rollout={"expected_interruption": "4m"}))
+    assert policy.interruption_of(Component.TEMPLATE) == timedelta(minutes=4)
+    twice = {"template": make_component(driver="root", interruption="3m")}
+    assert faults(components=twice)[0][0] == "components.template.interruption"
+    assert faults_of(interruption=None)[0][0] == "components.pbs.interruption"

@@ -29,7 +29,7 @@ NOUNS = {
     "ledger": "The record of intents and outcomes.",
     "ready": "What is missing before a rollout can start.",
 }
-COMMANDS = {"plan": "show_plan", "worker": "run_worker", "recover": "recover"}
+COMMANDS = {"init": "found_site", "plan": "show_plan", "worker": "run_worker", "recover": "recover"}
 
 
 class Rooms(TyperGroup):

@@ -1,11 +1,14 @@
-"""``zlh-hooks policy``: check the policy and print its schema."""
+"""``zlh-hooks policy``: check the policy, print its schema, render the pages that people read."""
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from zlh_hooks.cli.option import Json, PolicyFile
 from zlh_hooks.cli.output import print_json
+from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window import list_hints
 from zlh_hooks.settings import find_policy, list_fragments, load_policy
@@ -33,3 +36,26 @@ def check(policy: PolicyFile = None, json: Json = False) -> None:
 def schema() -> None:
     """Print the policy's JSON Schema, for editors."""
     print_json({"$schema": SCHEMA_DIALECT} | Policy.model_json_schema())
+
+
+@app.command()
+def render(
+    pages: Annotated[list[Page] | None, typer.Argument(help="Which pages; all if left out.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="HTML instead of Markdown; no scripts, one file each.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file for one page, or a folder; else it is printed.")
+    ] = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Print the pages for customers and for the people on duty, from the policy as it is enforced."""
+    from zlh_hooks import wiring
+
+    wanted = tuple(dict.fromkeys(pages or Page))
+    if output is None and len(wanted) > 1:
+        raise typer.BadParameter("several pages go into a folder: --output DIR", param_hint="--output")
+    press = wiring.open_press(load_policy(policy), html, wanted)
+    if output is None:
+        typer.echo(press.render(wanted[0]), nl=False)
+        return
+    for path in press.publish(output):
+        typer.echo(path)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from zlh_hooks.domain.duration import Duration
 from zlh_hooks.domain.flaw import Misfit, render_found
 from zlh_hooks.domain.impact import Impact, LiveMode
 from zlh_hooks.domain.value import PositiveDuration, Value
@@ -52,6 +53,12 @@ class ComponentRule(Value):
         default="auto", description="auto: live where possible; enforce: only live; off: always in a window."
     )
     consequences: tuple[Consequence, ...] = Field(min_length=1, description="What is felt of it, and how to know.")
+    felt: Sentence = Field(description="What customers notice at worst, in their words; stands on their page.")
+    interruption: Duration | None = Field(
+        default=None,
+        description="How long a customer is away at most when all goes well; 0s: not at all. Left out with the driver "
+        "root: rollout.expected_interruption says it.",
+    )
     time_limit: PositiveDuration = Field(description="When it has taken so long, go back: do not go on.")
     point_of_no_return: Sentence = Field(description="From when on there is only forward, or that there is no such.")
     checks: tuple[Step, ...] = Field(min_length=1, description="Before anything is touched.")
@@ -64,6 +71,15 @@ class ComponentRule(Value):
     def _check_duties(self) -> Self:
         if self.owner == self.deputy:
             raise Misfit(("deputy",), render_found(self.deputy), "another role than the owner's")
+        return self
+
+    @model_validator(mode="after")
+    def _check_interruption(self) -> Self:
+        if self.driver == "manual" and self.interruption is None:
+            raise Misfit(("interruption",), "nothing", 'a duration such as "10m", or "0s"')
+        if self.driver == "root" and self.interruption is not None:
+            found = render_found(self.interruption)
+            raise Misfit(("interruption",), found, "nothing: rollout.expected_interruption says it")
         return self
 
     @model_validator(mode="after")

@@ -201,6 +201,12 @@ class Policy(Value):
                 raise Misfit(("to_confirm", position), render_found(key), "a key of this policy such as time_zone")
         return self
 
+    def interruption_of(self, component: Component) -> timedelta:
+        """How long a customer is away at most while a component is patched and all goes well."""
+        rule = self.components.get(component)
+        own = rule.interruption if rule else None
+        return self.rollout.expected_interruption if own is None else own
+
     def kind_of(self, vmid: int, tags: Iterable[str]) -> tuple[str, GuestKind] | None:
         """The guest's kind and its name. None if it has none, or carries the tags of several: then it is left alone."""
         carried = frozenset(tags)

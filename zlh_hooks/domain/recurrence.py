@@ -49,9 +49,9 @@ def check_recurrence(text: str) -> str:
         raise ValueError(forbidden)
     if len(set(names)) < len(names) or not re.fullmatch(r"[A-Z]+=[^;=]+(?:;[A-Z]+=[^;=]+)*", text):
         raise ValueError(_EXAMPLE)
-    for name, value in _split(text).items():
+    for name, value in parse_parts(text).items():
         _check_part(name, value)
-    _check_frequency(_split(text))
+    _check_frequency(parse_parts(text))
     return text
 
 
@@ -78,7 +78,7 @@ def _check_frequency(parts: Mapping[str, str]) -> None:
 
 def why_anchored(text: str) -> str | None:
     """Why the rule says nothing without a date to count from; None if it does."""
-    parts = _split(text)
+    parts = parse_parts(text)
     if int(parts.get("INTERVAL", "1")) > 1:
         return f"INTERVAL={parts['INTERVAL']} counts from it"
     named = set(parts) & {"BYDAY", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO"}
@@ -96,7 +96,7 @@ def list_dates(text: str, anchor: date | None, first: date, last: date) -> tuple
 @lru_cache(maxsize=512)
 def _expand(text: str, anchor: date | None, year: int) -> tuple[date, ...]:
     """Its dates from January of ``year`` or the anchor until the horizon is passed, also for the year's last day."""
-    parts = _split(text)
+    parts = parse_parts(text)
     first, last = date(year, 1, 1), date(year + HORIZON_YEARS + 1, 12, 31)
     if "UNTIL" in parts:
         last = min(last, _parse_until(parts.pop("UNTIL")))
@@ -106,7 +106,8 @@ def _expand(text: str, anchor: date | None, year: int) -> tuple[date, ...]:
     return tuple((match - _FAR).date() for match in matches)
 
 
-def _split(text: str) -> dict[str, str]:
+def parse_parts(text: str) -> dict[str, str]:
+    """``FREQ=WEEKLY;BYDAY=TU,TH`` as names and values, of a rule that was checked."""
     return dict(part.split("=", 1) for part in text.split(";"))
 
 

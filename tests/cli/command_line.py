@@ -1,0 +1,39 @@
+"""Commands as pages name them, read by the command line's own parser and not carried out."""
+
+import re
+import shlex
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from zlh_hooks.cli.app import app
+
+(UsageError,) = typer.BadParameter.__bases__
+"""Click's own; newer Typer carries a Click of its own."""
+FILLED_IN = {"VMID": "5001", "VERSION": "2026.11.1", "OLD-VERSION": "2026.10.1", "ROLLOUT": "r1123-abcd"}
+
+
+def find_commands(text: str) -> list[str]:
+    """Every command of zlh-hooks in a code span or a line of code, each once; ``a && b`` are two."""
+    spans = re.findall(r"(?<!`)`(zlh-hooks [^`\n]+)`", text)
+    lines = re.findall(r"^\s*(zlh-hooks [^\n]+)$", text, re.MULTILINE)
+    parts = [part.strip() for found in (*spans, *lines) for part in found.split("&&")]
+    return list(dict.fromkeys(part for part in parts if part.startswith("zlh-hooks")))
+
+
+def parse(command: str) -> None:
+    """``UsageError`` if there is no such command, option or kind of value."""
+    words = [FILLED_IN.get(word, word) for word in shlex.split(command, comments=True)]
+    known: Any = get_command(app)
+    context: Any = None
+    rest = words[1:]
+    while isinstance(known, TyperGroup):
+        context = known.make_context(known.name, rest, parent=context)
+        rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+        name, found, rest = known.resolve_command(context, rest)
+        assert found is not None
+        known = found
+        known.name = name
+    known.make_context(known.name, rest, parent=context)

@@ -1,0 +1,67 @@
+"""The pages of the shipped policy: in the repository as they would be printed, and true to the command line.
+
+Print them anew: ``make pages``.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command_line import find_commands, parse
+from zlh_hooks import wiring
+from zlh_hooks.domain.handbook import Page
+from zlh_hooks.domain.window_rule import Component
+from zlh_hooks.domain.wording import render_anchor
+from zlh_hooks.settings import SHIPPED_POLICY, load_policy
+
+FOLDER = Path(__file__).parents[1] / "docs" / "policy"
+POLICY = load_policy(SHIPPED_POLICY)
+PAGES = {page: wiring.open_press(POLICY, False, tuple(Page)).render(page) for page in Page}
+
+
+@pytest.mark.parametrize("page", Page)
+def test_the_pages_of_the_repository_are_those_of_the_shipped_policy(page: Page) -> None:
+    assert (FOLDER / f"{page}.md").read_text() == PAGES[page], "stale: make pages"
+
+
+@pytest.mark.parametrize("command", sorted({command for text in PAGES.values() for command in find_commands(text)}))
+def test_every_command_on_a_page_is_one_of_the_command_line(command: str) -> None:
+    parse(command)
+
+
+@pytest.mark.parametrize("page", Page)
+def test_links_within_the_pages_lead_somewhere(page: Page) -> None:
+    headings = {other: set(map(render_anchor, re.findall(r"^#+ (.*)$", text, re.M))) for other, text in PAGES.items()}
+    for name, anchor in re.findall(r"\]\(([a-z-]*)(?:\.md)?#?([^)]*)\)", PAGES[page]):
+        target = Page(name) if name else page
+        assert not anchor or anchor in headings[target]
+
+
+def test_the_runbook_tells_every_component_in_order_and_how_to_do_it_by_hand() -> None:
+    titles = re.findall(r"^## (.*)$", PAGES[Page.RUNBOOK], re.M)
+    assert len(titles) == len(Component)
+    assert (titles[0], titles[-1]) == ("Backup server (PBS)", "Hosts (Proxmox VE)")
+    steps = [step for rule in POLICY.components.values() for step in rule.all_steps()]
+    for step in steps:
+        assert step.by_hand.strip().splitlines()[0] in PAGES[Page.RUNBOOK]
+
+
+def test_customers_read_the_windows_the_promise_and_that_data_does_not_go_back() -> None:
+    text = PAGES[Page.CUSTOMER]
+    assert "Every Tuesday, 04:00 to 06:00 (Europe/Berlin)" in text
+    assert "On the first Wednesday of every month, 04:00 to 08:00 (Europe/Berlin)" in text
+    assert "an interruption longer than 15 minutes: 7 days, 24 hours and 1 hour before" in text
+    assert "Your data never goes back in time" in text
+
+
+def test_customers_do_not_read_our_insides() -> None:
+    assert not re.search(r"zlh-hooks|VMID|role|runbook|nobody yet", PAGES[Page.CUSTOMER])
+    assert len(PAGES[Page.CUSTOMER].split()) < 750, "two minutes are about 500 words, and lists read faster"
+
+
+@pytest.mark.parametrize("page", Page)
+def test_a_draft_says_what_a_person_has_yet_to_confirm(page: Page) -> None:
+    confirmed = POLICY.model_copy(update={"to_confirm": ()})
+    assert "**Draft.** A person has yet to confirm: the time zone" in PAGES[page]
+    assert "Draft" not in wiring.open_press(confirmed, False, (page,)).render(page)

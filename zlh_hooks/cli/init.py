@@ -1,0 +1,89 @@
+"""``zlh-hooks init``: from an empty machine to a complete policy. Asks only what differs from site to site."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zlh_hooks import wiring
+from zlh_hooks.application.founding import NewFile, make_files, refuse_existing
+from zlh_hooks.cli.option import Config, PolicyFile
+from zlh_hooks.domain.founding import (
+    ASKED,
+    NOT_ASKED,
+    QUESTIONS,
+    Answers,
+    check_answer,
+    render_settings,
+    render_site,
+)
+from zlh_hooks.domain.handbook import render_unconfirmed
+from zlh_hooks.domain.wording import render_list
+from zlh_hooks.settings import SHIPPED_POLICY, find_policy, find_settings, load_policy, load_settings
+
+SITE = "site.toml"
+
+
+def found_site(
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Ask nothing: this machine's time zone, and placeholders to confirm.")
+    ] = False,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Write a complete policy, what differs here, and how to reach Proxmox. No file that exists is touched."""
+    place, reach = find_policy(policy).absolute(), find_settings(config).absolute()
+    site = place.with_suffix(".d") / SITE
+    refuse_existing([NewFile(path, "", 0) for path in (place, site, reach)])
+    answers = Answers(time_zone=wiring.read_time_zone(), token_file=reach.parent / "token")
+    answers = answers if defaults else _ask(answers)
+    unconfirmed = (*ASKED, *NOT_ASKED) if defaults else NOT_ASKED
+    files = (
+        NewFile(site, render_site(answers, unconfirmed), 0o640),
+        NewFile(reach, render_settings(answers), 0o640),
+        NewFile(place, SHIPPED_POLICY.read_text(encoding="utf-8"), 0o644),
+    )
+    make_files(files, wiring.write_new)
+    load_policy(place)
+    load_settings(reach)
+    _tell(files, answers, unconfirmed, _options(config, policy))
+
+
+def _ask(known: Answers) -> Answers:
+    given = {key: _ask_one(key, question, str(getattr(known, key))) for key, question in QUESTIONS}
+    return Answers.model_validate(given)
+
+
+def _ask_one(key: str, question: str, default: str) -> str:
+    def check(text: str) -> str:
+        try:
+            return check_answer(key, text.strip())
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+    return str(typer.prompt(question, default=default, value_proc=check))
+
+
+def _options(config: Path | None, policy: Path | None) -> str:
+    """What the next commands need to find the files."""
+    return "".join(f" {name} {path}" for name, path in (("--config", config), ("--policy", policy)) if path)
+
+
+def _tell(files: tuple[NewFile, ...], answers: Answers, unconfirmed: tuple[str, ...], options: str) -> None:
+    """What was made, what is still a guess, and what comes next."""
+    site, reach, _ = files
+    for file in files:
+        typer.echo(f"wrote {file.path}")
+    typer.echo(f"\nStill to be confirmed by a person, in {site.path} (to_confirm):")
+    typer.echo(f"  {render_list(render_unconfirmed(unconfirmed))}")
+    if "time_zone" in unconfirmed:
+        typer.echo(f"  The time zone is this machine's: {answers.time_zone}")
+    policy = options[options.find(" --policy") :] if " --policy" in options else ""
+    typer.echo("\nNext:")
+    typer.echo(f"  1. Look at {reach.path}, and on a host make the token:")
+    typer.echo(f"       pveum user add {answers.user}; pveum user token add {answers.user} {answers.token_name}")
+    typer.echo(f"     Its secret goes into {answers.token_file}, mode 0640.")
+    typer.echo(f"  2. zlh-hooks policy check{policy}")
+    typer.echo(f"  3. zlh-hooks ready pve{options}")
+    typer.echo(f"  4. zlh-hooks policy render --html --output pages/{policy}")
+    typer.echo("     pages/first-run.html is the way from here to the first window.")
