@@ -21,7 +21,10 @@ from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
+from zlh_hooks.application.herald import EmptyDirectory, Herald, Roads
+from zlh_hooks.application.herald_thread import HeraldThread
 from zlh_hooks.application.journal import Journal, Patience
+from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import (
     Cluster,
@@ -38,6 +41,7 @@ from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.handbook import Handbook, Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
+from zlh_hooks.domain.notice_text import Imprint
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.notice_settings import MailSettings, WebhookSettings
@@ -133,6 +137,14 @@ def make_operator(settings: Settings) -> Customer:
     return Customer(OPERATOR, "", frozenset(), reach.mail if reach else None, reach.webhook if reach else None)
 
 
+def open_roads(settings: Settings, policy: Policy) -> Roads:
+    """All ways to customers. Without a directory every guest is the operator's own business."""
+    contact = policy.contact
+    imprint = Imprint(policy.time_zone, contact.mail if contact else "", contact.status_page if contact else "")
+    directory = open_directory(settings) or EmptyDirectory()
+    return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), imprint)
+
+
 @dataclass(frozen=True)
 class Site:
     """One installation: what the command line works with. Parts are opened when they are first needed."""
@@ -170,11 +182,17 @@ class Site:
         """Takes orders."""
         return Desk(self.ledger, self.author)
 
+    def notice_desk(self) -> NoticeDesk:
+        """Shows and corrects what customers are told."""
+        return NoticeDesk(self.ledger, self.clock, self.policy, open_roads(self.settings, self.policy), self.author)
+
     def list_progress(self) -> tuple[Progress, ...]:
         """Every rollout, oldest first."""
         return list_progress(self.ledger)
 
-    def engine(self, ledger: Ledger, cluster: Cluster | None = None) -> Engine:
+    def engine(
+        self, ledger: Ledger, cluster: Cluster | None = None, check_herald: Callable[[], None] = lambda: None
+    ) -> Engine:
         """The engine on this site's cluster, or by the worker's own way to it."""
         cluster = cluster or self.cluster
         examiner = Examiner(Probes(self.clock), cluster.inventory, self.clock)
@@ -186,6 +204,7 @@ class Site:
             self.clock,
             self.policy,
             lambda line: open_hooks(lines[line].after_promote) if line in lines else (),
+            check_herald,
         )
 
     def recovery(self) -> Recovery:
@@ -210,9 +229,10 @@ class Site:
         held = HeldLease(lease, self._take_lease(patience), self.policy.rollout.lease, self.clock)
         ledger = self.ledger.fenced(held.holder)
         lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
-        with Heartbeat(held, lock, self.clock) as heartbeat:
-            engine = self.engine(ledger, open_cluster(self.settings, heartbeat.assure))
-            worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak)
+        herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
+        with Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
+            engine = self.engine(ledger, open_cluster(self.settings, heartbeat.assure), teller.check)
+            worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak, teller)
             worker.run(stays=stays)
             lease.release(held.holder)
 

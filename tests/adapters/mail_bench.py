@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,6 +30,7 @@ class Post:
 
     answers: dict[str, str] = field(default_factory=dict)
     after_data: str = ""
+    on_taken: Callable[[], None] = lambda: None
     taken: list[tuple[str, list[str], bytes]] = field(default_factory=list)
     port: int = 0
 
@@ -46,6 +47,7 @@ class Post:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert envelope.mail_from is not None and isinstance(envelope.content, bytes)
         self.taken.append((envelope.mail_from, envelope.rcpt_tos, envelope.content))
+        self.on_taken()
         if self.after_data == "die":
             server.transport.abort()
         if self.after_data == "sleep":
@@ -55,12 +57,16 @@ class Post:
     async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         return self.answers.get("QUIT", "221 Bye")
 
+    def read_mails(self) -> list[EmailMessage]:
+        """All that were taken, read by the standard library."""
+        read = [message_from_bytes(content, policy=default) for _, _, content in self.taken]
+        assert all(isinstance(one, EmailMessage) for one in read)
+        return read  # type: ignore[return-value]
+
     def read_mail(self) -> EmailMessage:
-        """The only one taken, read by the standard library."""
-        ((_, _, content),) = self.taken
-        read = message_from_bytes(content, policy=default)
-        assert isinstance(read, EmailMessage)
-        return read
+        """The only one taken."""
+        (mail,) = self.read_mails()
+        return mail
 
 
 class ImplicitTls(Controller):

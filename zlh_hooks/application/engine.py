@@ -35,6 +35,7 @@ class Engine:
     clock: Clock
     policy: Policy
     open_hooks: Callable[[str], Sequence[PromotionHook]]
+    check_herald: Callable[[], None] = lambda: None
 
     def open_journal(self, plan: Plan, target: int | None, entries: tuple[Entry, ...] | None = None) -> Journal:
         """The journal of one target (None: of the rollout), with what earlier workers recorded."""
@@ -48,7 +49,7 @@ class Engine:
         entries = self.ledger.read(plan.id)
         journal = self.open_journal(plan, None, entries)
         driver = self._open_driver(plan, entries)
-        board = NoticeBoard(plan.id, self.ledger) if plan.notices else None
+        board = NoticeBoard(plan.id, self.ledger, self.check_herald) if plan.notices else None
         gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, board, plan.security)
         gate.resume_from(entries)
         return Rollout(

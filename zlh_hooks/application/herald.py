@@ -7,7 +7,7 @@ a dead worker left without outcome is not sent again: better a customer who is a
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from zlh_hooks.application.notice_board import TROUBLE
 from zlh_hooks.application.ports import Clock, CustomerDirectory, Ledger, NoticeChannel, StatusFeed
@@ -17,11 +17,20 @@ from zlh_hooks.domain.impact import Impact
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Round, Stage
 from zlh_hooks.domain.notice_book import NOTICE, ROUND, DeliveryState, NoticeBook, render_round
 from zlh_hooks.domain.notice_plan import Due, RoundPlanner, list_due
+from zlh_hooks.domain.notice_rules import Ladder, NoticeRules
 from zlh_hooks.domain.notice_text import Change, Imprint, make_bulletin, render_message
 from zlh_hooks.domain.plan import Plan, parse_plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
 from zlh_hooks.domain.window_rule import Component
+
+
+class EmptyDirectory:
+    """No customers: every guest is the operator's own business."""
+
+    def list_customers(self) -> tuple[Customer, ...]:
+        """None."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,22 @@ def describe_change(plan: Plan) -> Change:
         interruption=plan.rules.expected_interruption,
         guests={target.vmid: target.name for target in plan.targets},
     )
+
+
+def promised(plan: Plan) -> NoticeRules:
+    """The rules of a plan that was ordered under a promise; no other one is told."""
+    assert plan.notices is not None
+    return plan.notices
+
+
+def choose_ladder(plan: Plan) -> Ladder:
+    """The lead times of the plan's interruption."""
+    return promised(plan).ladder_for(plan.rules.expected_interruption)
+
+
+def open_planner(policy: Policy, plan: Plan, needs: timedelta) -> RoundPlanner:
+    """Finds the windows in which the plan's guests may be changed. ``needs``: what one takes, its way back included."""
+    return RoundPlanner(policy, Component.TEMPLATE, choose_ladder(plan).promise, needs, plan.security)
 
 
 @dataclass(slots=True)
@@ -131,6 +156,10 @@ class Herald:
         self.ledger.append(Draft(kind, name, telling.plan.id, None, data))
         self._read()
 
+    def has_read_all(self) -> bool:
+        """Whether nothing was recorded since it last looked."""
+        return not self.ledger.read(after=self._cursor)
+
     # ---------------------------------------------------------------- rounds
 
     def _plan_rounds(self, telling: Telling, customers: Mapping[str, Customer]) -> None:
@@ -140,18 +169,14 @@ class Herald:
         if planned_for == telling.planned_for:
             return
         needs = predict_target(progress.durations(), rules.expected_duration) * 2
-        assert telling.plan.notices is not None
-        promise = telling.plan.notices.ladder_for(rules.expected_interruption).promise
-        planner = RoundPlanner(self.policy, Component.TEMPLATE, promise, needs, telling.plan.security)
-        for made in planner.plan_rounds(progress, telling.book, owners, now):
+        for made in open_planner(self.policy, telling.plan, needs).plan_rounds(progress, telling.book, owners, now):
             self._write(telling, Kind.EVIDENCE, ROUND, render_round(made))
         telling.planned_for = planned_for
 
     # --------------------------------------------------------------- sending
 
     def _send_due(self, telling: Telling, customers: Mapping[str, Customer]) -> bool:
-        assert telling.plan.notices is not None
-        leads = telling.plan.notices.ladder_for(telling.plan.rules.expected_interruption).leads
+        leads = choose_ladder(telling.plan).leads
         dues = list_due(telling.progress(), telling.book, leads, self.clock.now())
         wanted = [due for due in dues if due.customer in customers and _is_news(due, telling.book)]
         owed = [self._send(telling, due, customers[due.customer]) for due in wanted]
@@ -167,8 +192,7 @@ class Herald:
         return owes
 
     def _send_by(self, telling: Telling, due: Due, customer: Customer, channel: NoticeChannel, address: str) -> bool:
-        rules, now = telling.plan.notices, self.clock.now()
-        assert rules is not None
+        rules, now = promised(telling.plan), self.clock.now()
         name = name_delivery(due.id_in(telling.plan.id), channel.name, address)
         known = telling.book.deliveries.get(name)
         if known is not None and not known.may_be_sent_again(now, rules.attempts, rules.retry):
@@ -178,8 +202,8 @@ class Herald:
         try:
             answer = channel.send_notice(address, message)
         except (TargetError, RoadError) as error:
-            self._write(telling, Kind.FAILED, name, {"state": _judge(error), "reason": str(error)})
-            return _judge(error) is DeliveryState.FAILED
+            self._write(telling, Kind.FAILED, name, {"state": judge(error), "reason": str(error)})
+            return judge(error) is DeliveryState.FAILED
         self._write(telling, Kind.DONE, name, {"answer": answer})
         return False
 
@@ -223,7 +247,8 @@ def _describe(due: Due, notice: str, channel: NoticeChannel, address: str) -> di
     }
 
 
-def _judge(error: TargetError | RoadError) -> DeliveryState:
+def judge(error: TargetError | RoadError) -> DeliveryState:
+    """What a channel's refusal means for the delivery."""
     if isinstance(error, Unanswered):
         return DeliveryState.UNCLEAR
     return DeliveryState.REFUSED if isinstance(error, TargetError) else DeliveryState.FAILED

@@ -20,10 +20,14 @@ _PLACED = (TargetEvent.EXCHANGE_BEGAN, TargetEvent.SKIPPED, TargetEvent.VANISHED
 
 @dataclass(slots=True)
 class NoticeBoard:
-    """One change's notices as the ledger has them. For all threads of a rollout."""
+    """One change's notices as the ledger has them. For all threads of a rollout.
+
+    ``check_herald`` raises if nobody writes them any more.
+    """
 
     rollout: str
     ledger: Ledger
+    check_herald: Callable[[], None] = lambda: None
     _book: NoticeBook = field(default_factory=NoticeBook)
     _cursor: int = 0
     _begun: bool = False
@@ -40,6 +44,7 @@ class NoticeBoard:
         return self._ask(lambda: self._is_behind(vmid))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
+        self.check_herald()
         with self._guard:
             for entry in self.ledger.read(self.rollout, after=self._cursor):
                 self._take(entry)

@@ -118,6 +118,21 @@ class Heartbeat:
             self._claim_due = self.clock.monotonic() + self.held.length.total_seconds()
 
 
+class Teller(Protocol):
+    """What tells customers of changes, beside the work."""
+
+    def is_quiet(self) -> bool:
+        """Whether all that the ledger holds was told; raises what ended the teller, if anything did."""
+
+
+class Silence:
+    """Nobody is told."""
+
+    def is_quiet(self) -> bool:
+        """Always."""
+        return True
+
+
 @dataclass(slots=True)
 class Worker:
     """Executes one ledger's rollouts, one at a time, and tends those that soak."""
@@ -127,6 +142,7 @@ class Worker:
     heartbeat: Heartbeat
     open_story: Callable[[Plan], Story]
     open_aftercare: Callable[[Plan], Aftercare]
+    teller: Teller = field(default_factory=Silence)
 
     def run(self, *, stays: bool) -> None:
         """Work until nothing is left to do or to wait for; with ``stays`` for ever."""
@@ -138,7 +154,7 @@ class Worker:
                 continue
             is_free = self._let_go()
             soaking = [progress for progress in rollouts if progress.is_soaking]
-            if is_free and not soaking and not stays:
+            if self.teller.is_quiet() and is_free and not soaking and not stays:
                 return
             for progress in soaking:
                 self._tend(progress)

@@ -26,6 +26,7 @@ NOUNS = {
     "window": "When restricted work may start.",
     "template": "Versions and channels of container templates.",
     "rollout": "Carry a template version out to guests, and back.",
+    "notice": "What customers are told of a rollout.",
     "ledger": "The record of intents and outcomes.",
     "ready": "What is missing before a rollout can start.",
 }
