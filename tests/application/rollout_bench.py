@@ -94,7 +94,8 @@ class Bench:
         if now > self.deadline:
             stage = [entry.data["text"] for entry in self.ledger.read() if entry.name == "stage"]
             raise AssertionError(f"it does not end: {stage[-1:]}")
-        fresh, self._seen = self.ledger.read(after=self._seen), len(self.ledger.read())
+        fresh = self.ledger.read(after=self._seen)
+        self._seen += len(fresh)
         for entry in fresh:
             if entry.kind is Kind.EVENT and entry.target is None and entry.name == RolloutEvent.PAUSED:
                 self._answer(str(entry.data["reason"]))

@@ -264,6 +264,7 @@ def test_a_start_of_a_locked_guest_fails_in_its_task(bench: Bench) -> None:
     result = bench.wait(bench.cluster.power.start(OTHER))
     assert not result.ok
     assert "locked" in result.exit_status
+    assert result.lock == "backup"
 
 
 def test_a_protected_guest_refuses_the_exchange_but_not_the_staging(bench: Bench) -> None:

@@ -23,7 +23,7 @@ from zlh_hooks.application.record import (
 )
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -108,13 +108,11 @@ class RootDriver:
         )
 
     def _list_sizes(self, template: GuestConfig) -> dict[str, int]:
-        """Proxmox lists no volumes of a guest whose disks the token may not change, and says nothing of it."""
         root, ref = template.rootfs, template.ref
         volumes = self.cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
         sizes = {volume.volid: volume.size for volume in volumes}
         if root.volume not in sizes:
-            missing = f"/vms/{ref.vmid}, VM.Config.Disk"
-            raise RightMissing(f"{root.volume} of template {ref} is not listed; without {missing} none is", missing)
+            raise Skipped(f"the root {root.volume} of template {ref} is not on its storage")
         return sizes
 
     # ----------------------------------------------------------------- stage
@@ -212,7 +210,7 @@ class RootDriver:
         before = self.baseline(journal)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             journal.event(TargetEvent.EXCHANGE_BEGAN)
-        self._keep_ha_off(ref, journal)
+        self.keep_ha_off(ref, journal, "ha.ignore")
         new = str((journal.done("stage.give") or {})["volume"])
         size = (journal.done("stage.detach") or {}).get("size")
         journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
@@ -252,18 +250,19 @@ class RootDriver:
         assert data is not None
         return parse_record(data)
 
-    def _keep_ha_off(self, ref: GuestRef, journal: Journal) -> None:
+    def keep_ha_off(self, ref: GuestRef, journal: Journal, name: str) -> None:
+        """Take the guest from the HA manager, which would answer our stops and starts with its own."""
         power = self.cluster.inventory.read_power(ref)
-        known = journal.done("ha.ignore")
-        if power.ha_managed and power.ha_state != "ignored" and known is None:
+        known = journal.done(name)
+        if self.plan.rules.ha == "ignore" and power.ha_managed and power.ha_state != "ignored" and known is None:
             journal.write(Kind.EVIDENCE, "ha", {"state": power.ha_state})
-            journal.run(root_step.WriteHaState("ha.ignore", self.cluster, ref, "ignored"))
+            journal.retry(root_step.WriteHaState(name, self.cluster, ref, "ignored"))
 
-    def give_back_to_ha(self, ref: GuestRef, journal: Journal) -> None:
+    def give_back_to_ha(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Give the HA manager back what it had, if it was taken from it."""
         known = journal.evidence("ha")
         if known is not None:
-            journal.retry(root_step.WriteHaState("ha.restore", self.cluster, ref, str(known["state"])))
+            journal.retry(root_step.WriteHaState(name, self.cluster, ref, str(known["state"])))
 
     # ----------------------------------------------------------------- prove
 
@@ -309,7 +308,7 @@ class RootDriver:
         return find_power_action(self.cluster, ref, since, journal.upids) is not None
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
-        self.give_back_to_ha(ref, journal)
+        self.give_back_to_ha(ref, journal, "ha.restore")
         old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         new = tag.VERSION + self.plan.release.version
         drop = tuple(t for t in old if t != new)
