@@ -111,6 +111,10 @@ class Proxmox:
         digests = {"digest": source.digest, "target-digest": target.digest}
         return self._begin("POST", source.ref, "move_volume", **values, **digests)
 
+    def resize(self, guest: GuestConfig, key: str, size: int) -> Upid:
+        """Also VM.Config.Options; a file system that does not grow with its volume is only a line in the task's log."""
+        return self._begin("PUT", guest.ref, "resize", disk=key, size=str(size), digest=guest.digest)
+
     def destroy(self, guest: GuestRef) -> Upid:
         """Never a running guest, and only volumes that its config names."""
         return self._begin("DELETE", guest, **{"purge": 0, "destroy-unreferenced-disks": 0})

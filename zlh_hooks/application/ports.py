@@ -107,6 +107,9 @@ class GuestEditor(Protocol):
     def move_volume(self, source: GuestConfig, key: str, target: GuestConfig, target_key: str) -> Upid:
         """Give ``source``'s volume to ``target`` as ``target_key``; both digests are sent."""
 
+    def resize(self, guest: GuestConfig, key: str, size: int) -> Upid:
+        """Grow the guest's volume, and the file system on it, to ``size`` bytes; the digest is sent. Never shrinks."""
+
     def destroy(self, guest: GuestRef) -> Upid:
         """Destroy the guest and every volume it references."""
 

@@ -139,6 +139,7 @@ class RootDriver:
         storage = before.root.partition(":")[0]
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.run(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
+        journal.run(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
         journal.run(root_step.AddFiller("stage.filler", self.cluster, x, storage))
         swapped = journal.run(root_step.DetachRoot("stage.detach", self.cluster, x))
         given = journal.run(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
