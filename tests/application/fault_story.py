@@ -1,12 +1,13 @@
 """Undisturbed stories of the simulated world, every request they make, and what is watched while one is disturbed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
 from itertools import count
+from typing import Any
 
 from tests.application.rollout_bench import Bench, make_policy
 from tests.datacentre import Call, turns_unhealthy
@@ -56,11 +57,27 @@ def _let_soak(bench: Bench) -> Plan:
     return plan
 
 
-STORIES: dict[str, Callable[[Bench], Plan]] = {
-    "rollout": _roll_out,
-    "settling": _let_soak,
-    "full revert": _order_back,
-    "failing canary": _fail,
+def _fail_by_restart(bench: Bench) -> Plan:
+    """The bad root is left pending, and the customer brings it before the window opens."""
+    bench.later(timedelta(minutes=3), lambda: bench.datacentre.restart_inside(VMIDS[0]))
+    return _fail(bench)
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How it begins, and the rules that it has beside those of all."""
+
+    begin: Callable[[Bench], Plan]
+    rules: Mapping[str, Any] = field(default_factory=dict)
+
+
+LATER = {"name": "later", "rule": "FREQ=DAILY", "start": "04:20", "length_minutes": 600}
+STORIES: dict[str, Story] = {
+    "rollout": Story(_roll_out),
+    "settling": Story(_let_soak),
+    "full revert": Story(_order_back),
+    "failing canary": Story(_fail),
+    "customer's restart": Story(_fail_by_restart, {"exchange_pending": True, "windows": [LATER]}),
 }
 """What has happened before the disturbance may come; what follows is the story."""
 
@@ -152,12 +169,12 @@ class Told:
 
 def tell(story: str, disturb: Disturb = lambda bench: None) -> Told:
     """The story to its end: a person resumes after each pause, and orders back again what is stuck."""
-    bench = Bench(make_policy(lock_wait="2m", ha="ignore")).furnish(len(VMIDS))
+    bench = Bench(make_policy(lock_wait="2m", ha="ignore", **STORIES[story].rules)).furnish(len(VMIDS))
     bench.datacentre.containers[HA_MANAGED].ha_state = "started"
     bench.datacentre.remember(bench.datacentre.containers[HA_MANAGED])
     roots = {vmid: bench.datacentre.containers[vmid].config.rootfs.volume for vmid in VMIDS}
     bench.answers = [partial(bench.later, ANSWER_TIME, bench.order("resume")) for _ in range(ROUNDS)]
-    plan = STORIES[story](bench)
+    plan = STORIES[story].begin(bench)
     watch = Watch(bench, roots)
     bench.datacentre.faults.always("append", watch.look)
     disturb(bench)

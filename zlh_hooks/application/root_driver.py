@@ -16,7 +16,8 @@ from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expe
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
     GuestRecord,
-    find_power_action,
+    PowerAction,
+    list_power_actions,
     make_record,
     parse_record,
     read_record,
@@ -32,6 +33,9 @@ from zlh_hooks.domain.steps import TargetEvent
 
 PUT = "exchange.put"
 RESTART = "exchange.restart"
+COMING_UP = timedelta(seconds=10)
+"""How long a guest that restarts from inside, of which no task tells, may be off in between."""
+_LOOK_BACK = timedelta(minutes=10)
 
 
 class Skipped(TargetError):
@@ -236,6 +240,7 @@ class RootDriver:
         ref = self.locate(target)
         if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
             return
+        self._wait_for_others(ref, journal)
         new = str((journal.done("stage.give") or {})["volume"])
         try:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
@@ -273,8 +278,9 @@ class RootDriver:
             return
         ref = self.locate(target)
         before = self.baseline(journal)
-        if not self.cluster.inventory.read_power(ref).running:
+        if not self._comes_up(ref, journal, before):
             self._explain_stopped(ref, journal, before)
+        known = {action.upid for action in self._list_others(ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
         proof = self.examiner.examine(ref, self.plan.line.probes, self.health_rules(), expect)
         after = read_record(self.cluster, ref, proof.facts)
@@ -284,7 +290,7 @@ class RootDriver:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(reason)
-        elif self._touched_by_others(ref, journal):
+        elif any(action.upid not in known for action in self._list_others(ref, journal)):
             raise Deferred("somebody else stopped or restarted it during the proof; proved when it runs again")
         else:
             raise Unhealthy(reason)
@@ -295,18 +301,46 @@ class RootDriver:
         return HealthRules(rules.min_healthy_time, rules.healthy_deadline)
 
     def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
+        if self.fails_to_start(ref, journal):
+            raise Unhealthy("it does not run although somebody else started or restarted it")
         if not before.running:
             raise Deferred("it was stopped and stays so; proved at its next start")
         if not journal.was_requested(RESTART):
             raise Deferred("it was switched off before we would have restarted it; proved at its next start")
-        if self._touched_by_others(ref, journal):
+        if self._list_others(ref, journal):
             raise Deferred("somebody else stopped it; proved at its next start")
         raise Unhealthy("it does not run any more after the exchange")
 
-    def _touched_by_others(self, ref: GuestRef, journal: Journal) -> bool:
+    def fails_to_start(self, ref: GuestRef, journal: Journal) -> bool:
+        """Whether it is off although what others last asked for, since its exchange, was a start or a restart."""
+        last = self._list_others(ref, journal)[-1:]
+        wanted = any(action.starts and not action.running for action in last)
+        return wanted and not self.cluster.inventory.read_power(ref).running
+
+    def _comes_up(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> bool:
+        """Whether it runs; one that ran before may be off for the moment of somebody else's restart."""
+        self._wait_for_others(ref, journal)
+        deadline = self.clock.monotonic() + (COMING_UP.total_seconds() if before.running else 0)
+        while not (running := self.cluster.inventory.read_power(ref).running) and self.clock.monotonic() < deadline:
+            self.clock.sleep(POLL)
+        return running
+
+    def _wait_for_others(self, ref: GuestRef, journal: Journal) -> None:
+        """What somebody else has begun with its power ends first, within the time that ours would have."""
+        rules = self.plan.rules
+        deadline = self.clock.monotonic() + (rules.shutdown_timeout + rules.start_timeout).total_seconds()
+        while any(action.running for action in self._list_others(ref, journal, _LOOK_BACK)):
+            if self.clock.monotonic() >= deadline:
+                return
+            self.clock.sleep(POLL)
+
+    def _list_others(
+        self, ref: GuestRef, journal: Journal, earlier: timedelta = timedelta(0)
+    ) -> tuple[PowerAction, ...]:
+        """What others have asked of its power since its exchange began, or somewhat ``earlier``, oldest first."""
         began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
-        since = began if began is not None else self.clock.now() - timedelta(minutes=1)
-        return find_power_action(self.cluster, ref, since, journal.upids) is not None
+        since = (began if began is not None else self.clock.now() - timedelta(minutes=1)) - earlier
+        return list_power_actions(self.cluster, ref, since, journal.upids)
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")

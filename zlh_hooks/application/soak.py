@@ -75,8 +75,9 @@ class Soak:
             return  # looked at again in the next round
 
     def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
-        """A guest that was stopped during the rollout is proved, or goes back, once it runs."""
-        if not self.driver.is_running(target):
+        """A guest that was stopped during the rollout is proved, or goes back, once somebody starts it."""
+        ref = self.driver.locate(target)
+        if not self.driver.is_running(target) and not self.driver.fails_to_start(ref, journal):
             return
         try:
             self.driver.prove(target, journal, self._candidate(target))
