@@ -105,3 +105,11 @@ class Audit:
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         for offence in self.list_offences():
             terminalreporter.write_line(offence, red=True)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Generated tests say how many points they have tried."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    points = sum(number for report in reports for name, number in report.user_properties if name == "points")
+    if points:
+        terminalreporter.write_line(f"{points} generated points")

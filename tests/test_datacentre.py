@@ -448,9 +448,10 @@ def test_rights_above_a_path_hold_on_it(world: Datacentre) -> None:
     assert "VM.Console" not in world.read_rights("/vms/5002")["/vms/5002"]
 
 
-def test_without_the_right_to_its_disks_a_guest_seems_to_have_no_volumes(world: Datacentre) -> None:
+def test_without_the_right_to_its_disks_a_guests_volumes_are_not_listed_and_that_is_said(world: Datacentre) -> None:
     world.revoke_privilege("VM.Config.Disk")
-    assert world.list_volumes(NODE, STORAGE, GUEST.vmid) == ()
+    with pytest.raises(RightMissing):
+        world.list_volumes(NODE, STORAGE, GUEST.vmid)
 
 
 def test_a_clone_that_loses_its_node_stays_locked(bench: MemoryBench, world: Datacentre) -> None:

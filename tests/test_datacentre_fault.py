@@ -181,6 +181,23 @@ def test_a_reboot_ordered_to_fail_leaves_the_guest_running(bench: MemoryBench, w
     assert bench.wait(world.reboot(GUEST, MINUTE)).ok
 
 
+def test_a_task_that_fails_halfway_has_done_its_first_part(bench: MemoryBench, world: Datacentre) -> None:
+    world.faults.fail_task("reboot", "startup failed", part=2)
+    result = bench.wait(world.reboot(GUEST, MINUTE))
+    assert (result.ok, result.exit_status) == (False, "startup failed")
+    assert not world.read_power(GUEST).running
+
+
+def test_a_token_that_is_refused_reads_nothing_until_it_is_accepted_again(
+    bench: MemoryBench, world: Datacentre
+) -> None:
+    world.refuse_token(MINUTE)
+    with pytest.raises(RoadError, match="401"):
+        world.read_config(GUEST)
+    bench.clock.sleep(MINUTE)
+    assert world.read_config(GUEST).ref == GUEST
+
+
 def test_a_task_with_warnings_did_its_work_and_counts_as_well_ended(bench: MemoryBench, world: Datacentre) -> None:
     world.faults.warn_task("clone")
     result = bench.wait(world.clone(TEMPLATE, ORDER))

@@ -16,6 +16,7 @@ from zlh_hooks.domain.errors import (
     ConfigChanged,
     GuestLocked,
     GuestMissing,
+    RightMissing,
     RoadError,
     TargetError,
 )
@@ -244,6 +245,15 @@ def test_a_full_storage_fails_the_clone_and_leaves_nothing(stand_in: Serving, pr
     assert proxmox.read_config(TEMPLATE).lock is None
     with pytest.raises(GuestMissing):
         proxmox.read_config(SCRATCH)
+
+
+def test_volumes_that_the_token_may_not_see_are_a_missing_right_and_not_none(
+    stand_in: Serving, proxmox: Proxmox
+) -> None:
+    stand_in.pve.revoke("VM.Config.Disk")
+    with pytest.raises(RightMissing) as refused:
+        proxmox.list_volumes(NODE, STORAGE, STOPPED.vmid)
+    assert refused.value.missing == f"/vms/{STOPPED.vmid}, VM.Config.Disk"
 
 
 def test_a_guest_whose_root_is_missing_does_not_start(proxmox: Proxmox) -> None:

@@ -17,6 +17,7 @@ from tests.datacentre import (
     good,
     turns_unhealthy,
 )
+from tests.datacentre.volume import GIB
 from zlh_hooks.application.desk import Desk
 from zlh_hooks.application.engine import Engine
 from zlh_hooks.application.planning import Planner
@@ -29,6 +30,8 @@ from zlh_hooks.domain.progress import Progress, fold_progress
 from zlh_hooks.domain.steps import RolloutEvent, TargetState
 
 NODES = ("n1", "n2")
+ENLARGED = 5002
+"""Its customer has more room in the root than the template gives."""
 ALWAYS = ({"name": "always", "rule": "FREQ=DAILY", "start": "00:00", "length_minutes": 1440},)
 KEEP_OLD_ROOT = (TargetState.HEALTHY, TargetState.PROVING)
 PATIENCE = timedelta(hours=12)
@@ -94,7 +97,8 @@ class Bench:
         if now > self.deadline:
             stage = [entry.data["text"] for entry in self.ledger.read() if entry.name == "stage"]
             raise AssertionError(f"it does not end: {stage[-1:]}")
-        fresh, self._seen = self.ledger.read(after=self._seen), len(self.ledger.read())
+        fresh = self.ledger.read(after=self._seen)
+        self._seen += len(fresh)
         for entry in fresh:
             if entry.kind is Kind.EVENT and entry.target is None and entry.name == RolloutEvent.PAUSED:
                 self._answer(str(entry.data["reason"]))
@@ -116,7 +120,8 @@ class Bench:
             add("game-base", "2", node, 8002 + 100 * number, second or good("2"))
             add("game-base", "3", node, 8003 + 100 * number, third or turns_unhealthy("3"))
         for number in range(guests):
-            self.datacentre.add_guest(5001 + number, NODES[number % 2])
+            size = 2 * GIB if 5001 + number == ENLARGED else GIB
+            self.datacentre.add_guest(5001 + number, NODES[number % 2], root_size=size)
             self.datacentre.write_record(5001 + number, "before the rollout")
         return self
 

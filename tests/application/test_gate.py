@@ -216,43 +216,6 @@ def test_a_guest_that_is_never_empty_is_exchanged_when_the_wait_is_over() -> Non
     assert began.at >= plan.created + timedelta(hours=1)
 
 
-# ---------------------------------------------------- left to the next restart
-
-
-def _pending(**rollout: object) -> Bench:
-    windows = [NIGHT | {"start": "04:20"}]
-    bench = Bench(make_policy(windows=windows, exchange_pending=True, **rollout)).furnish(GUESTS)
-    return bench
-
-
-def test_a_customer_who_restarts_before_the_window_brings_the_new_root_and_it_is_proved() -> None:
-    bench = _pending()
-    bench.later(timedelta(minutes=10), lambda: bench.datacentre.restart_inside(5001))
-    plan = bench.submit("2")
-    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
-    (proved,) = bench.entries(Kind.EVENT, "proved", 5001)
-    assert proved.at < plan.created + timedelta(minutes=20)
-    assert ("reboot", 5001) not in bench.executed("reboot")
-    bench.assert_clean(plan)
-
-
-def test_an_exchange_that_nobody_restarts_for_comes_in_the_window() -> None:
-    bench = _pending()
-    plan = bench.submit("2")
-    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
-    assert all(e.at >= plan.created + timedelta(minutes=20) for e in bench.entries(Kind.EVENT, "proved"))
-    bench.assert_clean(plan)
-
-
-def test_an_abort_takes_pending_exchanges_back_without_a_restart() -> None:
-    bench = _pending()
-    bench.later(timedelta(minutes=10), bench.order("abort"))
-    plan = bench.submit("2")
-    assert bench.work(plan).state is RolloutState.ABORTED
-    assert not bench.executed("reboot")
-    bench.assert_clean(plan)
-
-
 def test_a_second_worker_neither_forgets_a_pause_nor_obeys_an_order_twice() -> None:
     bench = Bench().furnish(GUESTS)
     bench.datacentre.faults.meanwhile("reboot", bench.order("pause"), 2)

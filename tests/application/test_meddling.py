@@ -76,30 +76,6 @@ def test_a_guest_that_moves_after_its_exchange_goes_back_on_its_new_node() -> No
     bench.assert_clean(plan)
 
 
-@pytest.mark.parametrize("version", ["2", "3"], ids=["success", "revert"])
-def test_a_config_that_others_edit_before_each_of_our_writes_keeps_their_edit(version: str) -> None:
-    counted = Bench().furnish(GUESTS)
-    counted.run(version)
-    writes = [call for call in counted.datacentre.faults.log if "write_config" in call.names]
-    numbers = [number for number, call in enumerate(writes, 1) if any(5000 < vmid < 6000 for vmid in call.vmids)]
-    for number in numbers:
-        bench = Bench().furnish(GUESTS)
-        vmid = min(writes[number - 1].vmids)
-
-        def edit(bench: Bench = bench, vmid: int = vmid) -> None:
-            bench.datacentre.edit_config(vmid, memory="4096", description="mine")
-
-        bench.datacentre.faults.meanwhile("write_config", edit, number)
-        plan = bench.submit(version)
-        ends = {bench.work(plan).state}
-        while RolloutState.STUCK in ends:  # edited in the very seconds of its way back: said, and proved when ordered
-            bench.order("revert")()
-            ends = {bench.work(plan).state}
-        assert ends == {RolloutState.SUCCEEDED if version == "2" else RolloutState.REVERTED}, number
-        assert bench.datacentre.containers[vmid].values["memory"] == "4096"
-        bench.assert_clean(plan)
-
-
 # --------------------------------------------------------------------- power
 
 

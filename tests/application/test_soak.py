@@ -6,7 +6,7 @@ import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
 from tests.datacentre import turns_unhealthy
-from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.errors import NotAllowed, RoadError
 from zlh_hooks.domain.steps import RolloutState, TargetState
 
 GUESTS = 3
@@ -28,6 +28,19 @@ def test_old_roots_are_kept_through_the_soak_and_freed_in_the_next_window() -> N
     assert bench.tend(plan, timedelta(hours=1)).count(TargetState.SETTLED) == GUESTS
     assert not bench.progress(plan).is_soaking
     bench.assert_clean(plan)
+
+
+def test_a_node_that_is_offline_keeps_no_guest_of_another_node_from_being_settled() -> None:
+    bench = _nightly()
+    plan = bench.submit("2")
+    bench.work(plan)
+    bench.datacentre.cut_node("n1", 3 * DAY)
+    bench.deadline += DAY
+    bench.clock.sleep(DAY)
+    with pytest.raises(RoadError):
+        bench.engine().open_soak(plan).tend()
+    settled = [row.target.node for row in bench.progress(plan).targets if row.state is TargetState.SETTLED]
+    assert settled == ["n2"]
 
 
 def test_nothing_is_settled_in_the_window_of_the_exchange_though_the_soak_is_over() -> None:

@@ -11,6 +11,7 @@ from zlh_hooks.domain.guest import GuestRef
 NODE, STORAGE, LINE = "n1", "local", "game-base"
 TEMPLATE = GuestRef(8002, NODE)
 SCRATCH = GuestRef(890000, NODE)
+GIB = 1024**3
 GUEST = GuestRef(5001, NODE)
 OTHER = GuestRef(5002, NODE)
 MINUTE = timedelta(minutes=1)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.contracts.bench import (
+    GIB,
     GUEST,
     MINUTE,
     NODE,
@@ -57,6 +58,54 @@ def test_a_template_is_free_again_when_the_clone_is_done(bench: Bench) -> None:
 def test_a_clone_takes_no_number_that_is_taken(bench: Bench) -> None:
     with pytest.raises(TargetError):
         bench.cluster.editor.clone(TEMPLATE, CloneOrder(OTHER.vmid, STORAGE, "scratch", ""))
+
+
+# resize
+
+
+def _root_size(bench: Bench) -> int:
+    root = bench.cluster.inventory.read_config(SCRATCH).rootfs.volume
+    stored = bench.cluster.storage.list_volumes(NODE, STORAGE, SCRATCH.vmid)
+    return next(volume.size for volume in stored if volume.volid == root)
+
+
+def test_a_root_grows_to_the_size_that_is_asked_for_and_the_config_says_so(bench: Bench) -> None:
+    config = bench.cluster.inventory.read_config(clone(bench))
+    assert bench.wait(bench.cluster.editor.resize(config, "rootfs", 3 * GIB)).ok
+    grown = bench.cluster.inventory.read_config(SCRATCH)
+    assert _root_size(bench) == 3 * GIB
+    assert dict(grown.rootfs.options)["size"] == "3G"
+    assert grown.rootfs.volume == config.rootfs.volume
+
+
+@pytest.mark.parametrize("size", [GIB, GIB // 2], ids=["the size it has", "less"])
+def test_a_root_only_grows(bench: Bench, size: int) -> None:
+    config = bench.cluster.inventory.read_config(clone(bench))
+    with pytest.raises(TargetError):
+        bench.cluster.editor.resize(config, "rootfs", size)
+    assert _root_size(bench) == GIB
+
+
+def test_a_root_of_a_config_that_was_changed_meanwhile_does_not_grow(bench: Bench) -> None:
+    config = bench.cluster.inventory.read_config(clone(bench))
+    bench.cluster.editor.write_config(SCRATCH, {"tags": "changed"}, None)
+    with pytest.raises(ConfigChanged):
+        bench.cluster.editor.resize(config, "rootfs", 3 * GIB)
+
+
+def test_a_root_of_a_locked_guest_does_not_grow(bench: Bench) -> None:
+    clone(bench)
+    bench.lock(SCRATCH, "backup")
+    with pytest.raises(GuestLocked):
+        bench.cluster.editor.resize(bench.cluster.inventory.read_config(SCRATCH), "rootfs", 3 * GIB)
+
+
+def test_a_resize_is_listed_for_its_guest(bench: Bench) -> None:
+    config = bench.cluster.inventory.read_config(clone(bench))
+    upid = bench.cluster.editor.resize(config, "rootfs", 3 * GIB)
+    bench.wait(upid)
+    listed = bench.cluster.tasks.list_tasks(NODE, SCRATCH.vmid, bench.begun - MINUTE)
+    assert [task.kind for task in listed if task.upid == upid] == ["resize"]
 
 
 # filler and move
@@ -264,6 +313,7 @@ def test_a_start_of_a_locked_guest_fails_in_its_task(bench: Bench) -> None:
     result = bench.wait(bench.cluster.power.start(OTHER))
     assert not result.ok
     assert "locked" in result.exit_status
+    assert result.lock == "backup"
 
 
 def test_a_protected_guest_refuses_the_exchange_but_not_the_staging(bench: Bench) -> None:

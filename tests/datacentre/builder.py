@@ -109,6 +109,7 @@ class Builder(Simulation):
         ha_state: str | None = None,
         pool: str | None = None,
         root_options: str = "",
+        root_size: int = GIB,
         options: Mapping[str, str] | None = None,
         uptime_days: int = 30,
     ) -> Container:
@@ -118,7 +119,7 @@ class Builder(Simulation):
         ``root_options`` stand between root volume and size, e.g. ``mountoptions=noatime,``.
         """
         store = self._store_for(node, storage)
-        root = store.allocate(vmid, GIB, self.now)
+        root = store.allocate(vmid, root_size, self.now)
         root.behaviour = self.versions.get((line, version)) or good(version)
         values = _config(f"game-{vmid}", [tag.LINE + line, tag.VERSION + version, *tags], unprivileged)
         values["rootfs"] = f"{root.volid},{root_options}size={render_size(root.size)}"

@@ -123,6 +123,15 @@ class Events(Builder):
             if container.wanted and not container.running and container.values.get("onboot") == "1":
                 self.boot(container)
 
+    def refuse_token(self, length: timedelta) -> None:
+        """Proxmox does not know the token, for a while."""
+        self.token_valid = False
+        self.at(length, self.accept_token)
+
+    def accept_token(self) -> None:
+        """Proxmox knows the token again."""
+        self.token_valid = True
+
     def revoke_privilege(self, privilege: str) -> None:
         """The token loses a privilege everywhere."""
         self.privileges = {path: held - {privilege} for path, held in self.privileges.items()}

@@ -1,5 +1,6 @@
 """Fault points: what a test has ordered to go wrong, at which call; and the count of what was really done."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -48,14 +49,15 @@ class Fault:
         if not named or (self.vmid is not None and self.vmid not in call.vmids):
             return False
         self.seen += 1
-        return self.nth <= self.seen < self.nth + self.times
+        return 0 <= self.seen - self.nth < self.times
 
 
 @dataclass(slots=True)
 class TaskFault:
-    """What becomes of a task: an error text, another ending, or a longer run."""
+    """What becomes of a task: an error text (in place of its part ``part``), another ending, or a longer run."""
 
     error: str | None = None
+    part: int = 1
     ending: str = "OK"
     longer: timedelta = timedelta(0)
 
@@ -72,12 +74,14 @@ class Faults:
     """Orders take ``nth`` (from 1), ``times`` and optionally ``vmid``; ``method`` None means any changing call.
 
     ``executed`` counts changing calls that were carried out, per (method, VMID): a clone for its source, a moved
-    volume for the guest that receives it. ``log`` holds every call in order, refused ones included.
+    volume for the guest that receives it. ``log`` holds every call in order, refused ones included; ``needs`` each
+    privilege that a call asked for.
     """
 
     clock: Clock
     executed: Counter[tuple[str, int | None]] = field(default_factory=Counter)
     log: list[Call] = field(default_factory=list)
+    needs: list[tuple[Call, str]] = field(default_factory=list)
     dead: bool = False
     _orders: list[Fault] = field(default_factory=list)
     _tasks: list[tuple[Fault, TaskFault]] = field(default_factory=list)
@@ -126,11 +130,17 @@ class Faults:
         """Something happens in the world between the deed and its answer."""
         self._order(method, nth, 1, vmid, after=event)
 
-    def fail_task(self, method: str, error: str, nth: int = 1, times: int = 1, vmid: int | None = None) -> None:
-        """The call's task ends with this error and without its effect."""
-        self._tasks.append((Fault(method, vmid, nth, times), TaskFault(error=error)))
+    def always(self, method: str | None, event: Action, *, after: bool = True) -> None:
+        """Something happens at each of these calls."""
+        self._order(method, 1, sys.maxsize, None, None if after else event, event if after else None)
 
-    def warn_task(self, method: str, nth: int = 1, times: int = 1, vmid: int | None = None) -> None:
+    def fail_task(
+        self, method: str | None, error: str, nth: int = 1, times: int = 1, vmid: int | None = None, part: int = 1
+    ) -> None:
+        """The call's task ends with this error and without its effect, or with that of the parts before ``part``."""
+        self._tasks.append((Fault(method, vmid, nth, times), TaskFault(error, part)))
+
+    def warn_task(self, method: str | None, nth: int = 1, times: int = 1, vmid: int | None = None) -> None:
         """The call's task does its work and ends ``WARNINGS: 1``."""
         self._tasks.append((Fault(method, vmid, nth, times), TaskFault(ending="WARNINGS: 1")))
 
@@ -161,9 +171,9 @@ class Faults:
     def at_task(self, call: Call) -> TaskFault:
         """What was ordered for the task that this call starts."""
         found = [fault for order, fault in self._tasks if order.fires(call)]
-        error = next((fault.error for fault in found if fault.error), None)
+        failing = next((fault for fault in found if fault.error), TaskFault())
         ending = next((fault.ending for fault in found if fault.ending != "OK"), "OK")
-        return TaskFault(error, ending, sum((fault.longer for fault in found), timedelta(0)))
+        return TaskFault(failing.error, failing.part, ending, sum((fault.longer for fault in found), timedelta(0)))
 
     def calls(self, name: str) -> int:
         """How often the method was called, refused calls included."""

@@ -53,6 +53,8 @@ def _carry_out(world: Simulation, call: Call, deed: Callable[[], R]) -> R:
 
 
 def _do(world: Simulation, call: Call, deed: Callable[[], R]) -> R:
+    if not world.token_valid and call.names != ("measure",):
+        raise RoadError("Proxmox refuses the API token (401 invalid token value)")
     if call.changing and not world.quorate:
         raise RoadError("cluster not ready - no quorum?")
     world.call = call

@@ -41,6 +41,8 @@ class Task:
     fault: TaskFault
     guests: tuple[Container, ...]
     ending: str | None = None
+    refused_for: str | None = None
+    parts: int = 0
 
     @property
     def vmids(self) -> tuple[int, ...]:
@@ -58,6 +60,7 @@ class Simulation:
         self.stores: dict[tuple[str, str], VolumeStore] = {}
         self.online: dict[str, bool] = {}
         self.quorate = True
+        self.token_valid = True
         self.tasks: dict[Upid, Task] = {}
         self.one_at_a_time = RLock()
         self.call = Call(("none",), frozenset(), None, False)
@@ -130,6 +133,7 @@ class Simulation:
             task.ending = task.fault.ending
         except TargetError as error:
             task.ending = str(error)
+            task.refused_for = error.lock if isinstance(error, GuestLocked) else None
         else:
             self.at(pause + longer, lambda: self._advance(task))
 
@@ -137,7 +141,8 @@ class Simulation:
         gone = next((guest for guest in task.guests if self.containers.get(guest.vmid) is not guest), None)
         if gone is not None:
             return task.body.throw(GuestMissing(f"Configuration file '{gone.vmid}.conf' does not exist"))
-        if task.fault.error is not None:
+        task.parts += 1
+        if task.fault.error is not None and task.parts == task.fault.part:
             return task.body.throw(TargetError(task.fault.error))
         return next(task.body)
 

@@ -72,6 +72,13 @@ class VolumeStore:
         volume.behaviour, volume.records = source.behaviour, list(source.records)
         return volume
 
+    def grow(self, volume: StoredVolume, size: int) -> None:
+        """Make the volume larger."""
+        if size - volume.size > self.free:
+            raise TargetError(f"unable to resize: storage '{self.name}': No space left on device")
+        self.free -= size - volume.size
+        volume.size = size
+
     def rename(self, volume: StoredVolume, owner: int) -> None:
         """Give the volume to another owner: first free name, numbers are recycled."""
         del self.volumes[volume.volid]

@@ -4,6 +4,8 @@ The points are generated: after every entry of an undisturbed run, and before an
 request that it sent.
 """
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.kill.story import STORIES, Point, Story, find_differences, undisturbed
@@ -22,8 +24,12 @@ def _points(story: Story) -> list[Point]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_a_worker_killed_at_any_point_is_succeeded_by_one_that_ends_the_same(story: Story, part: int) -> None:
-    wrong = [text for point in _points(story)[part::PARTS] for text in find_differences(story, point)]
+def test_a_worker_killed_at_any_point_is_succeeded_by_one_that_ends_the_same(
+    story: Story, part: int, record_property: Callable[[str, object], None]
+) -> None:
+    points = _points(story)[part::PARTS]
+    record_property("points", len(points))
+    wrong = [text for point in points for text in find_differences(story, point)]
     assert not wrong, "\n".join(wrong)
 
 

@@ -39,6 +39,12 @@ class DirectoryVolumes:
         subprocess.run(["cp", "-a", "--reflink=auto", f"{source}/.", self.path(made)], check=True, capture_output=True)
         return made
 
+    def grow(self, volid: str, size: int) -> None:
+        """What is declared grows: a directory has no size of its own."""
+        self._find(volid)
+        facts = self._directory(volid) / "volume.json"
+        facts.write_text(json.dumps({**json.loads(facts.read_text()), "size": size}))
+
     def rename(self, volid: str, owner: int) -> str:
         with self._naming:
             return self._move(volid, self._free_name(volid.partition(":")[0], owner))

@@ -15,6 +15,8 @@ from zlh_hooks.domain.right import GUEST_PRIVILEGES
 
 TURNS_UNHEALTHY = Conduct(unhealthy_after=1.5)
 NODES = ("pve1", "pve2")
+ENLARGED = 5002
+"""Its customer has more room in the root than the template gives."""
 POLICY = """
 time_zone = "UTC"
 [[windows]]
@@ -88,7 +90,8 @@ def furnish(pve: StandInPve, volumes: VersionedVolumes, guests: int) -> None:
 
 def _add_guest(pve: StandInPve, volumes: VersionedVolumes, vmid: int, node: str) -> None:
     tags = "zlh-line.game-base;zlh-version.1"
-    ct = pve.add_guest(vmid, node=node, data_path="/srv/game", tags=tags, hostname=f"game-{vmid}")
+    size = 2 * 1024**3 if vmid == ENLARGED else 1024**3
+    ct = pve.add_guest(vmid, node=node, root_size=size, data_path="/srv/game", tags=tags, hostname=f"game-{vmid}")
     volumes.versions[ct.config["rootfs"].split(",")[0]] = "1"
     pve.run(ct)
 

@@ -36,6 +36,9 @@ class VolumeStore(Protocol):
     def copy(self, volid: str, storage: str, owner: int) -> str:
         """Copy a volume, whole; the copy is no base volume even if ``volid`` is one. Returns the new volid."""
 
+    def grow(self, volid: str, size: int) -> None:
+        """Make the volume, and the file system on it, ``size`` bytes large; it is smaller now."""
+
     def rename(self, volid: str, owner: int) -> str:
         """Give the volume to another guest, on the same storage; returns the new volid."""
 
@@ -116,6 +119,14 @@ class MemoryVolumes:
 
     def copy(self, volid: str, storage: str, owner: int) -> str:
         return self.allocate(storage, owner, self.find(volid).size)
+
+    def grow(self, volid: str, size: int) -> None:
+        with self._lock:
+            volume, storage = self.find(volid), volid.partition(":")[0]
+            room = self.capacity.get(storage)
+            if room is not None and self.used(storage) + size - volume.size > room:
+                raise OSError(errno.ENOSPC, "No space left on device", storage)
+            self._volumes[storage][volid] = replace(volume, size=size)
 
     def rename(self, volid: str, owner: int) -> str:
         with self._lock:

@@ -25,6 +25,7 @@ CALLS: Mapping[tuple[str, str], str] = {
     ("PUT", f"{_GUEST}/config"): "write_config",
     ("POST", f"{_GUEST}/clone"): "clone",
     ("POST", f"{_GUEST}/move_volume"): "move_volume",
+    ("PUT", f"{_GUEST}/resize"): "resize",
     ("POST", f"{_GUEST}/template"): "template",
     ("DELETE", _GUEST): "destroy",
     ("POST", f"{_GUEST}/status/start"): "start",

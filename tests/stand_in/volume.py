@@ -237,6 +237,43 @@ class VolumesApi(PowerApi):
         unused = target_key.startswith("unused")
         target.config[target_key] = volume if unused else print_mount({**mount, "volume": volume})
 
+    # ---------------------------------------------------------------- resize
+
+    async def _lxc_resize(self, user: str, v: dict[str, Any]) -> str:
+        ct = self._find_ct(v["node"], v["vmid"])
+        self._ct_check_lock(ct)
+        self._check_modify_perm(user, ct.vmid, None, ct.config, {"disk": v["disk"]}, [], ct.config.get("unprivileged"))
+        await self._check_resize(user, ct, v)
+
+        async def body() -> None:
+            try:
+                mount, size = await self._check_resize(user, ct, v)
+            except PveError as error:
+                raise TaskError(error.message) from error
+            await self.pause(self.ct_secs["resize"])
+            await asyncio.to_thread(self.volumes.grow, mount["volume"], size)
+            if not self.quorate:  # the volume is larger by now, as on Proxmox
+                raise TaskError(self._write_refused(ct))
+            ct.config[v["disk"]] = print_mount({**mount, "size": format_size(size)}, v["disk"] == "rootfs")
+
+        return await self._ct_task(ct, "resize", user, body)
+
+    async def _check_resize(self, user: str, ct: FakeCt, v: dict[str, Any]) -> tuple[dict[str, str], int]:
+        if v.get("digest") and v["digest"] != ct.digest():
+            raise PveError(500, _DIGEST_CHANGED)
+        mount: dict[str, str] = parse_mount(ct.config[v["disk"]])
+        if volume_owner(mount["volume"]) != ct.vmid:
+            raise PveError(500, "can't resize mount point owned by another container")
+        sid = _storage_of(mount["volume"])
+        self.require(user, f"/storage/{sid}", "Datastore.AllocateSpace")
+        size, stored = int(v["size"]), await asyncio.to_thread(self.volumes.list, sid)
+        has = next((volume.size for volume in stored if volume.volid == mount["volume"]), None)
+        if has is None:
+            raise PveError(500, f"Could not determine current size of volume '{mount['volume']}'")
+        if size <= has:
+            raise PveError(500, "unable to shrink disk size" if size < has else "disk is already at specified size")
+        return mount, size
+
     # -------------------------------------------------- template and destroy
 
     async def _lxc_template(self, user: str, v: dict[str, Any]) -> None:

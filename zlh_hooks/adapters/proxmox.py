@@ -19,6 +19,7 @@ from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, S
 
 _TASKS_AT_MOST = 500
 """Proxmox lists 50 unless told otherwise."""
+_SEES_VOLUMES = "VM.Config.Disk"
 
 
 class Proxmox:
@@ -64,12 +65,16 @@ class Proxmox:
         return answer.parse_storages(self._link.get("nodes", node, "storage"))
 
     def list_volumes(self, node: str, storage: str, owner: int) -> tuple[Volume, ...]:
-        """Needs Datastore.Audit there and VM.Config.Disk on the owner; others are silently left out by Proxmox.
+        """Needs Datastore.Audit there and VM.Config.Disk on the owner: without, Proxmox lists nothing and says nothing.
 
         A storage that may only hold ``rootdir`` hides volumes whose owner is no container (any more).
         """
         content = self._link.get("nodes", node, "storage", storage, "content", of_guest=True, vmid=owner)
-        return answer.parse_volumes(content, owner)
+        volumes = answer.parse_volumes(content, owner)
+        if not volumes and _SEES_VOLUMES not in self.read_rights(f"/vms/{owner}").get(f"/vms/{owner}", ()):
+            missing = f"/vms/{owner}, {_SEES_VOLUMES}"
+            raise RightMissing(f"the API token lacks a right: {missing} (to see its volumes)", missing)
+        return volumes
 
     # ----------------------------------------------------------- GuestEditor
 
@@ -105,6 +110,10 @@ class Proxmox:
         values = {"volume": key, "target-vmid": target.ref.vmid, "target-volume": target_key}
         digests = {"digest": source.digest, "target-digest": target.digest}
         return self._begin("POST", source.ref, "move_volume", **values, **digests)
+
+    def resize(self, guest: GuestConfig, key: str, size: int) -> Upid:
+        """Also VM.Config.Options; a file system that does not grow with its volume is only a line in the task's log."""
+        return self._begin("PUT", guest.ref, "resize", disk=key, size=str(size), digest=guest.digest)
 
     def destroy(self, guest: GuestRef) -> Upid:
         """Never a running guest, and only volumes that its config names."""

@@ -71,12 +71,23 @@ def _road(text: str, _: re.Match[str]) -> ZlhError:
     return RoadError(text)
 
 
+_LOCKED = re.compile(r"is locked \((\S+)\)")
+_LOCK_FILE_HELD = re.compile(r"can't lock file '.*' - got timeout")
+
+
+def find_lock(said: str) -> str | None:
+    """The config lock that a refusal names, also one that comes as the end of a task; None for any other text."""
+    if found := _LOCKED.search(said):
+        return found[1]
+    return "config" if _LOCK_FILE_HELD.search(said) else None
+
+
 _RULES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], ZlhError]], ...] = (
     (re.compile(r"no quorum"), _road),
     (re.compile(r"unable to open file '/etc/pve/.*Permission denied"), _road),  # a write to pmxcfs without quorum
     (re.compile(r"hostname lookup '|no such cluster node '"), _road),
-    (re.compile(r"is locked \((\S+)\)"), _locked),
-    (re.compile(r"can't lock file '.*' - got timeout"), _lock_file_held),
+    (_LOCKED, _locked),
+    (_LOCK_FILE_HELD, _lock_file_held),
     (re.compile(r"detected modified configuration"), _changed),
     (re.compile(r"Configuration file '.*' does not exist|(?:CT \d+ does not exist|could not find CT \d+)"), _missing),
 )

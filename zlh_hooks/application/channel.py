@@ -63,7 +63,7 @@ def promote(ports: ChannelPorts, line: str, version: str, rollout: str = "") -> 
 
     ``NotAllowed`` for a revoked version, ``TargetError`` for an unknown one and for a template that stays locked.
     """
-    guests = ports.inventory.list_guests()
+    guests = ports.list_guests()
     target = parse_catalogue(guests).version_of(line, version)
     _refuse_revoked(target)
     with recorded(ports, "promote", _said(target), rollout):
@@ -77,7 +77,7 @@ def revoke(ports: ChannelPorts, line: str, version: str, reason: str, rollout: s
     the one that the ledger saw promoted last, else to the next lower one; revoked ones never. With none left the line
     has no stable version and nothing can be picked.
     """
-    guests = ports.inventory.list_guests()
+    guests = ports.list_guests()
     catalogue = parse_catalogue(guests)
     bad = _find_claimed(catalogue, guests, line, version)
     sound = _list_sound(catalogue, line, bad.version)
@@ -101,7 +101,7 @@ def restore(ports: ChannelPorts, line: str, version: str | None, instead_of: str
 
     Is the former version revoked or gone by now, its own predecessor gets it. Returns None if there is nothing to do.
     """
-    guests = ports.inventory.list_guests()
+    guests = ports.list_guests()
     catalogue = parse_catalogue(guests)
     sound = _list_sound(catalogue, line, instead_of)
     history = _list_promoted(ports.ledger, line)
@@ -119,7 +119,7 @@ def restore(ports: ChannelPorts, line: str, version: str | None, instead_of: str
 
 def mark_candidate(ports: ChannelPorts, line: str, version: str, rollout: str = "") -> None:
     """Let a share of new guests get the version. A version that is stable already needs no mark."""
-    guests = ports.inventory.list_guests()
+    guests = ports.list_guests()
     target = parse_catalogue(guests).version_of(line, version)
     _refuse_revoked(target)
     if target.is_stable:
@@ -131,7 +131,7 @@ def mark_candidate(ports: ChannelPorts, line: str, version: str, rollout: str = 
 
 def unmark_candidate(ports: ChannelPorts, line: str, version: str, rollout: str = "") -> None:
     """Send no more new guests to the version. Nothing happens if its templates are gone."""
-    refs = list_claimants(ports.inventory.list_guests(), line, version)
+    refs = list_claimants(ports.list_guests(), line, version)
     with recorded(ports, "unmark_candidate", {"line": line, "version": version}, rollout):
         Retag(line, version, drop=(CANARY_TAG,)).write_all(ports, refs).raise_first()
 
@@ -164,7 +164,7 @@ class LineChannels:
     def revoke(self, line: str, version: str, reason: str) -> None:
         """Revoke the version, unless its templates are gone already."""
         with _raising(RoadError, NotAllowed, TargetError):
-            if list_claimants(self.ports.inventory.list_guests(), line, version):
+            if list_claimants(self.ports.list_guests(), line, version):
                 revoke(self.ports, line, version, reason, self.rollout)
 
     def restore(self, line: str, version: str | None, instead_of: str) -> None:

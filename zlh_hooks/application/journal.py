@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 
-from zlh_hooks.application.ports import Clock, Ledger, Tasks, Upid
+from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, GuestMissing, RoadError, TargetError, Unanswered
 
@@ -208,6 +208,16 @@ class Journal:
         return self.run(step)
 
     def _bring_about(self, step: Step, record: Record) -> Found:
+        """A lock may be found out by the task only, which has done nothing then: it is asked for again."""
+        deadline = self.clock.monotonic() + self.patience.lock.total_seconds()
+        while True:
+            try:
+                return self._take_up(step, record)
+            except GuestLocked:
+                if self.clock.monotonic() >= deadline:
+                    raise
+
+    def _take_up(self, step: Step, record: Record) -> Found:
         if record.intent is None:
             intent = self.write(Kind.INTENT, step.name, step.plan())
             found = step.find(intent.data)
@@ -264,8 +274,14 @@ class Journal:
             self.clock.sleep(POLL)
         found = step.find(record.intent.data)
         if not result.ok and (found is None or found is UNDERWAY):
+            self._refuse_locked(step, record, result)
             raise TargetError(f"{step.name}: {result.exit_status}")
         return found
+
+    def _refuse_locked(self, step: Step, record: Record, result: TaskResult) -> None:
+        if result.lock is not None:
+            record.upid = None
+            raise GuestLocked(f"{step.name}: {result.exit_status}", result.lock)
 
     def _finish(self, step: Step, found: Found) -> Data:
         record = self._records[step.name]

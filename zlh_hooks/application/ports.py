@@ -23,11 +23,15 @@ Upid = NewType("Upid", str)
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """How a task stands. ``ok`` counts ``OK`` and ``WARNINGS: n``; both are False-ish while ``running``."""
+    """How a task stands. ``ok`` counts ``OK`` and ``WARNINGS: n``; both are False-ish while ``running``.
+
+    ``lock``: the config lock for which a task that failed did nothing, e.g. ``backup``.
+    """
 
     running: bool
     ok: bool
     exit_status: str
+    lock: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,10 @@ class Storage(Protocol):
         """The storages that the node can reach."""
 
     def list_volumes(self, node: str, storage: str, owner: int) -> tuple[Volume, ...]:
-        """The volumes there that belong to guest ``owner``, from the storage and not from configs."""
+        """The volumes there that belong to guest ``owner``, from the storage and not from configs.
+
+        ``RightMissing`` if the token may not see them: nothing listed means that there is nothing.
+        """
 
 
 class GuestEditor(Protocol):
@@ -99,6 +106,9 @@ class GuestEditor(Protocol):
 
     def move_volume(self, source: GuestConfig, key: str, target: GuestConfig, target_key: str) -> Upid:
         """Give ``source``'s volume to ``target`` as ``target_key``; both digests are sent."""
+
+    def resize(self, guest: GuestConfig, key: str, size: int) -> Upid:
+        """Grow the guest's volume, and the file system on it, to ``size`` bytes; the digest is sent. Never shrinks."""
 
     def destroy(self, guest: GuestRef) -> Upid:
         """Destroy the guest and every volume it references."""

@@ -77,11 +77,19 @@ class PowerAction:
 
     kind: str
     upid: str
+    running: bool
+
+    @property
+    def starts(self) -> bool:
+        """Whether the guest runs afterwards, if all is well."""
+        return self.kind in ("vzstart", "vzreboot")
 
 
-def find_power_action(cluster: Cluster, ref: GuestRef, since: datetime, ours: frozenset[str]) -> PowerAction | None:
-    """A stop, shutdown or reboot of the guest since then that somebody else asked for."""
+def list_power_actions(
+    cluster: Cluster, ref: GuestRef, since: datetime, ours: frozenset[str]
+) -> tuple[PowerAction, ...]:
+    """What others have asked of the guest's power since then, oldest first."""
     kinds = ("vzstop", "vzshutdown", "vzreboot", "vzmigrate", "vzstart", "vzsuspend")
     tasks = cluster.tasks.list_tasks(ref.node, ref.vmid, since)
-    found = (task for task in reversed(tasks) if task.kind in kinds and task.upid not in ours)
-    return next((PowerAction(task.kind, task.upid) for task in found), None)
+    others = (task for task in tasks if task.kind in kinds and task.upid not in ours)
+    return tuple(PowerAction(task.kind, task.upid, task.running) for task in others)

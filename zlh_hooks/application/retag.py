@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
+from zlh_hooks.application.journal import is_gone
 from zlh_hooks.application.ports import Clock, GuestEditor, Inventory, Ledger, PromotionHook
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, NotAllowed, TargetError, Unanswered, ZlhError
-from zlh_hooks.domain.guest import GuestConfig, GuestRef
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
 from zlh_hooks.domain.line import CANARY, STABLE
 from zlh_hooks.domain.tag import CHANNEL, LINE, REVOKED, VERSION, render_tags
 
@@ -21,7 +22,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ChannelPorts:
-    """What these stories ask of the world. ``patience``: how long in all to wait for locks, e.g. a running clone's."""
+    """What these stories ask of the world. ``patience``: how long in all to wait for locks, e.g. a running clone's.
+
+    ``templates`` are there for all that is known: if the listing leaves one out, it was deleted, or may not be seen.
+    """
 
     inventory: Inventory
     editor: GuestEditor
@@ -29,6 +33,14 @@ class ChannelPorts:
     clock: Clock
     hooks: Sequence[PromotionHook] = ()
     patience: timedelta = timedelta(minutes=2)
+    templates: Sequence[GuestRef] = ()
+
+    def list_guests(self) -> tuple[GuestSummary, ...]:
+        """The cluster's listing. Proxmox leaves out, unsaid, what the token may not see: ``RightMissing`` says it."""
+        guests = self.inventory.list_guests()
+        for ref in set(self.templates) - {guest.ref for guest in guests}:
+            is_gone(lambda ref=ref: self.inventory.read_config(ref))  # type: ignore[misc]
+        return guests
 
 
 @dataclass(frozen=True, slots=True)

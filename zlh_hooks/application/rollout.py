@@ -5,7 +5,7 @@ The story is replayed from its start by every worker that takes it up; what was 
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -97,7 +97,8 @@ class Rollout:
         self.journal.write(Kind.EVIDENCE, "offered", {"version": release.version})
 
     def _line_channels(self) -> LineChannels:
-        return LineChannels(self.channels, self.plan.id)
+        templates = [GuestRef(vmid, node) for node, vmid in self.plan.release.templates.items()]
+        return LineChannels(replace(self.channels, templates=templates), self.plan.id)
 
     def _withdraw(self) -> None:
         release = self.plan.release

@@ -16,14 +16,15 @@ from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expe
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
     GuestRecord,
-    find_power_action,
+    PowerAction,
+    list_power_actions,
     make_record,
     parse_record,
     read_record,
 )
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -32,6 +33,9 @@ from zlh_hooks.domain.steps import TargetEvent
 
 PUT = "exchange.put"
 RESTART = "exchange.restart"
+COMING_UP = timedelta(seconds=10)
+"""How long a guest that restarts from inside, of which no task tells, may be off in between."""
+_LOOK_BACK = timedelta(minutes=10)
 
 
 class Skipped(TargetError):
@@ -108,13 +112,11 @@ class RootDriver:
         )
 
     def _list_sizes(self, template: GuestConfig) -> dict[str, int]:
-        """Proxmox lists no volumes of a guest whose disks the token may not change, and says nothing of it."""
         root, ref = template.rootfs, template.ref
         volumes = self.cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
         sizes = {volume.volid: volume.size for volume in volumes}
         if root.volume not in sizes:
-            missing = f"/vms/{ref.vmid}, VM.Config.Disk"
-            raise RightMissing(f"{root.volume} of template {ref} is not listed; without {missing} none is", missing)
+            raise Skipped(f"the root {root.volume} of template {ref} is not on its storage")
         return sizes
 
     # ----------------------------------------------------------------- stage
@@ -141,6 +143,7 @@ class RootDriver:
         storage = before.root.partition(":")[0]
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.run(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
+        journal.run(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
         journal.run(root_step.AddFiller("stage.filler", self.cluster, x, storage))
         swapped = journal.run(root_step.DetachRoot("stage.detach", self.cluster, x))
         given = journal.run(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
@@ -212,7 +215,7 @@ class RootDriver:
         before = self.baseline(journal)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             journal.event(TargetEvent.EXCHANGE_BEGAN)
-        self._keep_ha_off(ref, journal)
+        self.keep_ha_off(ref, journal, "ha.ignore")
         new = str((journal.done("stage.give") or {})["volume"])
         size = (journal.done("stage.detach") or {}).get("size")
         journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
@@ -237,6 +240,7 @@ class RootDriver:
         ref = self.locate(target)
         if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
             return
+        self._wait_for_others(ref, journal)
         new = str((journal.done("stage.give") or {})["volume"])
         try:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
@@ -252,18 +256,19 @@ class RootDriver:
         assert data is not None
         return parse_record(data)
 
-    def _keep_ha_off(self, ref: GuestRef, journal: Journal) -> None:
+    def keep_ha_off(self, ref: GuestRef, journal: Journal, name: str) -> None:
+        """Take the guest from the HA manager, which would answer our stops and starts with its own."""
         power = self.cluster.inventory.read_power(ref)
-        known = journal.done("ha.ignore")
-        if power.ha_managed and power.ha_state != "ignored" and known is None:
+        known = journal.done(name)
+        if self.plan.rules.ha == "ignore" and power.ha_managed and power.ha_state != "ignored" and known is None:
             journal.write(Kind.EVIDENCE, "ha", {"state": power.ha_state})
-            journal.run(root_step.WriteHaState("ha.ignore", self.cluster, ref, "ignored"))
+            journal.retry(root_step.WriteHaState(name, self.cluster, ref, "ignored"))
 
-    def give_back_to_ha(self, ref: GuestRef, journal: Journal) -> None:
+    def give_back_to_ha(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Give the HA manager back what it had, if it was taken from it."""
         known = journal.evidence("ha")
         if known is not None:
-            journal.retry(root_step.WriteHaState("ha.restore", self.cluster, ref, str(known["state"])))
+            journal.retry(root_step.WriteHaState(name, self.cluster, ref, str(known["state"])))
 
     # ----------------------------------------------------------------- prove
 
@@ -273,8 +278,9 @@ class RootDriver:
             return
         ref = self.locate(target)
         before = self.baseline(journal)
-        if not self.cluster.inventory.read_power(ref).running:
+        if not self._comes_up(ref, journal, before):
             self._explain_stopped(ref, journal, before)
+        known = {action.upid for action in self._list_others(ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
         proof = self.examiner.examine(ref, self.plan.line.probes, self.health_rules(), expect)
         after = read_record(self.cluster, ref, proof.facts)
@@ -284,7 +290,7 @@ class RootDriver:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(reason)
-        elif self._touched_by_others(ref, journal):
+        elif any(action.upid not in known for action in self._list_others(ref, journal)):
             raise Deferred("somebody else stopped or restarted it during the proof; proved when it runs again")
         else:
             raise Unhealthy(reason)
@@ -295,21 +301,49 @@ class RootDriver:
         return HealthRules(rules.min_healthy_time, rules.healthy_deadline)
 
     def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
+        if self.fails_to_start(ref, journal):
+            raise Unhealthy("it does not run although somebody else started or restarted it")
         if not before.running:
             raise Deferred("it was stopped and stays so; proved at its next start")
         if not journal.was_requested(RESTART):
             raise Deferred("it was switched off before we would have restarted it; proved at its next start")
-        if self._touched_by_others(ref, journal):
+        if self._list_others(ref, journal):
             raise Deferred("somebody else stopped it; proved at its next start")
         raise Unhealthy("it does not run any more after the exchange")
 
-    def _touched_by_others(self, ref: GuestRef, journal: Journal) -> bool:
+    def fails_to_start(self, ref: GuestRef, journal: Journal) -> bool:
+        """Whether it is off although what others last asked for, since its exchange, was a start or a restart."""
+        last = self._list_others(ref, journal)[-1:]
+        wanted = any(action.starts and not action.running for action in last)
+        return wanted and not self.cluster.inventory.read_power(ref).running
+
+    def _comes_up(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> bool:
+        """Whether it runs; one that ran before may be off for the moment of somebody else's restart."""
+        self._wait_for_others(ref, journal)
+        deadline = self.clock.monotonic() + (COMING_UP.total_seconds() if before.running else 0)
+        while not (running := self.cluster.inventory.read_power(ref).running) and self.clock.monotonic() < deadline:
+            self.clock.sleep(POLL)
+        return running
+
+    def _wait_for_others(self, ref: GuestRef, journal: Journal) -> None:
+        """What somebody else has begun with its power ends first, within the time that ours would have."""
+        rules = self.plan.rules
+        deadline = self.clock.monotonic() + (rules.shutdown_timeout + rules.start_timeout).total_seconds()
+        while any(action.running for action in self._list_others(ref, journal, _LOOK_BACK)):
+            if self.clock.monotonic() >= deadline:
+                return
+            self.clock.sleep(POLL)
+
+    def _list_others(
+        self, ref: GuestRef, journal: Journal, earlier: timedelta = timedelta(0)
+    ) -> tuple[PowerAction, ...]:
+        """What others have asked of its power since its exchange began, or somewhat ``earlier``, oldest first."""
         began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
-        since = began if began is not None else self.clock.now() - timedelta(minutes=1)
-        return find_power_action(self.cluster, ref, since, journal.upids) is not None
+        since = (began if began is not None else self.clock.now() - timedelta(minutes=1)) - earlier
+        return list_power_actions(self.cluster, ref, since, journal.upids)
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
-        self.give_back_to_ha(ref, journal)
+        self.give_back_to_ha(ref, journal, "ha.restore")
         old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         new = tag.VERSION + self.plan.release.version
         drop = tuple(t for t in old if t != new)

@@ -30,6 +30,37 @@ def pending_root(cluster: Cluster, ref: GuestRef) -> str | None:
     return parse_mount("rootfs", value).volume if value else None
 
 
+def _read_root_size(cluster: Cluster, ref: GuestRef) -> int:
+    """Bytes; 0 where the storage knows no size (a subvolume without quota)."""
+    root = cluster.inventory.read_config(ref).rootfs
+    stored = cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
+    return next((volume.size for volume in stored if volume.volid == root.volume), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class GrowRoot:
+    """Make the scratch guest's root as large as the one it is to replace: the template's is often smaller."""
+
+    name: str
+    cluster: Cluster
+    scratch: GuestRef
+    guest: GuestRef
+
+    def plan(self) -> Data:
+        return {"size": _read_root_size(self.cluster, self.guest)}
+
+    def find(self, intent: Data) -> Found:
+        size = _read_root_size(self.cluster, self.scratch)
+        return {"size": size} if size >= intent["size"] or not size else None
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        return find_task(self.cluster, self.scratch, ("resize",), since)
+
+    def act(self, intent: Data) -> Upid:
+        config = self.cluster.inventory.read_config(self.scratch)
+        return self.cluster.editor.resize(config, "rootfs", intent["size"])
+
+
 @dataclass(frozen=True, slots=True)
 class AddFiller:
     """Give the scratch guest a second small volume that can take the root's place."""

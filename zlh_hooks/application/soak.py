@@ -10,7 +10,7 @@ from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import CLEARED, Progress, TargetProgress, fold_progress
@@ -33,14 +33,25 @@ class Soak:
     open_journal: Callable[[int], Journal]
 
     def tend(self) -> None:
-        """Do what is due now; returns at once if nothing is."""
+        """Do what is due now; returns at once if nothing is. A guest that cannot be reached holds up no other."""
         progress = fold_progress(self.ledger.read(self.plan.id))
+        held_up: list[RoadError] = []
         for row in progress.targets:
             try:
-                self._tend_target(progress, row)
-                self._clear_owed(row)
-            except GuestMissing as error:
-                self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
+                self._tend_one(progress, row)
+            except LeaseLost:
+                raise
+            except RoadError as error:
+                held_up.append(error)
+        if held_up:
+            raise held_up[0]
+
+    def _tend_one(self, progress: Progress, row: TargetProgress) -> None:
+        try:
+            self._tend_target(progress, row)
+            self._clear_owed(row)
+        except GuestMissing as error:
+            self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
 
     def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
         journal = self.open_journal(row.target.vmid)
@@ -64,8 +75,9 @@ class Soak:
             return  # looked at again in the next round
 
     def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
-        """A guest that was stopped during the rollout is proved, or goes back, once it runs."""
-        if not self.driver.is_running(target):
+        """A guest that was stopped during the rollout is proved, or goes back, once somebody starts it."""
+        ref = self.driver.locate(target)
+        if not self.driver.is_running(target) and not self.driver.fails_to_start(ref, journal):
             return
         try:
             self.driver.prove(target, journal, self._candidate(target))

@@ -65,7 +65,7 @@ class WayBack:
             if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
                 self.driver.destroy_scratch(journal, "discard.scratch", x)
         ref = self.driver.locate(target)
-        self.driver.give_back_to_ha(ref, journal)
+        self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume := self._staged_volume(journal):
             journal.retry(root_step.FreeVolume("discard.free", self.driver.cluster, ref, volume))
         self.driver.unmark(ref, journal, "discard.unmark")
@@ -111,6 +111,7 @@ class WayBack:
         ref = self.driver.locate(target)
         before = self.driver.baseline(journal)
         leaving = self._note_edits(ref, journal, before, act)
+        self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
         back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size)
         if journal.retry(back)["pending"]:
@@ -168,7 +169,7 @@ class WayBack:
 
     def _clear(self, ref: GuestRef, journal: Journal, act: str) -> None:
         cluster, before = self.driver.cluster, self.driver.baseline(journal)
-        self.driver.give_back_to_ha(ref, journal)
+        self.driver.give_back_to_ha(ref, journal, f"{act}.restore")
         journal.retry(root_step.FreeVolume(f"{act}.free", cluster, ref, self._new_root(journal)))
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))

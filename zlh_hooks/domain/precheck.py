@@ -107,7 +107,7 @@ def _storage_unfit(facts: Facts, _: Wishes) -> str | None:
 
 
 def _no_space(facts: Facts, _: Wishes) -> str | None:
-    needed = int(facts.template_root_size * SPACE_MARGIN)
+    needed = int(max(facts.template_root_size, _root_size(facts)) * SPACE_MARGIN)
     if facts.storage is None or facts.storage.free >= needed:
         return None
     return (
@@ -124,13 +124,17 @@ def _volume_astray(facts: Facts, _: Wishes) -> str | None:
     return None if owner in (None, facts.guest.ref.vmid) else f"its root volume {root} belongs to guest {owner}"
 
 
+def _root_size(facts: Facts) -> int:
+    """Bytes of the guest's root; 0 where the storage knows no size."""
+    return next((volume.size for volume in facts.volumes if volume.volid == facts.guest.rootfs.volume), 0)
+
+
 def _root_shrinks(facts: Facts, _: Wishes) -> str | None:
-    """The new root comes in the template's size: a guest whose root was enlarged would lose that room."""
-    sizes = {volume.volid: volume.size for volume in facts.volumes}
-    has = sizes.get(facts.guest.rootfs.volume, 0)
-    if has <= facts.template_root_size:
+    """The new root comes in the template's size and grows to the guest's; what has no size cannot grow."""
+    has = _root_size(facts)
+    if not has or facts.template_root_size:
         return None
-    return f"its root has {has >> 20} MiB, the template's only {facts.template_root_size >> 20} MiB"
+    return f"its root has {has >> 20} MiB; the template's has no size on its storage and cannot grow to that"
 
 
 RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (

@@ -1,8 +1,9 @@
 """Which privileges the work needs on which ACL paths, and what of it is missing. Pure; names are those of PVE 9.
 
 Sources: the permission checks of pve-container 6.1.10 (``API2/LXC*.pm``, ``check_ct_modify_config_perm``), pve-storage
-9.1.7 (``check_volume_access``) and pve-manager 9.2.11 (``API2/Tasks.pm``). Two are easily missed: ``unusedN`` falls
-under VM.Config.Options, and a storage lists a guest's volumes only to those with VM.Config.Disk on that guest.
+9.1.7 (``check_volume_access``) and pve-manager 9.2.11 (``API2/Tasks.pm``). Three are easily missed: ``unusedN`` and a
+resize (its parameter ``disk``) fall under VM.Config.Options, and a storage lists a guest's volumes only to those with
+VM.Config.Disk on that guest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
