@@ -8,7 +8,6 @@ import pytest
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "policy.toml"
 WINDOW = '[[windows]]\nname = "w"\nrule = "FREQ=DAILY"\nstart = "04:00"\nlength_minutes = 60\n'
 LINE = '[lines.base]\ndata_paths = ["/data"]\nprobes = [{ kind = "agent" }]\n'
 KIND = '[kinds.game]\nvmids = ["5000-5999"]\nline = "base"\n'
@@ -176,12 +175,6 @@ def test_what_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
     error = refusal(tmp_path / "nothing.toml")
     assert (error.file, error.found) == (str(tmp_path / "nothing.toml"), "No such file or directory")
-
-
-def test_the_example_is_valid_and_says_what_is_not_default() -> None:
-    policy = load_policy(EXAMPLE)
-    assert policy.kinds["dev"].exchange is False
-    assert [window.name for window in policy.windows] == ["early", "hosts", "billing"]
 
 
 # ----------------------------------------------------------------------------------------------------------- drop-ins

@@ -9,7 +9,7 @@ from tests.application.rollout_bench import ALWAYS
 from tests.datacentre import turns_unhealthy
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import RoadError, TargetError, Unanswered
-from zlh_hooks.domain.notice import OPERATOR
+from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.notice_book import BOUNCED, VOUCHED
 from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
 
@@ -211,3 +211,14 @@ def test_what_the_public_sees_names_no_customer_and_follows_the_change(bench: Te
     ]
     assert bench.feed.writes < 10
     assert not any("ann" in str(one).lower() for one in bench.feed.shown)
+
+
+def test_a_webhooks_secret_path_comes_into_no_entry(bench: TellingBench) -> None:
+    bench.directory.customers = [
+        Customer("ann", "Ann", frozenset({5001, 5002, 5003, 5004}), webhook="https://h.example/s3cret")
+    ]
+    bench.run("2")
+    assert bench.hook.sent[0][0] == "https://h.example/s3cret"
+    assert told_at(bench, address="https://h.example/…")
+    assert not any("s3cret" in str(entry.data) for entry in bench.ledger.read())
+    assert "s3cret" not in str(bench.directory.customers)

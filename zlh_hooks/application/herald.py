@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from zlh_hooks.application.notice_board import TROUBLE
 from zlh_hooks.application.ports import Clock, CustomerDirectory, Ledger, NoticeChannel, StatusFeed
+from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LeaseLost, RoadError, SettingsError, TargetError, Unanswered
 from zlh_hooks.domain.impact import Impact
@@ -239,7 +240,7 @@ def _describe(due: Due, notice: str, channel: NoticeChannel, address: str) -> di
     return {
         "notice": notice,
         "channel": channel.name,
-        "address": address,
+        "address": render_address(address),
         "customer": due.customer,
         "stage": due.stage,
         "round": due.round.number,

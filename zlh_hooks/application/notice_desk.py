@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from zlh_hooks.application.herald import Roads, describe_change, judge, open_planner, promised
 from zlh_hooks.application.ports import Clock, Ledger, NoticeChannel
+from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Round, Stage
@@ -141,7 +142,7 @@ class NoticeDesk:
         name = f"{NOTICE}{notice}.{channel.name}"
         text = "This is a test of zlh-hooks. Nothing happens, and there is nothing to do.\n"
         message = Message(notice, "Test of maintenance notices", text, {"stage": TEST, "author": self.author})
-        self.ledger.append(Draft(Kind.INTENT, name, data={"channel": channel.name, "address": address}))
+        self.ledger.append(Draft(Kind.INTENT, name, data={"channel": channel.name, "address": render_address(address)}))
         try:
             answer = channel.send_notice(address, message)
         except (TargetError, RoadError) as error:

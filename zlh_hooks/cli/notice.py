@@ -9,6 +9,7 @@ from zlh_hooks import wiring
 from zlh_hooks.application.notice_desk import Preview
 from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.notice_book import Delivery, DeliveryState
 from zlh_hooks.domain.plan import Plan
@@ -53,7 +54,7 @@ def _find(found: tuple[Preview, ...], customer: str) -> Preview:
 
 def row_of_preview(one: Preview) -> tuple[str, ...]:
     """A customer, as a table shows them."""
-    ways = ", ".join(f"{name} {address}" for name, address in one.addresses.items())
+    ways = ", ".join(f"{name} {render_address(address)}" for name, address in one.addresses.items())
     servers = str(len(one.round.guests[one.customer.id]))
     start, end = f"{one.round.start:%Y-%m-%d %H:%M}", f"{one.round.end:%Y-%m-%d %H:%M}"
     promise = str(one.round.lead) if one.customer.id else "none"
@@ -63,7 +64,7 @@ def row_of_preview(one: Preview) -> tuple[str, ...]:
 def _describe_preview(one: Preview) -> dict[str, Any]:
     return {
         "customer": one.customer.id,
-        "addresses": dict(one.addresses),
+        "addresses": {name: render_address(address) for name, address in one.addresses.items()},
         "subject": one.message.subject,
         "text": one.message.text,
         **one.message.facts,

@@ -60,6 +60,11 @@ def render_host(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}/…" if parts else f"a text of {len(url)} characters"
 
 
+def render_address(address: str) -> str:
+    """A mail address whole; of a URL what :func:`render_host` shows."""
+    return render_host(address) if "://" in address else address
+
+
 def _split(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)

@@ -33,13 +33,13 @@ ANNOUNCING = frozenset({Stage.ANNOUNCED, Stage.MOVED})
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody with guests. ``time_zone`` is an IANA name; None: the policy's. ``webhook`` is a URL."""
+    """Somebody with guests. ``time_zone`` is an IANA name; None: the policy's. ``webhook`` is a URL, and often a secret."""
 
     id: str
     name: str
     guests: frozenset[int]
     mail: str | None = None
-    webhook: str | None = None
+    webhook: str | None = field(default=None, repr=False)
     time_zone: str | None = None
 
 
