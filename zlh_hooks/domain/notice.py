@@ -33,7 +33,7 @@ ANNOUNCING = frozenset({Stage.ANNOUNCED, Stage.MOVED})
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody with guests. ``time_zone`` is an IANA name; None: the policy's. ``webhook`` is a URL, and often a secret."""
+    """Somebody with guests. ``time_zone`` is an IANA name; None: the policy's. ``webhook``: a URL, often secret."""
 
     id: str
     name: str
