@@ -84,6 +84,7 @@ def start(office: Office) -> subprocess.CompletedProcess[str]:
 def test_every_customer_gets_the_mails_and_no_guest_is_touched_before_the_promise(office: Office) -> None:
     done = start(office)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"bob\tmail bob@example.com\t1\t.*\t0:00:04", done.stdout)
     office.wait_for_mails(8)
     for customer, vmid in (("ann", 5001), ("bob", 5002)):
         subjects = office.subjects(f"{customer}@example.com")

@@ -9,16 +9,15 @@ from zlh_hooks import wiring
 from zlh_hooks.application.notice_desk import Preview
 from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.view import NOBODY, PREVIEW_COLUMNS, row_of_preview
 from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.notice_book import Delivery, DeliveryState
 from zlh_hooks.domain.plan import Plan
 
 app = typer.Typer(no_args_is_help=True)
-PREVIEW_COLUMNS = ("customer", "reached by", "servers", "window starts (UTC)", "ends (UTC)", "promise")
 DELIVERY_COLUMNS = ("customer", "notice", "channel", "address", "state", "at (UTC)", "answer")
 STANDING_COLUMNS = ("customer", "servers", "window starts (UTC)", "ends (UTC)", "standing")
-NOBODY = "nobody: the operator"
 Reason = Annotated[str, typer.Option("--reason", help="Why; recorded in the ledger.")]
 
 
@@ -50,15 +49,6 @@ def _find(found: tuple[Preview, ...], customer: str) -> Preview:
         known = ", ".join(one.customer.id or NOBODY for one in found) or "nobody"
         raise NotAllowed(f"the change concerns no customer {customer!r}; it concerns {known}")
     return mine
-
-
-def row_of_preview(one: Preview) -> tuple[str, ...]:
-    """A customer, as a table shows them."""
-    ways = ", ".join(f"{name} {render_address(address)}" for name, address in one.addresses.items())
-    servers = str(len(one.round.guests[one.customer.id]))
-    start, end = f"{one.round.start:%Y-%m-%d %H:%M}", f"{one.round.end:%Y-%m-%d %H:%M}"
-    promise = str(one.round.lead) if one.customer.id else "none"
-    return (one.customer.id or NOBODY, ways or "nothing", servers, start, end, promise)
 
 
 def _describe_preview(one: Preview) -> dict[str, Any]:

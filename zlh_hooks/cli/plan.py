@@ -7,8 +7,8 @@ import typer
 from zlh_hooks import wiring
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Security
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.cli.view import PLAN_COLUMNS, rows_of_plan
-from zlh_hooks.domain.plan import dump_plan
+from zlh_hooks.cli.view import PLAN_COLUMNS, PREVIEW_COLUMNS, row_of_preview, rows_of_plan
+from zlh_hooks.domain.plan import Plan, dump_plan
 
 
 def show_plan(
@@ -26,3 +26,10 @@ def show_plan(
         print_json(dump_plan(plan))
     else:
         print_table(PLAN_COLUMNS, rows_of_plan(plan))
+        print_customers(site, plan)
+
+
+def print_customers(site: wiring.Site, plan: Plan) -> None:
+    """Who is told of the plan, how, and from when on their servers may be touched; nothing where nobody is promised."""
+    if plan.notices is not None and plan.targets:
+        print_table(PREVIEW_COLUMNS, [row_of_preview(one) for one in site.notice_desk().preview(plan)])

@@ -10,6 +10,7 @@ from rich.live import Live
 from zlh_hooks import wiring
 from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId, Security, Yes
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.plan import print_customers
 from zlh_hooks.cli.view import (
     PLAN_COLUMNS,
     TARGET_COLUMNS,
@@ -46,6 +47,7 @@ def start(
     plan = site.planner().plan_rollout(line, to, site.author, security=security)
     if not json:
         print_table(PLAN_COLUMNS, rows_of_plan(plan))
+        print_customers(site, plan)
     if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):
         raise typer.Abort
     site.desk().submit(plan)

@@ -8,6 +8,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from zlh_hooks.application.notice_desk import Preview
+from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.plan import CANARY, Plan
 from zlh_hooks.domain.progress import Progress, TargetProgress, predict_target
@@ -39,7 +41,18 @@ def rows_of_plan(plan: Plan) -> Sequence[tuple[str, ...]]:
 
 
 PLAN_COLUMNS = ("wave", "guest", "name", "node", "from", "to", "reason")
+PREVIEW_COLUMNS = ("customer", "reached by", "servers", "window starts (UTC)", "ends (UTC)", "promise")
+NOBODY = "nobody: the operator"
 TARGET_COLUMNS = ("wave", "guest", "name", "node", "state", "took", "reason")
+
+
+def row_of_preview(one: Preview) -> tuple[str, ...]:
+    """A customer of a plan, as a table shows them."""
+    ways = ", ".join(f"{name} {render_address(address)}" for name, address in one.addresses.items())
+    servers = str(len(one.round.guests[one.customer.id]))
+    start, end = f"{one.round.start:%Y-%m-%d %H:%M}", f"{one.round.end:%Y-%m-%d %H:%M}"
+    promise = str(one.round.lead) if one.customer.id else "none"
+    return (one.customer.id or NOBODY, ways or "nothing", servers, start, end, promise)
 
 
 def rows_of_progress(progress: Progress) -> Sequence[tuple[str, ...]]:
