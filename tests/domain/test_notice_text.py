@@ -1,0 +1,82 @@
+"""What a customer reads has the facts of a good notice, in the customer's own time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Round, Stage
+from zlh_hooks.domain.notice_plan import Due, Outcome
+from zlh_hooks.domain.notice_text import Change, Imprint, render_message
+
+START = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)
+CHANGE = Change(
+    "r1125-ab12", "template", "game-base 2", "guest-restart", timedelta(minutes=2), {5001: "mc-5001", 5002: "x"}
+)
+ROUND = Round(1, 0, START, START + timedelta(hours=2), timedelta(hours=72), {"ann": (5001,), OPERATOR: (5002,)}, START)
+IMPRINT = Imprint("Europe/Berlin", "help@example.net", "https://status.example.net")
+
+
+def write(stage: Stage, zone: str | None = None, **more: object) -> Message:
+    ann = Customer("ann", "Ann", frozenset({5001}), time_zone=zone)
+    return render_message(Due("ann", stage, ROUND, **more), CHANGE, ann, IMPRINT, START)  # type: ignore[arg-type]
+
+
+def test_an_announcement_names_time_servers_interruption_data_way_back_and_contact() -> None:
+    text = write(Stage.ANNOUNCED).text
+    for fact in (
+        "Hello Ann,",
+        "on Tue 01 Dec 2026 between 04:00 and 06:00 CET (03:00 to 05:00 UTC)",
+        "mc-5001",
+        "about 2m for each server",
+        "Your data stays as it is",
+        "goes back",
+        "You need to do nothing",
+        "https://status.example.net",
+        "help@example.net (please name r1125-ab12)",
+    ):
+        assert fact in text
+    assert "5002" not in text
+
+
+def test_times_are_the_customers_own_where_they_have_said_so() -> None:
+    assert "between 22:00 and Tue 01 Dec, 00:00 EST" in write(Stage.ANNOUNCED, "America/New_York").text
+
+
+def test_servers_without_an_owner_are_named_to_the_operator_as_such() -> None:
+    due = Due(OPERATOR, Stage.ANNOUNCED, ROUND)
+    text = render_message(due, CHANGE, Customer(OPERATOR, "", frozenset()), IMPRINT, START).text
+    assert "have no owner in the customer directory" in text
+    assert "mc-5001" not in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.UPDATED, "run the new version"),
+        (Outcome.TAKEN_BACK, "run the one from before again"),
+        (Outcome.UNDECIDED, "we are working on it"),
+    ],
+)
+def test_the_end_says_how_it_went(outcome: Outcome, words: str) -> None:
+    assert words in write(Stage.FINISHED, outcome=outcome).text
+
+
+def test_an_overrun_is_called_unplanned_downtime() -> None:
+    assert "unplanned downtime" in write(Stage.OVERRUN).text
+
+
+def test_a_cancellation_takes_the_event_out_of_the_calendar() -> None:
+    announced, cancelled = write(Stage.ANNOUNCED).event, write(Stage.CANCELLED).event
+    assert announced is not None and cancelled is not None
+    assert (announced.uid, announced.sequence, announced.cancelled) == (cancelled.uid, 0, False)
+    assert (cancelled.sequence, cancelled.cancelled) == (1, True)
+
+
+def test_what_changes_no_date_carries_no_event() -> None:
+    assert [write(stage).event for stage in (Stage.REMINDER, Stage.STARTED, Stage.OVERRUN)] == [None] * 3
+
+
+def test_the_same_notice_has_the_same_name_and_another_one_has_not() -> None:
+    names = {write(stage).id for stage in Stage if stage is not Stage.FINISHED}
+    assert len(names) == len(Stage) - 1
+    assert write(Stage.STARTED).id == write(Stage.STARTED, "UTC").id
