@@ -52,7 +52,8 @@ def test_customers_read_the_windows_the_promise_and_that_data_does_not_go_back()
     assert "Every Tuesday, 04:00 to 06:00 (Europe/Berlin)" in text
     assert "On the first Wednesday of every month, 04:00 to 08:00 (Europe/Berlin)" in text
     assert "an interruption longer than 15 minutes: 7 days, 24 hours and 1 hour before" in text
-    assert "Your data never goes back in time" in text
+    assert "Your worlds and files never go back in time" in text
+    assert "tell you at least 3 days before" in text
 
 
 def test_customers_do_not_read_our_insides() -> None:

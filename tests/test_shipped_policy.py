@@ -100,7 +100,7 @@ STEPS = (
     *(step for rule in POLICY.components.values() for step in rule.all_steps()),
     *(step for symptom in POLICY.symptoms.values() for step in symptom.steps),
 )
-COMMANDS = find_commands("\n".join(step.command for step in STEPS if step.command) + TEXT)
+COMMANDS = find_commands("\n".join(step.command for step in STEPS if step.command) + "\n" + TEXT)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -31,7 +31,8 @@ def parse(command: str) -> None:
     rest = words[1:]
     while isinstance(known, TyperGroup):
         context = known.make_context(known.name, rest, parent=context)
-        rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+        protected = getattr(context, "_protected_args", None)  # Click 8.2 hides what 8.1 shows
+        rest = [*(context.protected_args if protected is None else protected), *context.args]
         name, found, rest = known.resolve_command(context, rest)
         assert found is not None
         known = found

@@ -85,5 +85,6 @@ def _tell(files: tuple[NewFile, ...], answers: Answers, unconfirmed: tuple[str, 
     typer.echo(f"     Its secret goes into {answers.token_file}, mode 0640.")
     typer.echo(f"  2. zlh-hooks policy check{policy}")
     typer.echo(f"  3. zlh-hooks ready pve{options}")
-    typer.echo(f"  4. zlh-hooks policy render --html --output pages/{policy}")
+    typer.echo(f"  4. How customers are found and told goes into {reach.path} too: directory, mail, webhook, feed.")
+    typer.echo(f"  5. zlh-hooks policy render --html --output pages/{policy}")
     typer.echo("     pages/first-run.html is the way from here to the first window.")

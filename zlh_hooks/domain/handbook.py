@@ -218,6 +218,12 @@ class Handbook:
         return tuple(Rung(render_size(one, len(ordered) == 1), render_leads(one), one.reason) for one in ordered)
 
     @cached_property
+    def shortest_promise(self) -> str:
+        """What every customer of a felt change is promised at least; empty if nobody is told."""
+        promises = [one.ladder.promise for one in self.chapters if one.ladder and one.is_felt]
+        return render_length(min(promises)) if promises else ""
+
+    @cached_property
     def duties(self) -> tuple[Duty, ...]:
         """Every role with its people."""
         return tuple(self._open_duty(name) for name in self.policy.roles)
