@@ -24,6 +24,7 @@ from zlh_hooks.application.engine import TASK_MARGIN, Engine
 from zlh_hooks.application.herald import EmptyDirectory, Herald, Roads
 from zlh_hooks.application.herald_thread import HeraldThread
 from zlh_hooks.application.journal import Journal, Patience
+from zlh_hooks.application.launch import LaunchDesk, Survey
 from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import (
@@ -36,9 +37,11 @@ from zlh_hooks.application.ports import (
 )
 from zlh_hooks.application.press import Press
 from zlh_hooks.application.proof import Examiner
+from zlh_hooks.application.ready import Readiness, check_ready, want
 from zlh_hooks.application.recover import Recovery
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
-from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.entry import Entry
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.notice_text import Imprint
@@ -185,6 +188,40 @@ class Site:
     def notice_desk(self) -> NoticeDesk:
         """Shows and corrects what customers are told."""
         return NoticeDesk(self.ledger, self.clock, self.policy, open_roads(self.settings, self.policy), self.author)
+
+    def launch_desk(self) -> LaunchDesk:
+        """Takes people's words before the launch."""
+        return LaunchDesk(self.ledger, self.policy, self.author)
+
+    def survey(self) -> Survey:
+        """Where the launch gate finds its facts."""
+        settings = self.settings
+        return Survey(
+            self._read_entries,
+            lambda: open_directory(settings),
+            lambda: open_channels(settings),
+            make_operator(settings),
+            settings.feed is not None,
+            self.ask_rights,
+            self.clock,
+            self.clock,
+        )
+
+    def ask_rights(self) -> Readiness:
+        """What the token may do, against what the policy needs."""
+        proxmox = open_proxmox(self.settings)
+        return check_ready(proxmox, proxmox, want(self.policy))
+
+    def _read_entries(self) -> tuple[Entry, ...]:
+        """All of the ledger. Who only looks makes none: until it is there, nothing is recorded."""
+        try:
+            self.settings.ledger.path.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            path, reason = str(self.settings.ledger.path), error.strerror or str(error)
+            raise SettingsError(path, "ledger.path", reason, "a ledger that you may read") from error
+        return self.ledger.read()
 
     def list_progress(self) -> tuple[Progress, ...]:
         """Every rollout, oldest first."""

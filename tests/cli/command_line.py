@@ -33,6 +33,8 @@ def parse(command: str) -> None:
         context = known.make_context(known.name, rest, parent=context)
         protected = getattr(context, "_protected_args", None)  # Click 8.2 hides what 8.1 shows
         rest = [*(context.protected_args if protected is None else protected), *context.args]
+        if not rest and known.invoke_without_command:
+            return
         name, found, rest = known.resolve_command(context, rest)
         assert found is not None
         known = found

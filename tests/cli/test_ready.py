@@ -1,4 +1,4 @@
-"""``zlh-hooks ready pve`` as an operator runs it: settings, policy and token from files."""
+"""``zlh-hooks ready`` and ``ready pve`` as an operator runs it: settings, policy and token from files."""
 
 import json
 from functools import partial
@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.cli.command_line import parse
 from tests.stand_in.fixture import stand_in
 from tests.stand_in.serving import TOKEN_NAME, USER, Serving
 from zlh_hooks.cli.ready import app
+from zlh_hooks.domain.launch import Point
 
 __all__ = ["stand_in"]
 
@@ -31,9 +33,10 @@ def files(stand_in: Serving, tmp_path: Path) -> list[str]:
     token, config, policy = (tmp_path / name for name in ("token", "zlh-hooks.toml", "policy.toml"))
     token.touch(mode=0o600)
     token.write_text(stand_in.token)
+    ledger = f'[ledger]\npath = "{tmp_path / "ledger.sqlite"}"'
     reach = {"host": stand_in.pve.host, "user": USER, "token_name": TOKEN_NAME, "token_file": str(token)}
     lines = [f"{key} = {json.dumps(value)}" for key, value in (reach | {"ca_file": str(stand_in.ca_file)}).items()]
-    config.write_text("\n".join(["[proxmox]", f"port = {stand_in.pve.port}", *lines]))
+    config.write_text("\n".join(["[proxmox]", f"port = {stand_in.pve.port}", *lines, ledger]))
     policy.write_text(POLICY)
     return ["--config", str(config), "--policy", str(policy)]
 
@@ -73,3 +76,74 @@ def test_the_secret_is_never_printed(stand_in: Serving, files: list[str]) -> Non
     result = _run(*files)
     assert result.exit_code != 0
     assert stand_in.token not in result.output + str(result.exception)
+
+
+# --- the launch gate
+
+
+def _gate(*options: str) -> Result:
+    return CliRunner().invoke(app, [*options])
+
+
+def test_the_gate_prints_a_line_for_each_point_and_ends_with_1_while_one_is_red(files: list[str]) -> None:
+    result = _gate(*files)
+    assert result.exit_code == 1
+    rows = [line.split("\t") for line in result.output.splitlines() if "\t" in line]
+    assert rows[0] == ["point", "state", "found", "what makes it green"]
+    found = {row[0]: row[1:] for row in rows[1:]}
+    assert found["api-token"] == ["green", "may do all that the work needs", ""]
+    assert found["component.pbs"][:2] == ["red", "nothing says what is live, nor who answers for it"]
+    assert f"`zlh-hooks ready attest backup-restored {' '.join(files)}`" in found["backup-restored"][2]
+    assert result.output.splitlines()[-1].startswith("not ready: ")
+
+
+def test_the_gate_answers_a_script_with_one_document(files: list[str]) -> None:
+    document = json.loads(_gate(*files, "--json").output)
+    points = {point["name"]: point for point in document["points"]}
+    assert (document["ready"], points["api-token"]["state"]) == (False, "green")
+    for point in points.values():
+        for command in point["commands"]:
+            parse(command)
+
+
+def test_a_cluster_that_does_not_answer_is_a_red_line_and_no_end_of_the_gate(
+    stand_in: Serving, files: list[str]
+) -> None:
+    stand_in.pve.apitokens.clear()
+    result = _gate(*files)
+    (line,) = [line for line in result.output.splitlines() if line.startswith("api-token\tred")]
+    assert (result.exit_code, stand_in.token in result.output) == (1, False)
+    assert "zlh-hooks ready pve" in line
+
+
+def test_all_green_ends_with_0(monkeypatch: pytest.MonkeyPatch, files: list[str]) -> None:
+    monkeypatch.setattr("zlh_hooks.cli.ready.list_points", lambda *_: (Point("windows", True, "decided"),))
+    result = _gate(*files)
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "ready: all 1 are green")
+
+
+def test_whoever_only_looks_makes_no_ledger(files: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    _gate(*files)
+    assert not path.exists()
+    assert _gate("attest", "backup-restored", "--note", "42 minutes", *files).exit_code == 0
+    assert path.exists()
+    assert "42 minutes" in _gate(*files).output
+
+
+def test_what_can_be_attested_stands_in_the_help() -> None:
+    told = " ".join(CliRunner().invoke(app, ["attest", "--help"], env={"COLUMNS": "300"}).output.split())
+    for word in (
+        "backup-restored",
+        "monitoring-first",
+        "confirmed.KEY",
+        "drilled.PERSON",
+        "rehearsed.COMPONENT",
+        "pbs",
+    ):
+        assert word in told
+
+
+def test_an_option_before_a_sub_command_is_not_lost_in_silence(files: list[str]) -> None:
+    result = _gate(*files, "attest", "backup-restored")
+    assert (result.exit_code, "write --config after attest" in result.output) == (2, True)

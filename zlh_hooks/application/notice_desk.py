@@ -9,6 +9,7 @@ from zlh_hooks.application.ports import Clock, Ledger, NoticeChannel
 from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
+from zlh_hooks.domain.launch import OPERATOR_WORD
 from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Round, Stage
 from zlh_hooks.domain.notice_book import BOUNCED, NOTICE, VOUCHED, Delivery, DeliveryState, NoticeBook
 from zlh_hooks.domain.notice_plan import Due
@@ -129,13 +130,25 @@ class NoticeDesk:
     # ------------------------------------------------------------------ test
 
     def send_test(self, address: str) -> str:
-        """A test notice by the channel that such an address belongs to; the server's answer."""
+        """A test notice by the channel that such an address belongs to; the server's answer.
+
+        ``operator``: to the operator, by each channel that reaches them.
+        """
+        if address == OPERATOR_WORD:
+            return self._send_tests_to_operator()
         probe = Customer(TEST, "", frozenset(), mail=address if "@" in address and "://" not in address else None)
         probe = probe if probe.mail else Customer(TEST, "", frozenset(), webhook=address)
         channel = next((one for one in self.roads.channels if one.find_address(probe)), None)
         if channel is None:
             raise NotAllowed(f"no channel of zlh-hooks.toml reaches {address}: set up [mail] or [webhook]")
         return self._send_test(channel, address)
+
+    def _send_tests_to_operator(self) -> str:
+        ways = self._list_addresses(self.roads.operator)
+        if not ways:
+            raise NotAllowed("no channel of zlh-hooks.toml reaches the operator: set up [operator]")
+        sent = [self._send_test(one, ways[one.name]) for one in self.roads.channels if one.name in ways]
+        return ", ".join(sent)
 
     def _send_test(self, channel: NoticeChannel, address: str) -> str:
         notice = f"{TEST}-{self.clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(2)}"

@@ -265,3 +265,10 @@ class Clock(Protocol):
 
     def sleep(self, length: timedelta) -> None:
         """Let time pass."""
+
+
+class Timekeeper(Protocol):
+    """Somebody who knows whether the clock is kept right."""
+
+    def read_synchronised(self) -> bool | None:
+        """Whether it is synchronised; None if that cannot be known."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from zlh_hooks.application.ports import Inventory, Rights
 from zlh_hooks.domain import right, tag
 from zlh_hooks.domain.guest import GuestConfig, GuestSummary
+from zlh_hooks.domain.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,17 @@ class Wanted:
     scratch: Sequence[int]
     nets: Sequence[str]
     ignores_ha: bool
+
+
+def want(policy: Policy) -> Wanted:
+    """The work that the policy describes."""
+    nets = [line.smoke_net0 for line in policy.lines.values() if line.smoke_net0]
+
+    def is_target(guest: GuestSummary) -> bool:
+        found = policy.kind_of(guest.vmid, guest.tags)
+        return found is not None and found[1].exchange
+
+    return Wanted(is_target, list(policy.scratch_vmids.numbers()), nets, policy.rollout.ha == "ignore")
 
 
 @dataclass(frozen=True, slots=True)

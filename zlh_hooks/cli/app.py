@@ -28,7 +28,7 @@ NOUNS = {
     "rollout": "Carry a template version out to guests, and back.",
     "notice": "What customers are told of a rollout.",
     "ledger": "The record of intents and outcomes.",
-    "ready": "What is missing before a rollout can start.",
+    "ready": "What is missing before the launch.",
 }
 COMMANDS = {"init": "found_site", "plan": "show_plan", "worker": "run_worker", "recover": "recover"}
 

@@ -65,7 +65,10 @@ def _describe_preview(one: Preview) -> dict[str, Any]:
 def send(
     rollout: RolloutId = None,
     test: Annotated[
-        str | None, typer.Option("--test", metavar="ADDRESS", help="Send only a test, to a mail address or a webhook.")
+        str | None,
+        typer.Option(
+            "--test", metavar="ADDRESS", help='Send only a test: to a mail address, a webhook, or the word "operator".'
+        ),
     ] = None,
     config: Config = None,
     policy: PolicyFile = None,

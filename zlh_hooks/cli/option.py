@@ -1,5 +1,6 @@
 """Options that several commands share, and what they lead to."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -19,3 +20,9 @@ Security = Annotated[
     bool, typer.Option("--security", help="It closes a hole: freezes that stop all but security do not stop it.")
 ]
 RolloutId = Annotated[str | None, typer.Argument(help="The rollout's id; the latest if left out.")]
+
+
+def render_options(config: Path | None, policy: Path | None) -> str:
+    """What other commands need to find the same files; begins with a blank if there is any."""
+    named = (("--config", config), ("--policy", policy))
+    return "".join(f" {name} {shlex.quote(str(path.absolute()))}" for name, path in named if path)

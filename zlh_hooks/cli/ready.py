@@ -1,31 +1,98 @@
-"""``zlh-hooks ready``: what is missing before work can start. Exit code 0 only if nothing is."""
+"""``zlh-hooks ready``: what is missing before the launch. Exit code 0 only if nothing is."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Annotated, Any
 
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.ready import Readiness, Wanted, check_ready
-from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.application.launch import list_points
+from zlh_hooks.application.ready import Readiness
+from zlh_hooks.cli.option import Config, Json, PolicyFile, render_options
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.guest import GuestSummary
-from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.attestation import BACKUP, CONFIRMED, DRILLED, MONITORING, REHEARSED
+from zlh_hooks.domain.launch import Point
 from zlh_hooks.domain.right import render_roles
+from zlh_hooks.domain.window_rule import Component
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer()
+COLUMNS = ("point", "state", "found", "what makes it green")
+KEYS_HELP = (
+    f"One of: {BACKUP}; {MONITORING}; {CONFIRMED}KEY for a key of to_confirm in the policy; {DRILLED}PERSON for "
+    f"somebody on call, by their short name in the policy; {REHEARSED}COMPONENT for a manual one of "
+    f"{', '.join(Component)}."
+)
 
 
-@app.callback()
-def ready() -> None:
-    """What is missing before work can start."""
+@app.callback(invoke_without_command=True)
+def ready(context: typer.Context, config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
+    """The launch gate: a line for each decision and validation, and what makes the red ones green."""
+    if context.invoked_subcommand is not None:
+        _refuse_lost_options(context)
+        return
+    site = wiring.open_site(config, policy)
+    points = list_points(site.policy, site.survey())
+    is_ready = all(point.is_green for point in points)
+    options = render_options(config, policy)
+    if json:
+        print_json({"ready": is_ready, "points": [_describe_point(one, options) for one in points]})
+    else:
+        _print_points(points, options)
+    raise typer.Exit(0 if is_ready else 1)
+
+
+def _refuse_lost_options(context: typer.Context) -> None:
+    """An option before the sub-command would not reach it."""
+    for name in ("config", "policy", "json"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"write --{name} after {context.invoked_subcommand}")
+
+
+def _print_points(points: tuple[Point, ...], options: str) -> None:
+    print_table(COLUMNS, [_row_of(point, options) for point in points])
+    red = [point for point in points if not point.is_green]
+    if red:
+        typer.echo(f"not ready: {len(red)} of {len(points)} are red")
+    else:
+        typer.echo(f"ready: all {len(points)} are green")
+
+
+def _row_of(point: Point, options: str) -> tuple[str, ...]:
+    commands = " ".join(f"`{command}`" for command in _complete(point.commands, options))
+    state = "green" if point.is_green else "red"
+    return (point.name, state, point.found, " ".join(filter(None, (point.act, commands))))
+
+
+def _describe_point(point: Point, options: str) -> dict[str, Any]:
+    state = "green" if point.is_green else "red"
+    commands = _complete(point.commands, options)
+    return {"name": point.name, "state": state, "found": point.found, "act": point.act, "commands": commands}
+
+
+def _complete(commands: Iterable[str], options: str) -> list[str]:
+    return [command + options for command in commands]
+
+
+@app.command()
+def attest(
+    key: Annotated[str, typer.Argument(metavar="KEY", help=KEYS_HELP)],
+    note: Annotated[str, typer.Option("--note", help="What others should know of it, e.g. how long it took.")] = "",
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Say that you have done what only a person can do; your name and word are recorded."""
+    site = wiring.open_site(config, policy)
+    site.launch_desk().attest(key, note)
+    typer.echo(f"recorded: {key}, by {site.author}")
 
 
 @app.command("pve")
 def check_pve(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
     """Compare what the API token may do with what the guests of the policy need."""
     site = wiring.open_site(config, policy)
-    proxmox = wiring.open_proxmox(site.settings)
-    found = check_ready(proxmox, proxmox, _want(site.policy))
+    found = site.ask_rights()
     reach = site.settings.proxmox
     roles = render_roles(reach.user, reach.token_name, found.scope.storages, found.scope.ignores_ha)
     if json:
@@ -33,16 +100,6 @@ def check_pve(config: Config = None, policy: PolicyFile = None, json: Json = Fal
     else:
         _print(found, roles)
     raise typer.Exit(1 if found.missing else 0)
-
-
-def _want(policy: Policy) -> Wanted:
-    nets = [line.smoke_net0 for line in policy.lines.values() if line.smoke_net0]
-
-    def is_target(guest: GuestSummary) -> bool:
-        found = policy.kind_of(guest.vmid, guest.tags)
-        return found is not None and found[1].exchange
-
-    return Wanted(is_target, list(policy.scratch_vmids.numbers()), nets, policy.rollout.ha == "ignore")
 
 
 def _print(found: Readiness, roles: tuple[str, ...]) -> None:
