@@ -31,7 +31,7 @@ bench: venv
 	workshop/bench.sh
 
 pages: venv
-	$(python) -m zlh_hooks policy render --policy zlh_hooks/shipped/policy.toml --output docs/policy
+	$(python) -m zlh_hooks policy render --config /dev/null --policy zlh_hooks/shipped/policy.toml --output docs/policy
 
 lab-clean: venv
 	$(python) -m tests.lab clean

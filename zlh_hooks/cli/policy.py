@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
-from zlh_hooks.cli.option import Json, PolicyFile
+from zlh_hooks.application.launch import LaunchDesk
+from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json
+from zlh_hooks.domain.errors import ZlhError
 from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window import list_hints
@@ -45,17 +47,38 @@ def render(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file for one page, or a folder; else it is printed.")
     ] = None,
+    config: Config = None,
     policy: PolicyFile = None,
 ) -> None:
-    """Print the pages for customers and for the people on duty, from the policy as it is enforced."""
+    """Print the pages for customers and for the people on duty, from the policy as it is enforced.
+
+    What is written to files is recorded in the ledger, for `zlh-hooks ready`.
+    """
     from zlh_hooks import wiring
 
     wanted = tuple(dict.fromkeys(pages or Page))
     if output is None and len(wanted) > 1:
         raise typer.BadParameter("several pages go into a folder: --output DIR", param_hint="--output")
-    press = wiring.open_press(load_policy(policy), html, wanted)
+    loaded = load_policy(policy)
     if output is None:
-        typer.echo(press.render(wanted[0]), nl=False)
+        typer.echo(wiring.open_press(loaded, html, wanted).render(wanted[0]), nl=False)
         return
+    desk = _find_desk(config, policy)
+    press = wiring.open_press(desk.confirmed() if desk else loaded, html, wanted)
+    written = []
     for path in press.publish(output):
         typer.echo(path)
+        written.append(path)
+    if desk:
+        desk.note_rendered(zip(wanted, written, strict=True))
+
+
+def _find_desk(config: Path | None, policy: Path | None) -> LaunchDesk | None:
+    """Where it is recorded which pages were rendered; None, and said so, where no ledger can be reached."""
+    from zlh_hooks import wiring
+
+    try:
+        return wiring.open_site(config, policy).launch_desk()
+    except ZlhError as error:
+        typer.echo(f"not recorded, and `zlh-hooks ready` will not know of it: {error}", err=True)
+        return None
