@@ -8,12 +8,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.command_line import parse
+from tests.clock import FakeClock
+from tests.datacentre.ledger import MemoryLedger
 from zlh_hooks import wiring
 from zlh_hooks.adapters.machine_zone import read_time_zone
 from zlh_hooks.cli.app import app
-from zlh_hooks.domain.errors import NotAllowed, SettingsError
+from zlh_hooks.domain.attestation import drop_confirmed, read_attestations
+from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.settings import SHIPPED_POLICY, load_policy, load_settings
+from zlh_hooks.settings import SHIPPED_POLICY, Settings, load_policy, load_settings
 
 ANSWERS = ["Europe/Vienna", "Nightfall", "help@nightfall.example", "https://status.nightfall.example", "Ada Lovelace"]
 ANSWERS += ["ada@nightfall.example", "+43 1 234", "Grace", "grace@nightfall.example", "", "pve1.nightfall.example"]
@@ -21,8 +24,12 @@ ANSWERS += ["zlh@pve", "hooks", "/run/token"]
 
 
 @pytest.fixture(autouse=True)
-def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def ledger(monkeypatch: pytest.MonkeyPatch) -> MemoryLedger:
+    """The machine's ledger, which these tests keep in memory."""
+    ledger = MemoryLedger(FakeClock())
     monkeypatch.setattr(wiring, "read_time_zone", lambda: "Asia/Tokyo")
+    monkeypatch.setattr(wiring, "open_ledger", lambda settings: ledger)
+    return ledger
 
 
 def init(folder: Path, *options: str, answers: list[str] | None = None) -> Result:
@@ -35,21 +42,26 @@ def load(folder: Path) -> Policy:
     return load_policy(folder / "policy.toml")
 
 
-def test_by_defaults_nothing_is_asked_and_all_of_it_is_to_be_confirmed(tmp_path: Path) -> None:
+def list_unconfirmed(folder: Path, ledger: MemoryLedger) -> tuple[str, ...]:
+    return drop_confirmed(load(folder), read_attestations(ledger.read())).to_confirm
+
+
+def test_by_defaults_nothing_is_asked_and_all_of_it_is_to_be_confirmed(tmp_path: Path, ledger: MemoryLedger) -> None:
     result = init(tmp_path, "--defaults")
     assert result.exit_code == 0, result.output
     policy = load(tmp_path)
     assert policy.time_zone == "Asia/Tokyo"
-    assert policy.to_confirm == ("time_zone", "contact", "people", "kinds", "lines")
+    assert list_unconfirmed(tmp_path, ledger) == ("time_zone", "contact", "people", "kinds", "lines")
+    assert ledger.read() == ()
     assert "The time zone is this machine's: Asia/Tokyo" in result.stdout
 
 
-def test_what_was_asked_is_confirmed_and_stands_in_the_policy(tmp_path: Path) -> None:
+def test_what_was_asked_is_confirmed_and_stands_in_the_policy(tmp_path: Path, ledger: MemoryLedger) -> None:
     assert init(tmp_path, answers=ANSWERS).exit_code == 0
     policy = load(tmp_path)
     assert policy.contact is not None
     assert (policy.time_zone, policy.contact.mail) == ("Europe/Vienna", "help@nightfall.example")
-    assert policy.to_confirm == ("kinds", "lines")
+    assert list_unconfirmed(tmp_path, ledger) == ("kinds", "lines")
     people = {key: (one.name, one.roles, one.phone) for key, one in policy.people.items()}
     assert people == {
         "ada-lovelace": ("Ada Lovelace", ("platform", "on-call"), "+43 1 234"),
@@ -57,6 +69,20 @@ def test_what_was_asked_is_confirmed_and_stands_in_the_policy(tmp_path: Path) ->
     }
     reach = load_settings(tmp_path / "zlh-hooks.toml").proxmox
     assert (reach.host, str(reach.token_file)) == ("pve1.nightfall.example", "/run/token")
+
+
+def test_what_was_asked_is_confirmed_by_nobody_where_that_cannot_be_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Settings) -> MemoryLedger:
+        raise RoadError("/var/lib/zlh-hooks: Permission denied")
+
+    monkeypatch.setattr(wiring, "open_ledger", fail)
+    result = init(tmp_path, answers=ANSWERS)
+    assert result.exit_code == 0
+    assert "cannot be recorded: /var/lib/zlh-hooks: Permission denied" in result.output
+    assert "the time zone, addresses, who is on duty, which numbers servers have" in result.output
+    assert load(tmp_path).to_confirm == ("time_zone", "contact", "people", "kinds", "lines")
 
 
 def test_a_wrong_answer_is_asked_again_and_says_what_would_be_right(tmp_path: Path) -> None:
@@ -111,8 +137,8 @@ def test_it_writes_where_the_variables_point(tmp_path: Path) -> None:
 
 def test_the_commands_that_it_names_next_are_commands_and_find_the_files(tmp_path: Path) -> None:
     told = init(tmp_path, "--defaults").stdout
-    commands = re.findall(r"zlh-hooks (?:policy|ready).*", told)
-    assert len(commands) == 3
+    commands = re.findall(r"zlh-hooks (?:policy|ready) ?[a-z]* --.*", told)
+    assert len(commands) == 4
     for command in commands:
         parse(command)
         assert str(tmp_path / "policy.toml") in command

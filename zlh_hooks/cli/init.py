@@ -7,7 +7,9 @@ import typer
 
 from zlh_hooks import wiring
 from zlh_hooks.application.founding import NewFile, make_files, refuse_existing
-from zlh_hooks.cli.option import Config, PolicyFile
+from zlh_hooks.cli.option import Config, PolicyFile, render_options
+from zlh_hooks.domain.attestation import CONFIRMED
+from zlh_hooks.domain.errors import ZlhError
 from zlh_hooks.domain.founding import (
     ASKED,
     NOT_ASKED,
@@ -37,16 +39,29 @@ def found_site(
     refuse_existing([NewFile(path, "", 0) for path in (place, site, reach)])
     answers = Answers(time_zone=wiring.read_time_zone(), token_file=reach.parent / "token")
     answers = answers if defaults else _ask(answers)
-    unconfirmed = (*ASKED, *NOT_ASKED) if defaults else NOT_ASKED
     files = (
-        NewFile(site, render_site(answers, unconfirmed), 0o640),
+        NewFile(site, render_site(answers, (*ASKED, *NOT_ASKED)), 0o640),
         NewFile(reach, render_settings(answers), 0o640),
         NewFile(place, SHIPPED_POLICY.read_text(encoding="utf-8"), 0o644),
     )
     make_files(files, wiring.write_new)
     load_policy(place)
     load_settings(reach)
-    _tell(files, answers, unconfirmed, _options(config, policy))
+    confirmed = () if defaults else _confirm(reach, place)
+    unconfirmed = tuple(key for key in (*ASKED, *NOT_ASKED) if key not in confirmed)
+    _tell(files, answers, unconfirmed, render_options(config, policy))
+
+
+def _confirm(config: Path, policy: Path) -> tuple[str, ...]:
+    """What a person has just typed is confirmed, where that can be recorded."""
+    try:
+        desk = wiring.open_site(config, policy).launch_desk()
+        for key in ASKED:
+            desk.attest(CONFIRMED + key, "typed at init")
+    except ZlhError as error:
+        typer.echo(f"What you typed is confirmed by nobody yet, because that cannot be recorded: {error}", err=True)
+        return ()
+    return ASKED
 
 
 def _ask(known: Answers) -> Answers:
@@ -64,17 +79,12 @@ def _ask_one(key: str, question: str, default: str) -> str:
     return str(typer.prompt(question, default=default, value_proc=check))
 
 
-def _options(config: Path | None, policy: Path | None) -> str:
-    """What the next commands need to find the files."""
-    return "".join(f" {name} {path}" for name, path in (("--config", config), ("--policy", policy)) if path)
-
-
 def _tell(files: tuple[NewFile, ...], answers: Answers, unconfirmed: tuple[str, ...], options: str) -> None:
     """What was made, what is still a guess, and what comes next."""
     site, reach, _ = files
     for file in files:
         typer.echo(f"wrote {file.path}")
-    typer.echo(f"\nStill to be confirmed by a person, in {site.path} (to_confirm):")
+    typer.echo(f"\nStill to be confirmed by a person, in {site.path} (zlh-hooks ready says how):")
     typer.echo(f"  {render_list(render_unconfirmed(unconfirmed))}")
     if "time_zone" in unconfirmed:
         typer.echo(f"  The time zone is this machine's: {answers.time_zone}")
@@ -85,6 +95,10 @@ def _tell(files: tuple[NewFile, ...], answers: Answers, unconfirmed: tuple[str, 
     typer.echo(f"     Its secret goes into {answers.token_file}, mode 0640.")
     typer.echo(f"  2. zlh-hooks policy check{policy}")
     typer.echo(f"  3. zlh-hooks ready pve{options}")
-    typer.echo(f"  4. How customers are found and told goes into {reach.path} too: directory, mail, webhook, feed.")
-    typer.echo(f"  5. zlh-hooks policy render --html --output pages/{policy}")
+    typer.echo(
+        f"  4. How customers are found and told goes into {reach.path} too: directory, mail, webhook, feed, operator."
+    )
+    typer.echo(f"  5. zlh-hooks policy render --html --output pages/{options}")
     typer.echo("     pages/first-run.html is the way from here to the first window.")
+    typer.echo(f"  6. zlh-hooks ready{options}")
+    typer.echo("     It names all that is missing before the launch, and what makes it right.")

@@ -15,7 +15,7 @@ ROLES = ("platform", "service")
 ON_CALL = "on-call"
 NOT_ASKED = ("kinds", "lines")
 """What nobody can answer at a prompt: numbers of servers, and where customer data lies."""
-ASKED = ("time_zone", "contact", "people")
+ASKED: tuple[str, ...] = ("time_zone", "contact", "people")
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Phone = Annotated[str, Field(pattern=r"^[0-9+() /-]*$")]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$")]
