@@ -1,5 +1,6 @@
 """Rules of the launch gate's facts: each is found by itself, and a person's word is recorded as it was meant."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.datacentre.ledger import MemoryLedger
 from zlh_hooks.application.launch import LaunchDesk, Survey, find_facts, list_points
 from zlh_hooks.application.ready import Readiness
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError
+from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, RoadError, SettingsError
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.right import Right, Scope
 from zlh_hooks.settings import SHIPPED_POLICY, load_policy
@@ -84,6 +85,13 @@ def test_a_secret_that_is_missing_is_named(ledger: MemoryLedger) -> None:
         raise SettingsError("/etc/token", "proxmox.token_file", "nothing", "a readable file")
 
     assert "proxmox.token_file" in find_facts(make_survey(ledger, ask_rights=missing)).rights_trouble
+
+
+def test_a_ledger_that_somebody_changed_is_no_evidence(ledger: MemoryLedger, desk: LaunchDesk) -> None:
+    desk.attest("backup-restored")
+    forged = tuple(replace(one, data={**one.data, "author": "eve"}) for one in ledger.read())
+    with pytest.raises(LedgerBroken, match="the ledger is no evidence"):
+        find_facts(make_survey(ledger, read_entries=lambda: forged))
 
 
 def test_a_word_is_recorded_with_author_note_and_value(ledger: MemoryLedger, desk: LaunchDesk) -> None:

@@ -79,8 +79,11 @@ def test_a_confirmed_table_is_confirmed_until_anything_in_it_changes() -> None:
 def test_the_record_shows_a_value_and_of_people_nothing_that_could_not_be_taken_back() -> None:
     assert describe(POLICY, "confirmed.time_zone")["value"] == '"Europe/Berlin"'
     kept = describe(POLICY, "confirmed.people")
-    assert (kept["value"], "+43" in str(kept)) == ("a table", False)
-    assert render_value(POLICY, "windows") == "an array"
+    assert (kept["value"], "+43" in str(kept)) == ("ada and bob", False)
+    assert (render_value(POLICY, "windows"), render_value(change(people={}), "people")) == (
+        "an array",
+        "an empty table",
+    )
     assert describe(POLICY, "backup-restored") == {}
 
 

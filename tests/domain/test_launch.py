@@ -131,6 +131,13 @@ def test_what_was_confirmed_once_is_watched_though_the_policy_asks_for_it_no_mor
     assert not find("confirmed.time_zone", change(time_zone="UTC"), [word]).is_green
 
 
+def test_what_was_confirmed_and_is_not_there_any_more_is_not_asked_for() -> None:
+    word = attested("confirmed.people.bob")
+    assert find("confirmed.people.bob", POLICY, [word]).is_green
+    names = {point.name for point in judge(change(people={"ada": PEOPLE["ada"]}), [word])}
+    assert "confirmed.people.bob" not in names
+
+
 def test_what_an_emergency_left_to_do_is_red() -> None:
     assert find("emergency.debt", debts=("no review of e1",)).found == "no review of e1"
     assert "emergency.debt" not in {point.name for point in judge()}

@@ -16,8 +16,9 @@ from zlh_hooks.domain.attestation import (
     may_attest,
     read_attestations,
 )
+from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.entry import Draft, Entry, Kind
-from zlh_hooks.domain.errors import NotAllowed, ZlhError
+from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, ZlhError
 from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.launch import RENDERED, Facts, Point, Reach, judge_launch
 from zlh_hooks.domain.notice import Customer
@@ -44,11 +45,15 @@ def list_points(policy: Policy, survey: Survey) -> tuple[Point, ...]:
 
 
 def find_facts(survey: Survey) -> Facts:
-    """What cannot be found is a fact too, with its reason."""
+    """What cannot be found is a fact too, with its reason. ``LedgerBroken``: from such a record nothing is evidence."""
+    entries = survey.read_entries()
+    found = find_break(entries)
+    if found is not None:
+        raise LedgerBroken(f"the ledger is no evidence: {found}")
     rights, trouble = _ask_rights(survey.ask_rights)
     return Facts(
         now=survey.clock.now(),
-        entries=survey.read_entries(),
+        entries=entries,
         reach=_find_reach(survey),
         rights=rights,
         rights_trouble=trouble,

@@ -12,6 +12,7 @@ from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.flaw import has_place, render_found
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window_rule import Component
+from zlh_hooks.domain.wording import render_list
 
 ATTESTED = "attested"
 BACKUP, MONITORING = "backup-restored", "monitoring-first"
@@ -56,8 +57,13 @@ def list_keys(policy: Policy) -> tuple[str, ...]:
 
 def may_attest(policy: Policy, key: str) -> bool:
     """Whether there is such an act. What was confirmed stays confirmable when ``to_confirm`` names it no more."""
-    is_place = key.startswith(CONFIRMED) and has_place(policy, key.removeprefix(CONFIRMED))
-    return is_place or key in list_keys(policy)
+    return key in list_keys(policy) or (key.startswith(CONFIRMED) and has_place(policy, key.removeprefix(CONFIRMED)))
+
+
+def list_watched(policy: Policy, attested: Mapping[str, Attestation]) -> tuple[str, ...]:
+    """Places that are to be confirmed, and those that ever were and still are there."""
+    known = [key.removeprefix(CONFIRMED) for key in attested if key.startswith(CONFIRMED)]
+    return tuple(dict.fromkeys((*policy.to_confirm, *(place for place in known if has_place(policy, place)))))
 
 
 def find_on_call(policy: Policy) -> Mapping[str, Person]:
@@ -76,8 +82,10 @@ def describe(policy: Policy, key: str) -> dict[str, str]:
 
 
 def render_value(policy: Policy, place: str) -> str:
-    """The value as the policy's file has it; tables and arrays by their kind."""
+    """The value as the policy's file has it; of a table its keys, which tell that it is the right one."""
     found = _find(policy.model_dump(mode="json"), place)
+    if isinstance(found, Mapping):
+        return render_list(list(found)) or "an empty table"
     return "an array" if isinstance(found, list) else render_found(found)
 
 

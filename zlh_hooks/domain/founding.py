@@ -80,7 +80,7 @@ def render_site(answers: Answers, unconfirmed: Iterable[str]) -> str:
             "# What differs here from policy.toml. Made by `zlh-hooks init`; yours to change.",
             f"time_zone = {_quote(answers.time_zone)}",
             "",
-            "# What a person has yet to look at. Take a key out when what it names is right.",
+            "# What a person looks at before the launch. `zlh-hooks ready` says what nobody has confirmed yet.",
             f"to_confirm = {_quote(list(unconfirmed))}",
             *(line for name, table in tables for line in _render_table(name, table)),
             "",

@@ -17,6 +17,7 @@ from zlh_hooks.domain.attestation import (
     drop_confirmed,
     find_on_call,
     is_confirmed,
+    list_watched,
     read_attestations,
     render_value,
 )
@@ -127,8 +128,7 @@ def _judge_windows(policy: Policy, now: datetime) -> Point:
 
 def _judge_confirmed(policy: Policy, attested: Mapping[str, Attestation]) -> Iterator[Point]:
     """What was guessed, and whatever somebody confirmed before: it is looked at again when it changes."""
-    known = [key.removeprefix(CONFIRMED) for key in attested if key.startswith(CONFIRMED)]
-    for place in dict.fromkeys((*policy.to_confirm, *known)):
+    for place in list_watched(policy, attested):
         name, value = CONFIRMED + place, render_value(policy, place)
         if is_confirmed(policy, place, attested):
             yield Point(name, True, f"{value}, by {_sign(attested[name])}")

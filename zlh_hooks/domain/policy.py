@@ -143,7 +143,8 @@ class Policy(Value):
     )
     to_confirm: tuple[str, ...] = Field(
         default=(),
-        description="Keys of this policy that a person has yet to confirm; take each out when it is right.",
+        description="Keys of this policy that a person confirms before the launch, with `zlh-hooks ready attest`; or "
+        "take each out when it is right.",
         examples=[["time_zone", "people", "contact.mail"]],
     )
 
