@@ -203,6 +203,7 @@ class Site:
             make_operator(settings),
             settings.feed is not None,
             self.ask_rights,
+            is_file,
             self.clock,
             self.clock,
         )
@@ -331,6 +332,14 @@ def write_new(path: Path, text: str, mode: int) -> None:
     from zlh_hooks.adapters.new_file import write_new
 
     write_new(path, text, mode)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there that we may know of."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_time_zone() -> str:

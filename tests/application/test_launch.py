@@ -1,6 +1,7 @@
 """Rules of the launch gate's facts: each is found by itself, and a person's word is recorded as it was meant."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from zlh_hooks.application.launch import LaunchDesk, Survey, find_facts, list_po
 from zlh_hooks.application.ready import Readiness
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, RoadError, SettingsError
+from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.right import Right, Scope
 from zlh_hooks.settings import SHIPPED_POLICY, load_policy
@@ -33,6 +35,7 @@ def make_survey(ledger: MemoryLedger, **changes: Any) -> Survey:
         "operator": Customer(OPERATOR, "", frozenset(), mail="noc@example.com"),
         "has_feed": True,
         "ask_rights": lambda: Readiness(SCOPE, (Right("/vms", "VM.Audit"),)),
+        "is_there": lambda path: True,
         "clock": FakeClock(),
         "keeper": Keeper(),
     }
@@ -85,6 +88,14 @@ def test_a_secret_that_is_missing_is_named(ledger: MemoryLedger) -> None:
         raise SettingsError("/etc/token", "proxmox.token_file", "nothing", "a readable file")
 
     assert "proxmox.token_file" in find_facts(make_survey(ledger, ask_rights=missing)).rights_trouble
+
+
+def test_a_rendered_page_that_somebody_removed_is_no_evidence(ledger: MemoryLedger, desk: LaunchDesk) -> None:
+    desk.note_rendered([(Page.CUSTOMER, Path("/srv/customer.html")), (Page.RUNBOOK, Path("/srv/runbook.html"))])
+    survey = make_survey(ledger, is_there=lambda path: path.name == "runbook.html")
+    points = {one.name: one for one in list_points(POLICY, survey)}
+    assert (points["page.runbook"].is_green, points["page.customer"].is_green) == (True, False)
+    assert points["page.customer"].found == "not rendered, or not there any more"
 
 
 def test_a_ledger_that_somebody_changed_is_no_evidence(ledger: MemoryLedger, desk: LaunchDesk) -> None:

@@ -20,7 +20,7 @@ from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, ZlhError
 from zlh_hooks.domain.handbook import Page
-from zlh_hooks.domain.launch import RENDERED, Facts, Point, Reach, judge_launch
+from zlh_hooks.domain.launch import RENDERED, Facts, Point, Reach, judge_launch, list_printed
 from zlh_hooks.domain.notice import Customer
 from zlh_hooks.domain.policy import Policy
 
@@ -35,6 +35,7 @@ class Survey:
     operator: Customer
     has_feed: bool
     ask_rights: Callable[[], Readiness]
+    is_there: Callable[[Path], bool]
     clock: Clock
     keeper: Timekeeper
 
@@ -58,7 +59,12 @@ def find_facts(survey: Survey) -> Facts:
         rights=rights,
         rights_trouble=trouble,
         synchronised=survey.keeper.read_synchronised(),
+        lost=frozenset(path for path in _list_paths(entries) if not survey.is_there(Path(path))),
     )
+
+
+def _list_paths(entries: Sequence[Entry]) -> set[str]:
+    return {str(entry.data["path"]) for entry in list_printed(entries)}
 
 
 def _ask_rights(ask: Callable[[], Readiness]) -> tuple[tuple[str, ...] | None, str]:

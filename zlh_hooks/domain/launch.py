@@ -78,7 +78,7 @@ class Reach:
 class Facts:
     """What was found. ``rights``: missing rights, None if ``rights_trouble`` kept us from asking.
 
-    ``debts``: what emergencies still owe, in words.
+    ``lost``: paths of rendered pages at which nothing is any more. ``debts``: what emergencies still owe, in words.
     """
 
     now: datetime
@@ -87,6 +87,7 @@ class Facts:
     rights: tuple[str, ...] | None
     rights_trouble: str
     synchronised: bool | None
+    lost: frozenset[str] = frozenset()
     debts: tuple[str, ...] = ()
 
 
@@ -102,7 +103,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         *(_judge_component(policy, name) for name in Component),
         *_judge_rehearsals(policy, attested, facts.now),
         *(_judge_rollback(policy, name) for name in SYMPTOMS),
-        *_judge_pages(policy, attested, facts.entries),
+        *_judge_pages(policy, attested, facts),
         _judge_rights(facts),
         _judge_clock(facts.synchronised),
         *_judge_acts(policy, attested),
@@ -274,9 +275,14 @@ def _judge_rollback(policy: Policy, name: str) -> Point:
 # -------------------------------------------------------------------- pages
 
 
-def _judge_pages(policy: Policy, attested: Mapping[str, Attestation], entries: Sequence[Entry]) -> Iterator[Point]:
+def list_printed(entries: Sequence[Entry]) -> Iterator[Entry]:
+    """What was recorded of rendered pages, oldest first."""
+    return (entry for entry in entries if entry.kind is Kind.EVIDENCE and entry.name == RENDERED)
+
+
+def _judge_pages(policy: Policy, attested: Mapping[str, Attestation], facts: Facts) -> Iterator[Point]:
     wanted = digest_policy(drop_confirmed(policy, attested))
-    printed = [entry for entry in entries if entry.kind is Kind.EVIDENCE and entry.name == RENDERED]
+    printed = [entry for entry in list_printed(facts.entries) if entry.data["path"] not in facts.lost]
     for page in Page:
         places = {str(entry.data["path"]): entry for entry in printed if entry.data["page"] == page}
         yield _judge_page(page, places, wanted)
@@ -289,7 +295,13 @@ def _judge_page(page: Page, places: Mapping[str, Entry], wanted: str) -> Point:
     if current:
         return Point(name, True, f"rendered from the present policy: {current[-1]}")
     if not places:
-        return Point(name, False, "not rendered", "put the pages where people read them:", (f"{RENDER}pages/",))
+        return Point(
+            name,
+            False,
+            "not rendered, or not there any more",
+            "put the pages where people read them:",
+            (f"{RENDER}pages/",),
+        )
     path = list(places)[-1]
     act = "the pages are not those of the present policy; render them again where they are:"
     folder = path.rpartition("/")[0]
