@@ -87,9 +87,9 @@ def test_long_interruptions_are_told_a_week_before_and_short_ones_three_days() -
     assert promised == [3, 3, 7]
 
 
-def test_windows_freezes_and_ladders_say_why() -> None:
-    assert POLICY.notices is not None
-    assert all(one.reason for one in (*POLICY.windows, *POLICY.freezes, *POLICY.notices.ladders))
+def test_windows_freezes_ladders_and_emergencies_say_why() -> None:
+    assert POLICY.notices is not None and POLICY.emergency is not None
+    assert all(one.reason for one in (*POLICY.windows, *POLICY.freezes, *POLICY.notices.ladders, POLICY.emergency))
 
 
 def test_what_we_cannot_know_is_left_to_be_confirmed() -> None:

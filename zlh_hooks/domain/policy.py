@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validat
 
 from zlh_hooks.domain.component_rule import ComponentRule, check_components
 from zlh_hooks.domain.duty import Contact, Person, Responsibility, Role, Symptom, check_kinds, check_roles
+from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.flaw import Misfit, has_place, render_found, render_hint
 from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.probe import Probe
@@ -130,6 +131,9 @@ class Policy(Value):
     rollout: RolloutRules = Field(default=RolloutRules(), description="How carefully rollouts go.")
     notices: NoticeRules | None = Field(
         default=None, description="How early customers are told; left out: nobody is, and nothing waits for it."
+    )
+    emergency: EmergencyRules | None = Field(
+        default=None, description="How windows and promises may be passed over; left out: there are no emergencies."
     )
     roles: Mapping[str, Role] = Field(default={}, description="Duties by name.")
     people: Mapping[str, Person] = Field(default={}, description="Who has them, by a short name.")
