@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from tests.application.rollout_bench import Bench, make_policy
 from zlh_hooks.application.herald import Herald, Roads
+from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Message
 from zlh_hooks.domain.notice_text import Imprint
@@ -95,6 +96,12 @@ class TellingBench(Bench):
 
     def open_herald(self) -> Herald:
         """As a fresh worker has it."""
+        return Herald(self.ledger, self.clock, self.policy, self._open_roads())
+
+    def _open_roads(self) -> Roads:
         operator = Customer(OPERATOR, "", frozenset(), "ops@example.com")
-        roads = Roads(self.directory, (self.mail, self.hook), self.feed, operator, Imprint("UTC"))
-        return Herald(self.ledger, self.clock, self.policy, roads)
+        return Roads(self.directory, (self.mail, self.hook), self.feed, operator, Imprint("UTC"))
+
+    def notice_desk(self) -> NoticeDesk:
+        """Where people ask about notices."""
+        return NoticeDesk(self.ledger, self.clock, self.policy, self._open_roads(), "tester")

@@ -19,15 +19,18 @@ from tests.datacentre import (
 )
 from tests.datacentre.volume import GIB
 from zlh_hooks.application.desk import Desk
+from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import Engine
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.proof import Examiner
+from zlh_hooks.domain.emergency import Emergency
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.line import parse_catalogue
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, fold_progress
 from zlh_hooks.domain.steps import RolloutEvent, TargetState
+from zlh_hooks.domain.window_rule import Component
 
 NODES = ("n1", "n2")
 ENLARGED = 5002
@@ -57,6 +60,7 @@ def make_policy(
             "kinds": {"game": {"vmids": ["5000-5999"], "line": "game-base"}},
             "lines": {"game-base": base | dict(line or {})},
             "rollout": rules | rollout,
+            "emergency": {},
         }
     )
 
@@ -152,9 +156,20 @@ class Bench:
         """Where a person gives orders."""
         return Desk(self.ledger, "tester")
 
-    def submit(self, version: str, *, security: bool = False) -> Plan:
+    def emergency_desk(self) -> EmergencyDesk:
+        """Where a person declares emergencies."""
+        return EmergencyDesk(self.ledger, self.clock, self.policy, "tester")
+
+    def declare(self, length: timedelta | None = None, without_canary: str | None = None) -> Emergency:
+        """A person declares one for templates."""
+        desk = self.emergency_desk()
+        declared = desk.propose(Component.TEMPLATE, "a hole is being used", "CVE-2026-1", length, without_canary)
+        desk.declare(declared)
+        return declared
+
+    def submit(self, version: str, *, security: bool = False, emergency: Emergency | None = None) -> Plan:
         """Plan and order a rollout."""
-        plan = self.planner().plan_rollout("game-base", version, "tester", security=security)
+        plan = self.planner().plan_rollout("game-base", version, "tester", security=security, emergency=emergency)
         self.desk().submit(plan)
         return plan
 

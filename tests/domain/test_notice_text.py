@@ -1,5 +1,6 @@
 """What a customer reads has the facts of a good notice, in the customer's own time."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -80,3 +81,31 @@ def test_the_same_notice_has_the_same_name_and_another_one_has_not() -> None:
     names = {write(stage).id for stage in Stage if stage is not Stage.FINISHED}
     assert len(names) == len(Stage) - 1
     assert write(Stage.STARTED).id == write(Stage.STARTED, "UTC").id
+
+
+URGENT = replace(ROUND, emergency="e1201-ab12", because="a hole is being used", lead=timedelta(0))
+
+
+def write_urgent(stage: Stage, **more: object) -> Message:
+    due = Due("ann", stage, URGENT, **more)  # type: ignore[arg-type]
+    return render_message(due, CHANGE, Customer("ann", "Ann", frozenset({5001})), IMPRINT, START)
+
+
+@pytest.mark.parametrize("stage", [Stage.ANNOUNCED, Stage.MOVED, Stage.STARTED])
+def test_in_an_emergency_whoever_hears_first_reads_why_and_that_data_stays(stage: Stage) -> None:
+    message = write_urgent(stage)
+    assert "] Emergency maintenance " in message.subject
+    for fact in (
+        "this is an emergency",
+        "Why now: a hole is being used",
+        "the date cannot be moved",
+        "Your data stays as it is",
+        "Questions: help@example.net",
+    ):
+        assert fact in message.text
+    assert message.facts["emergency"] == "e1201-ab12"
+
+
+def test_no_notice_of_an_emergency_calls_it_planned_or_offers_another_date() -> None:
+    texts = [(write_urgent(stage).subject + write_urgent(stage).text).lower() for stage in Stage]
+    assert not any("planned" in text.replace("unplanned", "") or "or another date" in text for text in texts)

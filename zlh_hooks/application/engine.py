@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
+from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.notice_board import NoticeBoard
@@ -50,7 +51,8 @@ class Engine:
         journal = self.open_journal(plan, None, entries)
         driver = self._open_driver(plan, entries)
         board = NoticeBoard(plan.id, self.ledger, self.check_herald) if plan.notices else None
-        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, board, plan.security)
+        emergencies = EmergencyBoard(self.ledger)
+        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, plan.security)
         gate.resume_from(entries)
         return Rollout(
             plan=plan,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.notice_board import NoticeBoard
 from zlh_hooks.application.ports import Clock, Ledger
@@ -16,10 +17,15 @@ from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutEvent
 from zlh_hooks.domain.window import Decision, decide
+from zlh_hooks.domain.window_rule import Component
 
 LISTEN = timedelta(seconds=1)
 LARGEST_JUMP = timedelta(minutes=1)
 """More than clocks are corrected by in passing: windows and promises would be reckoned from a wrong time."""
+
+HEARING = timedelta(seconds=10)
+"""How long an emergency lets notices go out first. A mail server that is down, or an owner whom nobody can name, holds
+up no fix for longer."""
 
 
 class Turned(Exception):
@@ -32,7 +38,7 @@ class Turned(Exception):
 
 
 class Later(Exception):
-    """This guest was told of a later window than the others that wait: it comes after them, alone."""
+    """This guest comes after the others that wait: it was told of a later window, or one of them is its canary."""
 
 
 class Aborted(Exception):
@@ -41,19 +47,24 @@ class Aborted(Exception):
 
 @dataclass(slots=True)
 class Gate:
-    """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan."""
+    """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan.
+
+    ``board`` knows whose promise is kept, ``emergencies`` when neither that nor a window counts.
+    """
 
     rollout: str
     ledger: Ledger
     clock: Clock
     policy: Policy
     journal: Journal
+    emergencies: EmergencyBoard
     board: NoticeBoard | None = None
     security: bool = False
     paused: bool = False
     _order: Exception | None = None
     _cursor: int = 0
     _stage: str = ""
+    _hearings: dict[str, float] = field(default_factory=dict)
     _clocks: tuple[datetime, float] | None = None
     _guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -123,14 +134,35 @@ class Gate:
             self._pause_if_clock_jumped()
             if unless():
                 return
-            decision = decide(self.policy, "template", self.clock.now(), needs, security=self.security)
-            obstacle = self._find_obstacle(decision, vmid)
+            obstacle, until = self._find_obstacle(needs, vmid)
             if obstacle is None:
                 return
             self.tell(f"waiting: {obstacle}")
-            self.clock.sleep(self._nap(decision.until))
+            self.clock.sleep(self._nap(until))
 
-    def _find_obstacle(self, decision: Decision, vmid: int) -> str | None:
+    def _find_obstacle(self, needs: timedelta, vmid: int) -> tuple[str | None, datetime | None]:
+        """Why the guest may not be begun now, and until when at least if that is known."""
+        now = self.clock.now()
+        emergency = self.emergencies.find_open(Component.TEMPLATE, now)
+        if emergency is not None:
+            return self._find_unheard(emergency.id, vmid), None
+        decision = decide(self.policy, Component.TEMPLATE, now, needs, security=self.security)
+        return self._explain(decision, vmid), decision.until
+
+    def _find_unheard(self, emergency: str, vmid: int) -> str | None:
+        """In an emergency only the sending itself is waited for, and not for long."""
+        monotonic = self.clock.monotonic()
+        with self._guard:
+            first = self._hearings.setdefault(emergency, monotonic)
+        if self.board is None or monotonic - first >= HEARING.total_seconds():
+            return None
+        return self.board.find_unheard(vmid)
+
+    def is_emergency(self) -> bool:
+        """Whether windows and promises are passed over now."""
+        return self.emergencies.find_open(Component.TEMPLATE, self.clock.now()) is not None
+
+    def _explain(self, decision: Decision, vmid: int) -> str | None:
         untold = self._find_untold(vmid)
         if untold is not None or decision.allowed:
             return untold

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from zlh_hooks.application.notice_board import TROUBLE
 from zlh_hooks.application.ports import Clock, CustomerDirectory, Ledger, NoticeChannel, StatusFeed
 from zlh_hooks.domain.address import render_address
+from zlh_hooks.domain.emergency import EmergencyBook
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LeaseLost, RoadError, SettingsError, TargetError, Unanswered
 from zlh_hooks.domain.impact import Impact
@@ -97,9 +98,9 @@ def choose_ladder(plan: Plan) -> Ladder:
     return promised(plan).ladder_for(plan.rules.expected_interruption)
 
 
-def open_planner(policy: Policy, plan: Plan, needs: timedelta) -> RoundPlanner:
+def open_planner(policy: Policy, plan: Plan, needs: timedelta, emergencies: EmergencyBook) -> RoundPlanner:
     """Finds the windows in which the plan's guests may be changed. ``needs``: what one takes, its way back included."""
-    return RoundPlanner(policy, Component.TEMPLATE, choose_ladder(plan).promise, needs, plan.security)
+    return RoundPlanner(policy, Component.TEMPLATE, choose_ladder(plan).promise, needs, plan.security, emergencies)
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ class Herald:
     policy: Policy
     roads: Roads
     _tellings: dict[str, Telling] = field(default_factory=dict)
+    _emergencies: EmergencyBook = field(default_factory=EmergencyBook)
     _cursor: int = 0
     _shown: Sequence[Bulletin] | None = None
 
@@ -126,6 +128,7 @@ class Herald:
     def _read(self) -> None:
         for entry in self.ledger.read(after=self._cursor):
             self._cursor = entry.sequence
+            self._emergencies.add([entry])
             if entry.kind is Kind.PLAN and (plan := parse_plan(entry.data)).notices is not None:
                 self._tellings[plan.id] = Telling(plan)
             if entry.rollout in self._tellings:
@@ -166,12 +169,16 @@ class Herald:
     def _plan_rounds(self, telling: Telling, customers: Mapping[str, Customer]) -> None:
         progress, rules, now = telling.progress(), telling.plan.rules, self.clock.now()
         owners = {vmid: customer.id for customer in customers.values() for vmid in customer.guests}
-        planned_for = (len(telling.entries), owners, [now >= one.end for one in telling.book.rounds.values()])
+        emergency = self._emergencies.find_open(Component.TEMPLATE, now)
+        ended = [now >= one.end for one in telling.book.rounds.values()]
+        planned_for = (len(telling.entries), owners, ended, emergency)
         if planned_for == telling.planned_for:
             return
         needs = predict_target(progress.durations(), rules.expected_duration) * 2
-        for made in open_planner(self.policy, telling.plan, needs).plan_rounds(progress, telling.book, owners, now):
-            self._write(telling, Kind.EVIDENCE, ROUND, render_round(made))
+        planner = open_planner(self.policy, telling.plan, needs, self._emergencies)
+        for plan_rounds in (planner.plan_rounds, planner.plan_late_rounds):
+            for made in plan_rounds(progress, telling.book, owners, now):
+                self._write(telling, Kind.EVIDENCE, ROUND, render_round(made))
         telling.planned_for = planned_for
 
     # --------------------------------------------------------------- sending

@@ -43,6 +43,10 @@ class NoticeBoard:
         """Whether the guest was told of a later window than another one that still waits."""
         return self._ask(lambda: self._is_behind(vmid))
 
+    def find_unheard(self, vmid: int) -> str | None:
+        """Why the guest's owner cannot know yet that it is changed in an emergency; it is for a moment only."""
+        return self._ask(lambda: self._explain_unheard(vmid))
+
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         self.check_herald()
         with self._guard:
@@ -59,7 +63,18 @@ class NoticeBoard:
         if entry.kind is Kind.NOTE and entry.name == TROUBLE:
             self._trouble = str(entry.data["text"])
 
+    def _explain_unheard(self, vmid: int) -> str | None:
+        mine = self._book.round_of(vmid)
+        customer = mine.of(vmid) if mine is not None else None
+        if mine is None or customer is None or not mine.emergency:
+            return "its owner is being told of the emergency"
+        knows = self._book.has_heard(customer, mine) or self._book.was_tried(customer, mine)
+        return None if knows else f"customer {customer} is being told of the emergency"
+
     def _explain(self, vmid: int, now: datetime) -> str | None:
+        mine = self._book.round_of(vmid)
+        if mine is not None and mine.emergency and vmid in self._placed:
+            return None  # begun in the emergency, and interrupted before its restart: there is no promise left to keep
         obstacle = self._book.find_obstacle(vmid, now)
         if obstacle is None and not self._begun:
             obstacle = self._book.find_untold(now)

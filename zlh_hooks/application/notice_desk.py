@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from zlh_hooks.application.herald import Roads, describe_change, judge, open_planner, promised
 from zlh_hooks.application.ports import Clock, Ledger, NoticeChannel
 from zlh_hooks.domain.address import render_address
+from zlh_hooks.domain.emergency import EmergencyBook
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.launch import OPERATOR_WORD
@@ -35,11 +36,14 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a customer of a round stands. ``told``: the promise is kept; ``unreachable``: nothing more will be tried."""
+    """How a customer of a round stands. ``told``: the promise is kept; ``heard``: they know, in time or not;
+    ``unreachable``: nothing more will be tried.
+    """
 
     customer: str
     round: Round
     told: bool
+    heard: bool
     unreachable: bool
 
 
@@ -59,7 +63,8 @@ class NoticeDesk:
             raise NotAllowed("the policy has no [notices]: nobody would be told")
         customers = self._list_customers()
         owners = {vmid: customer.id for customer in customers.values() for vmid in customer.guests}
-        planner = open_planner(self.policy, plan, plan.rules.expected_duration * 2)
+        emergencies = EmergencyBook().add(self.ledger.read(""))
+        planner = open_planner(self.policy, plan, plan.rules.expected_duration * 2, emergencies)
         rounds = planner.plan_rounds(_imagine(plan), NoticeBook(), owners, self.clock.now())
         if not rounds and plan.targets:
             raise NotAllowed(f"no window of the policy ever allows {Component.TEMPLATE}")
@@ -92,6 +97,7 @@ class NoticeDesk:
                 customer,
                 one,
                 book.is_told(customer, one, self.clock.now()),
+                book.has_heard(customer, one),
                 self._is_unreachable(plan, book, customers.get(customer), customer, one),
             )
             for one in book.rounds.values()

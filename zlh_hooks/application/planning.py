@@ -3,13 +3,15 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from zlh_hooks.application.ports import Clock, Inventory
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.emergency import Emergency
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.line import TemplateVersion, parse_catalogue
-from zlh_hooks.domain.plan import LeftOut, Plan, PlannedTarget, Release
+from zlh_hooks.domain.plan import CANARY, LeftOut, Plan, PlannedTarget, Release
 from zlh_hooks.domain.policy import Policy
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -23,8 +25,13 @@ class Planner:
     clock: Clock
     policy: Policy
 
-    def plan_rollout(self, line: str, version: str, author: str, *, security: bool = False) -> Plan:
-        """The waves that would bring ``line`` to ``version``; ``NotAllowed`` or ``TargetError`` say what is missing."""
+    def plan_rollout(
+        self, line: str, version: str, author: str, *, security: bool = False, emergency: Emergency | None = None
+    ) -> Plan:
+        """The waves that would bring ``line`` to ``version``; ``NotAllowed`` or ``TargetError`` say what is missing.
+
+        ``emergency``: the one under which it is ordered; it may spare the canary.
+        """
         if line not in self.policy.lines:
             raise NotAllowed(f"line {line!r} is not in the policy; it has {', '.join(sorted(self.policy.lines))}")
         guests = self.inventory.list_guests()
@@ -34,23 +41,23 @@ class Planner:
             raise NotAllowed(f"version {version} of {line} is revoked; roll out another one")
         release = Release(line=line, version=wanted.version, templates={ref.node: ref.vmid for ref in wanted.refs})
         chosen, left_out = self._choose(guests, release)
+        without_canary = emergency is not None and emergency.without_canary is not None
         return Plan(
-            id=self._make_id(),
+            id=make_id("r", self.clock.now()),
             release=release,
             previous=_find_previous(catalogue.versions_of(line), wanted),
-            targets=self._assign_waves(chosen),
+            targets=self._assign_waves(chosen, without_canary),
             left_out=tuple(left_out),
             rules=self.policy.rollout,
             notices=self.policy.notices,
             line=self.policy.lines[line],
             scratch_vmids=self.policy.scratch_vmids,
             security=security,
+            emergency=emergency.id if emergency else None,
+            without_canary=without_canary,
             author=author,
             created=self.clock.now(),
         )
-
-    def _make_id(self) -> str:
-        return f"r{self.clock.now():%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
     def _choose(self, guests: Sequence[GuestSummary], release: Release) -> tuple[list[GuestSummary], list[LeftOut]]:
         chosen, left_out = [], []
@@ -74,15 +81,21 @@ class Planner:
             return f"no template of {release.line} {release.version} on {guest.ref.node}"
         return None
 
-    def _assign_waves(self, guests: Sequence[GuestSummary]) -> tuple[PlannedTarget, ...]:
+    def _assign_waves(self, guests: Sequence[GuestSummary], without_canary: bool) -> tuple[PlannedTarget, ...]:
         """Canaries are running guests if there are any: a stopped one proves nothing."""
+        rules, first = self.policy.rollout, CANARY + without_canary
         ordered = sorted(guests, key=lambda guest: (not guest.running, guest.vmid))
         ringed = sorted(ordered, key=lambda guest: f"{tag.OURS}ring.canary" not in guest.tags)
         targets: list[PlannedTarget] = []
-        for wave, size in enumerate(self.policy.rollout.plan_batches(len(ringed))):
+        for wave, size in enumerate(rules.plan_batches(len(ringed), without_canary), first):
             for guest in ringed[len(targets) : len(targets) + size]:
                 targets.append(_make_target(guest, wave))
         return tuple(targets)
+
+
+def make_id(letter: str, now: datetime) -> str:
+    """A short name that people can say: ``r1124-x7km``."""
+    return f"{letter}{now:%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
 
 def _make_target(guest: GuestSummary, wave: int) -> PlannedTarget:

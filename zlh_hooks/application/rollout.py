@@ -48,6 +48,7 @@ class Rollout:
     crew: Crew
     _journals: dict[int, Journal] = field(default_factory=dict)
     _last_success: float = 0.0
+    _first: int | None = None
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
@@ -164,8 +165,9 @@ class Rollout:
             return
         self._last_success = self.driver.clock.monotonic()
         self.gate.tell("canary" if wave[0].wave == CANARY else f"wave {wave[0].wave} of {self.plan.waves[-1][0].wave}")
-        while waiting and not self._is_proved():
+        while waiting and not self._is_proved() and not self._spares_canary():
             first = waiting.pop(0)  # whoever is first on this version is its canary, in whatever wave
+            self._first = first.vmid
             self._exchange(first, candidate[first.node])
         self.crew.each(waiting, lambda target: self._exchange(target, candidate[target.node]))
         self.gate.check()
@@ -174,6 +176,15 @@ class Rollout:
         """Guests whose owners were told later than the others."""
         while late := self._in_state(self.plan.targets, TargetState.STAGED):
             self._exchange_wave(late, candidate)
+
+    def _spares_canary(self) -> bool:
+        """Only while the emergency lasts: afterwards there is time again to look at a first guest."""
+        return self.plan.without_canary and self.gate.is_emergency()
+
+    def _lacks_canary(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether the emergency ended before the guest's turn: a first one goes before it, as in any rollout."""
+        is_free = not self.plan.without_canary or self.gate.is_emergency() or self._is_proved()
+        return not is_free and target.vmid != self._first and not journal.has_event(TargetEvent.EXCHANGE_BEGAN)
 
     def _is_proved(self) -> bool:
         return self.progress().count(TargetState.HEALTHY, TargetState.SETTLED) > 0
@@ -235,6 +246,8 @@ class Rollout:
         self.gate.wait_for_window(one * 2, target.vmid, unless=lambda: self.driver.has_come_up(target, journal))
         if clock.monotonic() - began >= LISTEN.total_seconds():
             self._last_success = clock.monotonic()  # to wait for a window or for players is no standstill
+        if self._lacks_canary(target, journal):
+            raise Later
 
     def _pause_if_stalled(self) -> None:
         deadline, clock = self.plan.rules.progress_deadline, self.driver.clock

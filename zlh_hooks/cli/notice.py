@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.notice_desk import Preview
+from zlh_hooks.application.notice_desk import Preview, Standing
 from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import NOBODY, PREVIEW_COLUMNS, row_of_preview
@@ -156,7 +156,8 @@ def _print_book(site: wiring.Site, plan: Plan, json: bool) -> None:
                         "customer": s.customer,
                         "start": s.round.start,
                         "end": s.round.end,
-                        "standing": _stand(s.told, s.unreachable),
+                        "standing": _stand(s),
+                        "emergency": s.round.emergency or None,
                     }
                     for s in standings
                 ],
@@ -170,7 +171,7 @@ def _print_book(site: wiring.Site, plan: Plan, json: bool) -> None:
             str(len(s.round.guests[s.customer])),
             f"{s.round.start:%Y-%m-%d %H:%M}",
             f"{s.round.end:%Y-%m-%d %H:%M}",
-            _stand(s.told, s.unreachable),
+            _stand(s),
         )
         for s in standings
     ]
@@ -178,10 +179,14 @@ def _print_book(site: wiring.Site, plan: Plan, json: bool) -> None:
     print_table(DELIVERY_COLUMNS, [_row_of_delivery(one) for one in deliveries])
 
 
-def _stand(told: bool, unreachable: bool) -> str:
-    if told:
+def _stand(one: Standing) -> str:
+    if one.round.emergency and one.heard:
+        return f"told at once: emergency {one.round.emergency}"
+    if one.told:
         return "told in time"
-    return "unreachable: vouch for them, or correct the address" if unreachable else "not told long enough before"
+    if one.unreachable:
+        return "unreachable: vouch for them, or correct the address"
+    return f"not told: emergency {one.round.emergency}" if one.round.emergency else "not told long enough before"
 
 
 def _row_of_delivery(one: Delivery) -> tuple[str, ...]:

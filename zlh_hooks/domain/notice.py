@@ -47,7 +47,8 @@ class Customer:
 class Round:
     """One window (``start`` to ``end``, aware UTC) and whose guests are changed in it.
 
-    ``guests``: customer id to guest numbers. ``lead``: the promise that it was made under, at ``made``.
+    ``guests``: customer id to guest numbers. ``lead``: the promise that it was made under, at ``made``. ``emergency``:
+    the one under which it keeps no promise, and ``because`` why that was declared; both empty in all other rounds.
     """
 
     number: int
@@ -57,6 +58,13 @@ class Round:
     lead: timedelta
     guests: Mapping[str, tuple[int, ...]]
     made: datetime
+    emergency: str = ""
+    because: str = ""
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Which round, and which date of it."""
+        return self.number, self.sequence
 
     def of(self, vmid: int) -> str | None:
         """The customer whose guest it is here; None if the guest is not in this round."""

@@ -105,7 +105,10 @@ class NoticeBook:
         return max(holding, key=lambda one: one.number, default=None)
 
     def told_at(self, customer: str, of: Round) -> datetime | None:
-        """When the first announcement of the round, as it stands now, was delivered; None if none is."""
+        """When the first announcement of the round, as it stands now, was delivered; None if none is.
+
+        In an emergency word that it has begun is one too: it may be the first that anybody hears.
+        """
         found = [d.at for d in self._announcing(customer, of) if d.state is DeliveryState.DELIVERED]
         return min(found, default=None)
 
@@ -115,8 +118,19 @@ class NoticeBook:
         return hopeless >= channels
 
     def _announcing(self, customer: str, of: Round) -> list[Delivery]:
-        mine = (d for d in self.deliveries.values() if d.customer == customer and d.stage in ANNOUNCING)
-        return [d for d in mine if (d.round, d.sequence) == (of.number, of.sequence)]
+        stages = ANNOUNCING | {Stage.STARTED} if of.emergency else ANNOUNCING
+        mine = (d for d in self.deliveries.values() if d.customer == customer and d.stage in stages)
+        return [d for d in mine if (d.round, d.sequence) == of.version]
+
+    def was_tried(self, customer: str, of: Round) -> bool:
+        """Whether some server has answered to an announcement of the round, whatever it said."""
+        return any(d.state is not DeliveryState.SENDING for d in self._announcing(customer, of))
+
+    def has_heard(self, customer: str, of: Round) -> bool:
+        """Whether the customer knows of the round as it stands now, in time or not."""
+        mine = (d for d in self.deliveries.values() if (d.customer, d.round, d.sequence) == (customer, *of.version))
+        heard = any(d.state is DeliveryState.DELIVERED and d.stage is not Stage.CANCELLED for d in mine)
+        return heard or customer == OPERATOR or customer in self.vouched
 
     def was_announced(self, customer: str, number: int) -> bool:
         """Whether anything was ever sent to the customer of that round."""
@@ -127,13 +141,15 @@ class NoticeBook:
         if customer == OPERATOR or customer in self.vouched:
             return True
         told = self.told_at(customer, of)
-        return told is not None and now >= told + of.lead
+        return not of.emergency and told is not None and now >= told + of.lead
 
     def find_obstacle(self, vmid: int, now: datetime) -> str | None:
         """Why the guest may not be changed now; None if it may. It stays the same sentence while its reason does."""
         mine = self.round_of(vmid)
         if mine is None:
             return "no notice of it is written yet"
+        if mine.emergency:
+            return f"it was told of emergency {mine.emergency}, which is over, and of no new date yet"
         if now < mine.start:
             return f"announced for {mine.start:%Y-%m-%d %H:%M} UTC"
         if now >= mine.end:
@@ -142,7 +158,7 @@ class NoticeBook:
 
     def find_untold(self, now: datetime) -> str | None:
         """Why the change as a whole may not start: somebody of a round that is due was not told in time."""
-        due = [one for one in self.rounds.values() if one.start <= now < one.end]
+        due = [one for one in self.rounds.values() if one.start <= now < one.end and not one.emergency]
         return next(filter(None, (self._explain_untold(one, tuple(one.guests), now) for one in due)), None)
 
     def _explain_untold(self, of: Round, customers: Iterable[str], now: datetime) -> str | None:
@@ -166,6 +182,8 @@ def render_round(of: Round) -> dict[str, Any]:
         "lead_seconds": of.lead.total_seconds(),
         "guests": {customer: list(vmids) for customer, vmids in of.guests.items()},
         "made": of.made.isoformat(),
+        "emergency": of.emergency,
+        "because": of.because,
     }
 
 
@@ -179,6 +197,8 @@ def parse_round(data: Mapping[str, Any]) -> Round:
         lead=timedelta(seconds=data["lead_seconds"]),
         guests={customer: tuple(vmids) for customer, vmids in data["guests"].items()},
         made=datetime.fromisoformat(data["made"]),
+        emergency=str(data.get("emergency", "")),
+        because=str(data.get("because", "")),
     )
 
 

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from zlh_hooks.domain.emergency import Emergency, EmergencyBook
 from zlh_hooks.domain.notice import OPERATOR, Round, Stage
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.policy import Policy
@@ -50,7 +51,7 @@ class Due:
 @dataclass(frozen=True, slots=True)
 class RoundPlanner:
     """Finds windows for rounds. ``promise``: the lead time; ``needs``: what one guest takes, its way back included;
-    ``security``: freezes that spare security fixes do not count.
+    ``security``: freezes that spare security fixes do not count; an open one of ``emergencies`` takes their place.
     """
 
     policy: Policy
@@ -58,6 +59,7 @@ class RoundPlanner:
     promise: timedelta
     needs: timedelta
     security: bool = False
+    emergencies: EmergencyBook = field(default_factory=EmergencyBook)
 
     def plan_rounds(
         self, progress: Progress, book: NoticeBook, owners: Mapping[int, str], now: datetime
@@ -85,8 +87,17 @@ class RoundPlanner:
         return (*trimmed, *(one for one in made if one)) if all(made) else ()
 
     def _is_over(self, known: Round, now: datetime) -> bool:
-        """Whether nothing can be done in it any more: it has passed, or the policy does not have it any more."""
-        return now >= known.end or not self._is_in_policy(known)
+        """Whether it is not the guests' date any more: it has passed, or the policy does not have it any more, or an
+        emergency brings it forward, or that emergency is over and the promise counts again.
+        """
+        emergency = self._find_open(now)
+        if known.emergency:
+            return emergency is None or known.emergency != emergency.id
+        is_early = emergency is not None and now < known.start
+        return is_early or now >= known.end or not self._is_in_policy(known)
+
+    def _find_open(self, at: datetime) -> Emergency | None:
+        return self.emergencies.find_open(self.component, at)
 
     def _is_in_policy(self, known: Round) -> bool:
         return self._decide(known.start, timedelta(0)).allowed
@@ -97,15 +108,70 @@ class RoundPlanner:
     def _make(
         self, number: int, sequence: int, vmids: Sequence[int], owners: Mapping[int, str], now: datetime
     ) -> Round | None:
-        guests: dict[str, tuple[int, ...]] = {}
-        for vmid in sorted(vmids):
-            guests[owners[vmid]] = (*guests.get(owners[vmid], ()), vmid)
+        guests = _group(vmids, owners)
+        emergency = self._find_open(now)
+        if emergency is not None:
+            return _make_at_once(number, sequence, guests, emergency, now, now)
         lead = self.promise if set(guests) - {OPERATOR} else timedelta(0)
         decision = self._decide(now + lead, self.needs)
         if decision.window is None:
             return None
         start = now + lead if decision.allowed else decision.until
         return Round(number, sequence, start or now + lead, decision.window.end, lead, guests, now)
+
+    def plan_late_rounds(
+        self, progress: Progress, book: NoticeBook, owners: Mapping[int, str], now: datetime
+    ) -> tuple[Round, ...]:
+        """Rounds for guests that an emergency let begin before they had one: their owners are told afterwards."""
+        strays = [(row, self._find_open(row.began_at)) for row in progress.targets if row.began_at is not None]
+        begun = {row.target.vmid: one for row, one in strays if one and is_astray(row, book)}
+        owners = _keep_promises(book, owners, list(begun))
+        trimmed = [replace(of, guests=_without(of, list(begun))) for of in book.rounds.values()]
+        changed = [one for one in trimmed if one.guests != book.rounds[one.number].guests]
+        number = max(book.rounds, default=0)
+        found = {one.id: one for one in begun.values()}.values()
+        return (
+            *changed,
+            *(self._make_late(number + n, one, begun, owners, progress, now) for n, one in enumerate(found, 1)),
+        )
+
+    def _make_late(
+        self,
+        number: int,
+        emergency: Emergency,
+        begun: Mapping[int, Emergency],
+        owners: Mapping[int, str],
+        progress: Progress,
+        now: datetime,
+    ) -> Round:
+        vmids = [vmid for vmid, one in begun.items() if one.id == emergency.id]
+        first = min(began for vmid in vmids if (began := progress.of(vmid).began_at) is not None)
+        return _make_at_once(number, 0, _group(vmids, owners), emergency, first, now)
+
+
+def _make_at_once(
+    number: int,
+    sequence: int,
+    guests: Mapping[str, tuple[int, ...]],
+    emergency: Emergency,
+    start: datetime,
+    now: datetime,
+) -> Round:
+    lead = timedelta(0)
+    return Round(number, sequence, start, emergency.until, lead, guests, now, emergency.id, emergency.reason)
+
+
+def _group(vmids: Sequence[int], owners: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
+    guests: dict[str, tuple[int, ...]] = {}
+    for vmid in sorted(vmids):
+        guests[owners[vmid]] = (*guests.get(owners[vmid], ()), vmid)
+    return guests
+
+
+def is_astray(row: TargetProgress, book: NoticeBook) -> bool:
+    """Whether the guest was begun outside the round that it was told of."""
+    mine = book.round_of(row.target.vmid)
+    return row.began_at is not None and (mine is None or not mine.start <= row.began_at < mine.end)
 
 
 def _keep_promises(book: NoticeBook, owners: Mapping[int, str], waiting: Sequence[int]) -> dict[int, str]:

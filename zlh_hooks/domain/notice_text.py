@@ -19,6 +19,15 @@ _TITLES = {
     Stage.FINISHED: "Maintenance is finished",
     Stage.CANCELLED: "Maintenance on {start} is cancelled",
 }
+_EMERGENCY_TITLES = {
+    Stage.ANNOUNCED: "Emergency maintenance now, until {end}",
+    Stage.MOVED: "Emergency maintenance now, until {end}",
+    Stage.REMINDER: "Reminder: emergency maintenance now, until {end}",
+    Stage.STARTED: "Emergency maintenance has begun",
+    Stage.OVERRUN: "Emergency maintenance takes longer than announced",
+    Stage.FINISHED: "Emergency maintenance is finished",
+    Stage.CANCELLED: "Emergency maintenance is cancelled",
+}
 _RESULTS = {
     Outcome.UPDATED: "Your servers run the new version and answer as before.",
     Outcome.TAKEN_BACK: "The new version did not prove itself: your servers run the one from before again, checked.",
@@ -50,7 +59,6 @@ class Imprint:
 def render_message(due: Due, change: Change, customer: Customer, imprint: Imprint, now: datetime) -> Message:
     """The notice for one customer, in the customer's own time zone and in UTC."""
     zone = ZoneInfo(customer.time_zone or imprint.zone)
-    title = _TITLES[due.stage].format(start=f"{due.round.start.astimezone(zone):%a %d %b %Y, %H:%M %Z}")
     names = [change.guests[vmid] for vmid in due.round.guests[customer.id]]
     lines = [
         f"Hello {customer.name}," if customer.name else "Hello,",
@@ -60,17 +68,25 @@ def render_message(due: Due, change: Change, customer: Customer, imprint: Imprin
         *_list_facts(due, change, names, zone),
         "",
         *_explain(due, customer),
-        *_sign(change, imprint),
+        *_sign(due, change, imprint),
     ]
-    subject = f"[{change.id}] {title}"
+    subject = f"[{change.id}] {_render_title(due, zone)}"
     return Message(
         due.id_in(change.id), subject, "\n".join(lines), describe(due, change, names), _event(due, change, now)
     )
 
 
+def _render_title(due: Due, zone: ZoneInfo) -> str:
+    titles = _EMERGENCY_TITLES if due.round.emergency else _TITLES
+    start, end = due.round.start.astimezone(zone), due.round.end.astimezone(zone)
+    return titles[due.stage].format(start=f"{start:%a %d %b %Y, %H:%M %Z}", end=f"{end:%H:%M %Z}")
+
+
 def _open(due: Due, zone: ZoneInfo) -> Iterator[str]:
     when = render_span(due.round, zone)
-    if due.stage in (Stage.ANNOUNCED, Stage.REMINDER):
+    if due.round.emergency and due.stage in (Stage.ANNOUNCED, Stage.MOVED, Stage.REMINDER, Stage.STARTED):
+        yield from _open_emergency(due, when)
+    elif due.stage in (Stage.ANNOUNCED, Stage.REMINDER):
         yield f"we will update the base system of your servers {when}."
     elif due.stage is Stage.MOVED:
         yield f"the maintenance that we told you of has a new date: {when}."
@@ -86,6 +102,17 @@ def _open(due: Due, zone: ZoneInfo) -> Iterator[str]:
         yield f"the maintenance of your servers is finished. {_RESULTS[due.outcome or Outcome.UNDECIDED]}"
 
 
+def _open_emergency(due: Due, when: str) -> Iterator[str]:
+    if due.stage is Stage.STARTED:
+        yield "this is an emergency: the maintenance of your servers has begun."
+    else:
+        yield f"this is an emergency: we must update the base system of your servers now, {when}."
+    yield f"Why now: {due.round.because}"
+    if due.stage is Stage.MOVED:
+        yield "This takes the place of the date that we told you of before."
+    yield "It cannot wait for the usual time of maintenance or be announced earlier, and the date cannot be moved."
+
+
 def render_span(of: Round, zone: ZoneInfo) -> str:
     """``on Tue 01 Dec 2026 between 04:00 and 06:00 CET (03:00 to 05:00 UTC)``."""
     start, end = of.start.astimezone(zone), of.end.astimezone(zone)
@@ -99,11 +126,13 @@ def _list_facts(due: Due, change: Change, names: list[str], zone: ZoneInfo) -> I
     yield f"Window:       {render_span(due.round, zone)}"
     yield f"Interruption: about {render_duration(change.interruption)} for each server, at some time in this window"
     yield f"What happens: one clean shutdown and start ({change.impact}); it comes back by itself"
-    yield f"Change:       {change.what} (planned maintenance {change.id})"
+    kind = "emergency" if due.round.emergency else "planned"
+    yield f"Change:       {change.what} ({kind} maintenance {change.id})"
 
 
 def _explain(due: Due, customer: Customer) -> Iterator[str]:
-    if due.stage in (Stage.ANNOUNCED, Stage.MOVED, Stage.REMINDER):
+    tells_first = due.stage is Stage.STARTED and due.round.emergency
+    if due.stage in (Stage.ANNOUNCED, Stage.MOVED, Stage.REMINDER) or tells_first:
         yield "Your data stays as it is: it lies on a volume of its own that this change does not touch."
         yield "Each server is checked before and after. One that is not healthy on the new version goes back"
         yield "to the version from before by itself, with its data as it is at that moment."
@@ -113,11 +142,12 @@ def _explain(due: Due, customer: Customer) -> Iterator[str]:
         yield ""
 
 
-def _sign(change: Change, imprint: Imprint) -> Iterator[str]:
+def _sign(due: Due, change: Change, imprint: Imprint) -> Iterator[str]:
     if imprint.status_url:
         yield f"Status: {imprint.status_url}"
     if imprint.contact:
-        yield f"Questions, or another date: {imprint.contact} (please name {change.id})"
+        offer = "Questions" if due.round.emergency else "Questions, or another date"
+        yield f"{offer}: {imprint.contact} (please name {change.id})"
 
 
 def describe(due: Due, change: Change, names: list[str]) -> dict[str, Any]:
@@ -138,6 +168,7 @@ def describe(due: Due, change: Change, names: list[str]) -> dict[str, Any]:
             {"vmid": vmid, "name": name} for vmid, name in zip(due.round.guests[due.customer], names, strict=True)
         ],
         "outcome": due.outcome,
+        "emergency": due.round.emergency or None,
     }
 
 
@@ -150,13 +181,16 @@ def _event(due: Due, change: Change, now: datetime) -> CalendarEvent | None:
 
 def make_event(of: Round, change: Change, cancelled: bool, now: datetime) -> CalendarEvent:
     """The round in a calendar; a cancellation counts as one more change of it."""
+    kind = "Emergency maintenance" if of.emergency else "Maintenance"
+    why = f"An emergency that cannot wait: {of.because}. " if of.emergency else ""
+    length = render_duration(change.interruption)
     return CalendarEvent(
         uid=f"{change.id}-{of.number}@zlh-hooks",
         sequence=of.sequence + cancelled,
         start=of.start,
         end=of.end,
-        summary=f"Maintenance: {change.what}",
-        description=f"About {render_duration(change.interruption)} of interruption for each server, in this window.",
+        summary=f"{kind}: {change.what}",
+        description=f"{why}About {length} of interruption for each server, in this window.",
         stamp=now,
         cancelled=cancelled,
     )

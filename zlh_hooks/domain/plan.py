@@ -61,6 +61,10 @@ class Plan(_Value):
     line: Line
     scratch_vmids: VmidRange
     security: bool = Field(default=False, description="It closes a hole: some freezes do not stop it.")
+    emergency: str | None = Field(default=None, description="The emergency under which it was ordered.")
+    without_canary: bool = Field(
+        default=False, description="That emergency spares it the canary: nobody waits for a first guest's proof."
+    )
     author: str
     created: datetime
 

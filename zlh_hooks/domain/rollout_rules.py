@@ -84,10 +84,11 @@ class RolloutRules(Value):
             found = render_duration(value) + ("" if name in self.model_fields_set else " (the default)")
             raise Misfit((name,), found, f"more than {lower} ({render_duration(floor)})")
 
-    def plan_batches(self, targets: int) -> tuple[int, ...]:
-        """Sizes of the canary and the waves for so many targets. They sum to it; none is 0."""
+    def plan_batches(self, targets: int, without_canary: bool = False) -> tuple[int, ...]:
+        """Sizes of the canary (unless there is none) and the waves for so many targets. They sum to it; none is 0."""
+        canary = () if without_canary else (self.canary,)
         sizes: list[int] = []
-        for count in chain((self.canary,), self.waves, repeat(self.waves[-1])):
+        for count in chain(canary, self.waves, repeat(self.waves[-1])):
             left = targets - sum(sizes)
             if left <= 0:
                 break
