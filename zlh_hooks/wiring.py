@@ -20,6 +20,7 @@ from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
+from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
 from zlh_hooks.application.herald import EmptyDirectory, Herald, Roads
 from zlh_hooks.application.herald_thread import HeraldThread
@@ -223,6 +224,10 @@ class Site:
             path, reason = str(self.settings.ledger.path), error.strerror or str(error)
             raise SettingsError(path, "ledger.path", reason, "a ledger that you may read") from error
         return self.ledger.read()
+
+    def emergency_desk(self) -> EmergencyDesk:
+        """Takes declarations of emergencies."""
+        return EmergencyDesk(self.ledger, self.clock, self.policy, self.author)
 
     def list_progress(self) -> tuple[Progress, ...]:
         """Every rollout, oldest first."""

@@ -4,20 +4,33 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.application.rollout_bench import Bench
 from zlh_hooks import wiring
 from zlh_hooks.cli.app import app
+from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan
 
 
 @pytest.fixture
-def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+def bench() -> Bench:
+    return Bench().furnish(2)
+
+
+@pytest.fixture
+def submitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """Plans that were ordered; no worker takes them up."""
-    bench, plans = Bench().furnish(1), list[Plan]()
+    plans = list[Plan]()
     desk = SimpleNamespace(refuse_second=lambda: None, submit=plans.append)
-    site = SimpleNamespace(planner=bench.planner, desk=lambda: desk, author="ada", ensure_worker=lambda: None)
+    site = SimpleNamespace(
+        planner=bench.planner,
+        desk=lambda: desk,
+        emergency_desk=bench.emergency_desk,
+        policy=bench.policy,
+        author="ada",
+        ensure_worker=lambda: None,
+    )
     monkeypatch.setattr(wiring, "open_site", lambda config, policy: site)
     monkeypatch.setattr("zlh_hooks.cli.rollout._follow", lambda *_: None)
     return plans
@@ -30,3 +43,38 @@ def test_a_plan_says_whether_it_closes_a_hole(submitted: list[Plan], options: li
     started = CliRunner().invoke(app, ["rollout", "start", "game-base", "--to", "2", "--yes", *options])
     assert started.exit_code == 0, started.output
     assert [plan.security for plan in submitted] == [security]
+
+
+def start(*options: str) -> Result:
+    return CliRunner().invoke(app, ["rollout", "start", "game-base", "--to", "2", "--yes", *options])
+
+
+def test_a_rollout_of_an_emergency_needs_one_that_is_open(submitted: list[Plan]) -> None:
+    done = start("--emergency")
+    assert isinstance(done.exception, NotAllowed)
+    assert "declare one (emergency declare template)" in str(done.exception)
+    assert submitted == []
+
+
+def test_a_rollout_of_an_emergency_names_it_in_its_plan(bench: Bench, submitted: list[Plan]) -> None:
+    declared = bench.declare()
+    done = start("--emergency")
+    assert done.exit_code == 0, done.output
+    assert [(plan.emergency, plan.without_canary) for plan in submitted] == [(declared.id, False)]
+
+
+def test_a_second_reason_spares_the_canary_of_a_rollout_that_was_ordered_for_it(
+    bench: Bench, submitted: list[Plan]
+) -> None:
+    bench.declare(without_canary="all are attacked")
+    start("--emergency")
+    start()
+    assert [plan.without_canary for plan in submitted] == [True, False]
+
+
+def test_whoever_starts_any_rollout_while_an_emergency_is_open_is_told_that_nothing_is_waited_for(
+    bench: Bench, submitted: list[Plan]
+) -> None:
+    declared = bench.declare()
+    assert f"emergency {declared.id} is open until" in start().output
+    assert submitted[0].emergency is None

@@ -27,6 +27,7 @@ NOUNS = {
     "template": "Versions and channels of container templates.",
     "rollout": "Carry a template version out to guests, and back.",
     "notice": "What customers are told of a rollout.",
+    "emergency": "What cannot wait for a window.",
     "ledger": "The record of intents and outcomes.",
     "ready": "What is missing before the launch.",
 }

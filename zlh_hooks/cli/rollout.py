@@ -21,8 +21,10 @@ from zlh_hooks.cli.view import (
     rows_of_plan,
     rows_of_progress,
 )
+from zlh_hooks.domain.emergency_text import render_moment
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.domain.steps import RolloutState
+from zlh_hooks.domain.window_rule import Component
 
 app = typer.Typer(no_args_is_help=True)
 REFRESH_SECONDS = 0.5
@@ -37,6 +39,9 @@ def start(
     config: Config = None,
     policy: PolicyFile = None,
     security: Security = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="It is what the open emergency was declared for; may spare the canary.")
+    ] = False,
     yes: Yes = False,
     detach: Detach = False,
     json: Json = False,
@@ -44,15 +49,25 @@ def start(
     """Show the plan, ask, and carry it out: smoke test, canary, waves, promotion; back by itself if it is bad."""
     site = wiring.open_site(config, policy)
     site.desk().refuse_second()
-    plan = site.planner().plan_rollout(line, to, site.author, security=security)
+    declared = site.emergency_desk().require_open(Component.TEMPLATE) if emergency else None
+    plan = site.planner().plan_rollout(line, to, site.author, security=security, emergency=declared)
     if not json:
         print_table(PLAN_COLUMNS, rows_of_plan(plan))
         print_customers(site, plan)
+    _warn_of_emergency(site)
     if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):
         raise typer.Abort
     site.desk().submit(plan)
     site.ensure_worker()
     _follow(site, plan.id, detach, json)
+
+
+def _warn_of_emergency(site: wiring.Site) -> None:
+    """It lets every rollout of templates begin at once, also one that it was not declared for."""
+    known = site.emergency_desk().find_open(Component.TEMPLATE)
+    if known is not None:
+        until = render_moment(known.until, site.policy)
+        typer.echo(f"emergency {known.id} is open until {until}: no window or promise is waited for", err=True)
 
 
 @app.command("list")

@@ -1,0 +1,131 @@
+"""``zlh-hooks emergency``: what cannot wait for a window. Declared with a reason, limited, and looked back on."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from zlh_hooks import wiring
+from zlh_hooks.application.emergency_desk import Account
+from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
+from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.domain.duration import EXPECTED, parse_duration
+from zlh_hooks.domain.emergency import Word, describe_emergency
+from zlh_hooks.domain.emergency_text import render_effect, render_moment
+from zlh_hooks.domain.window_rule import Component
+
+app = typer.Typer(no_args_is_help=True)
+COLUMNS = ("id", "component", "state", "declared (UTC)", "over (UTC)", "author", "reason", "reference", "owed")
+Optional = Annotated[str | None, typer.Argument(help="The emergency's id; the open one if left out.")]
+
+
+def _parse_length(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(EXPECTED) from error
+
+
+Length = Annotated[
+    timedelta | None,
+    typer.Option(
+        "--for", metavar="LENGTH", parser=_parse_length, help="How long, e.g. 2h; the policy's limit if left out."
+    ),
+]
+
+
+@app.command()
+def declare(
+    component: Annotated[Component, typer.Argument(help="What must be changed now.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it cannot wait. Customers read it.")],
+    reference: Annotated[str, typer.Option("--reference", help="A ticket, an advisory, a CVE.")],
+    length: Length = None,
+    without_canary: Annotated[
+        str | None, typer.Option("--without-canary", help="Why not even the proof of a first server can be waited for.")
+    ] = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Show what it passes over and until when, ask, and open it. Windows and promises do not count meanwhile."""
+    site = wiring.open_site(config, policy)
+    desk = site.emergency_desk()
+    proposed = desk.propose(component, reason, reference, length, without_canary)
+    for line in render_effect(proposed, site.policy):
+        typer.echo(line, err=json)
+    if not yes and not typer.confirm(f"Declare it as {site.author}?", err=json):
+        raise typer.Abort
+    desk.declare(proposed)
+    if json:
+        print_json(describe_emergency(proposed))
+    else:
+        typer.echo(f"{proposed.id} is open until {render_moment(proposed.until, site.policy)}")
+
+
+@app.command()
+def end(
+    emergency: Optional = None,
+    reason: Annotated[str, typer.Option("--reason", help="How it went; recorded.")] = "",
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Close it now. What has begun is brought to its end; all else waits for windows and promises again."""
+    site = wiring.open_site(config, policy)
+    ended = site.emergency_desk().end(emergency, reason)
+    typer.echo(f"{ended.id} is over; look back on it: zlh-hooks emergency review {ended.id} --text '...'")
+
+
+@app.command()
+def review(
+    emergency: Annotated[str, typer.Argument(help="The emergency's id.")],
+    text: Annotated[str, typer.Option("--text", help="What happened, and what will be done otherwise.")],
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Pay the debt: record what was learnt of it."""
+    wiring.open_site(config, policy).emergency_desk().review(emergency, text)
+    typer.echo(f"recorded: {emergency} is reviewed")
+
+
+@app.command("list")
+def list_emergencies(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
+    """Every emergency, how it stands, and what is still owed, with when that is due."""
+    accounts = wiring.open_site(config, policy).emergency_desk().list_accounts()
+    if json:
+        print_json([_describe(one) for one in accounts])
+    else:
+        print_table(COLUMNS, [_row(one) for one in accounts])
+
+
+def _row(one: Account) -> tuple[str, ...]:
+    known = one.emergency
+    owed = "; ".join(f"{debt.what}, by {debt.due:%Y-%m-%d %H:%M}" for debt in one.debts)
+    times = f"{known.declared_at:%Y-%m-%d %H:%M}", f"{known.closes_at:%Y-%m-%d %H:%M}"
+    return (
+        known.id,
+        known.component,
+        one.state,
+        *times,
+        known.author,
+        known.reason,
+        known.reference,
+        owed or "nothing",
+    )
+
+
+def _describe(one: Account) -> dict[str, Any]:
+    known = one.emergency
+    return {
+        **describe_emergency(known),
+        "declared_at": known.declared_at,
+        "closes_at": known.closes_at,
+        "state": one.state,
+        "ended": _describe_word(known.ended),
+        "reviewed": _describe_word(known.reviewed),
+        "debts": [{"kind": debt.kind, "what": debt.what, "due": debt.due} for debt in one.debts],
+    }
+
+
+def _describe_word(word: Word | None) -> dict[str, Any] | None:
+    return {"text": word.text, "author": word.author, "at": word.at} if word else None
