@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.application.notice_bench import PROMISE, TellingBench, make_telling_policy, owner
-from tests.application.rollout_bench import Bench, make_policy
+from tests.application.rollout_bench import ALWAYS, Bench, make_policy
 from tests.datacentre import turns_unhealthy
+from tests.datacentre.fault import Crash
 from zlh_hooks.application.gate import HEARING
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
@@ -110,14 +111,29 @@ def test_guests_that_are_not_begun_when_it_is_over_wait_for_window_and_promise_a
 
 def test_no_promise_counts_as_kept_that_was_only_an_emergencys() -> None:
     """The emergency's end comes while a window is open: that one alone lets nobody begin."""
-    always = ({"name": "always", "rule": "FREQ=DAILY", "start": "00:00", "length_minutes": 1440},)
-    bench = TellingBench(make_telling_policy(always)).furnish(guests=4)
+    bench = TellingBench(make_telling_policy(ALWAYS)).furnish(guests=4)
     bench.declare(HOUR)
     bench.datacentre.faults.meanwhile("exchange", lambda: bench.emergency_desk().end(None, "enough"), vmid=5001)
     bench.run("2")
     ended = bench.entries(Kind.COMMAND, "emergency.ended")[0].at
     later = [at for at in all_begun(bench) if at > ended]
     assert later and min(later) >= ended + PROMISE
+
+
+def test_a_guest_that_a_dead_worker_left_half_way_when_it_ended_goes_on_in_the_next_window() -> None:
+    bench = TellingBench(make_telling_policy(ALWAYS)).furnish(guests=4)
+    bench.declare(HOUR)
+    bench.datacentre.faults.die_after("exchange", vmid=5001)
+    plan = bench.submit("2")
+    with pytest.raises(Crash):
+        bench.work(plan)
+    bench.datacentre.faults.restart()
+    bench.herald = bench.open_herald()  # type: ignore[attr-defined]
+    bench.emergency_desk().end(None, "enough")
+    resumed = bench.clock.now()
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    assert bench.entries(Kind.EVENT, TargetEvent.PROVED, 5001)[0].at < resumed + PROMISE
+    assert min(all_begun(bench, GUESTS[1:])) >= resumed + PROMISE
 
 
 # --- canary

@@ -145,7 +145,11 @@ def directory_down(case: Case, after: timedelta) -> None:
 
 
 def worker_dies(case: Case, after: timedelta) -> None:
-    case.bench.later(after + timedelta(seconds=8), lambda: died_idle(case.story))
+    def die() -> None:
+        if case.bench.progress(case.story.plan).is_executing:
+            died_idle(case.story)
+
+    case.bench.later(after + timedelta(seconds=8), die)
 
 
 TROUBLES: tuple[Callable[[Case, timedelta], None], ...] = (no_trouble, mail_down, directory_down, worker_dies)
