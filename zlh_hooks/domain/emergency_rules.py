@@ -16,4 +16,4 @@ class EmergencyRules(Value):
     review_within: PositiveDuration = Field(
         default=timedelta(hours=72), description="After its end: by when it must be reviewed."
     )
-    reason: str = Field(default="", description="Why there is such a way; shown on the pages.")
+    reason: str = Field(default="", description="Why there is such a way at all.")
