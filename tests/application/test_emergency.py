@@ -224,6 +224,16 @@ def test_everybody_reads_of_it_on_the_public_page() -> None:
     assert "a hole is being used" in shown.event.description
 
 
+def test_in_a_window_that_was_announced_an_emergency_changes_nothing_for_its_customers() -> None:
+    bench = TellingBench().furnish(guests=4)
+    start = bench.clock.now()
+    bench.datacentre.faults.meanwhile("exchange", bench.declare, vmid=5001)
+    bench.run("2")
+    bench.herald.tend()
+    assert {message.facts["emergency"] for _, message in bench.mail.sent} == {None}
+    assert max(all_begun(bench)) < start + 15 * MINUTE
+
+
 def test_after_its_end_the_round_is_planned_with_the_whole_promise_again() -> None:
     bench = open_bench()
     bench.declare()

@@ -145,18 +145,18 @@ class Gate:
         now = self.clock.now()
         emergency = self.emergencies.find_open(Component.TEMPLATE, now)
         if emergency is not None:
-            return self._find_unheard(emergency.id, vmid), None
+            return self._find_unheard(emergency.id, vmid, now), None
         decision = decide(self.policy, Component.TEMPLATE, now, needs, security=self.security)
         return self._explain(decision, vmid), decision.until
 
-    def _find_unheard(self, emergency: str, vmid: int) -> str | None:
+    def _find_unheard(self, emergency: str, vmid: int, now: datetime) -> str | None:
         """In an emergency only the sending itself is waited for, and not for long."""
         monotonic = self.clock.monotonic()
         with self._guard:
             first = self._hearings.setdefault(emergency, monotonic)
         if self.board is None or monotonic - first >= HEARING.total_seconds():
             return None
-        return self.board.find_unheard(vmid)
+        return self.board.find_unheard(vmid, now)
 
     def is_emergency(self) -> bool:
         """Whether windows and promises are passed over now."""

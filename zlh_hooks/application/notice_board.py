@@ -43,9 +43,9 @@ class NoticeBoard:
         """Whether the guest was told of a later window than another one that still waits."""
         return self._ask(lambda: self._is_behind(vmid))
 
-    def find_unheard(self, vmid: int) -> str | None:
+    def find_unheard(self, vmid: int, now: datetime) -> str | None:
         """Why the guest's owner cannot know yet that it is changed in an emergency; it is for a moment only."""
-        return self._ask(lambda: self._explain_unheard(vmid))
+        return self._ask(lambda: self._explain_unheard(vmid, now))
 
     def _ask(self, question: Callable[[], Answer]) -> Answer:
         self.check_herald()
@@ -63,10 +63,10 @@ class NoticeBoard:
         if entry.kind is Kind.NOTE and entry.name == TROUBLE:
             self._trouble = str(entry.data["text"])
 
-    def _explain_unheard(self, vmid: int) -> str | None:
+    def _explain_unheard(self, vmid: int, now: datetime) -> str | None:
         mine = self._book.round_of(vmid)
         customer = mine.of(vmid) if mine is not None else None
-        if mine is None or customer is None or not mine.emergency:
+        if mine is None or customer is None or not mine.start <= now < mine.end:
             return "its owner is being told of the emergency"
         knows = self._book.has_heard(customer, mine) or self._book.was_tried(customer, mine)
         return None if knows else f"customer {customer} is being told of the emergency"
