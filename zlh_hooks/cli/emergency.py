@@ -52,8 +52,8 @@ def declare(
     site = wiring.open_site(config, policy)
     desk = site.emergency_desk()
     proposed = desk.propose(component, reason, reference, length, without_canary)
-    for line in render_effect(proposed, site.policy):
-        typer.echo(line, err=json)
+    if not (json and yes):
+        typer.echo("\n".join(render_effect(proposed, site.policy)), err=json)
     if not yes and not typer.confirm(f"Declare it as {site.author}?", err=json):
         raise typer.Abort
     desk.declare(proposed)
