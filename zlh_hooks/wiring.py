@@ -203,6 +203,7 @@ class Site:
             lambda: open_channels(settings),
             make_operator(settings),
             settings.feed is not None,
+            lambda: self.emergency_desk().list_debts() if self._read_entries() else (),
             self.ask_rights,
             is_file,
             self.clock,

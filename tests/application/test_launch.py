@@ -34,6 +34,7 @@ def make_survey(ledger: MemoryLedger, **changes: Any) -> Survey:
         "open_channels": lambda: (Channel("mail"), Channel("webhook")),
         "operator": Customer(OPERATOR, "", frozenset(), mail="noc@example.com"),
         "has_feed": True,
+        "list_debts": tuple,
         "ask_rights": lambda: Readiness(SCOPE, (Right("/vms", "VM.Audit"),)),
         "is_there": lambda path: True,
         "clock": FakeClock(),
@@ -118,3 +119,8 @@ def test_an_unknown_key_is_refused_with_those_that_there_are(ledger: MemoryLedge
     with pytest.raises(NotAllowed, match=r"backup-restored, monitoring-first, .*did you mean rehearsed.pbs\?"):
         desk.attest("rehearsd.pbs")
     assert ledger.read() == ()
+
+
+def test_what_an_emergency_still_owes_keeps_the_gate_shut(ledger: MemoryLedger) -> None:
+    owed = make_survey(ledger, list_debts=lambda: ("e1: to be reviewed",))
+    assert find_facts(owed).debts == ("e1: to be reviewed",)

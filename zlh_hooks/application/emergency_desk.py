@@ -97,6 +97,10 @@ class EmergencyDesk:
         """Every emergency, oldest first."""
         return tuple(self._draw_up(one) for one in self.read_book().emergencies.values())
 
+    def list_debts(self) -> tuple[str, ...]:
+        """What emergencies still owe, in words."""
+        return tuple(f"{one.emergency.id}: {debt.what}" for one in self.list_accounts() for debt in one.debts)
+
     def read_book(self) -> EmergencyBook:
         """All that was recorded of emergencies."""
         return EmergencyBook().add(self.ledger.read(""))

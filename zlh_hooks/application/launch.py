@@ -34,6 +34,7 @@ class Survey:
     open_channels: Callable[[], Sequence[NoticeChannel]]
     operator: Customer
     has_feed: bool
+    list_debts: Callable[[], Sequence[str]]
     ask_rights: Callable[[], Readiness]
     is_there: Callable[[Path], bool]
     clock: Clock
@@ -59,6 +60,7 @@ def find_facts(survey: Survey) -> Facts:
         rights=rights,
         rights_trouble=trouble,
         synchronised=survey.keeper.read_synchronised(),
+        debts=tuple(survey.list_debts()),
         lost=frozenset(path for path in _list_paths(entries) if not survey.is_there(Path(path))),
     )
 

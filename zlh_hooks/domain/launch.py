@@ -142,12 +142,10 @@ def _judge_confirmed(policy: Policy, attested: Mapping[str, Attestation]) -> Ite
 
 
 def _judge_emergency(policy: Policy, debts: Sequence[str]) -> Iterator[Point]:
-    if getattr(policy, "emergency", None) is not None:
+    if policy.emergency is not None:
         yield Point("emergency", True, "decided in [emergency]")
-    elif "emergency" in type(policy).model_fields:
-        yield Point("emergency", False, "not decided", "write the table [emergency] into the policy")
     else:
-        yield Point("emergency", False, "not in this version", f"comes with emergency declare, {LATER}")
+        yield Point("emergency", False, "not decided", "write the table [emergency] into the policy")
     for debt in debts:
         yield Point("emergency.debt", False, debt, "pay it: tell customers afterwards, and review it")
 
