@@ -280,6 +280,8 @@ class Rollout:
 
     def _fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """This guest goes back at once; over budget, nobody else begins and all follow."""
+        if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            return self._skip(target, reason)  # nothing of it was changed: there is no way to go back
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.write(Kind.NOTE, "failure", {"reason": reason})
         self._until_the_road_holds(lambda: self._revert(target, reason))
