@@ -12,6 +12,9 @@ from zlh_hooks.settings import SHIPPED_POLICY, load_policy
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(300)]
 PHONE, DESK = 360, 1280
+CUT_OFF = "return [...document.querySelectorAll('.table')].filter(t => t.scrollWidth > t.clientWidth).length"
+ACTIVE = """return [...document.querySelectorAll('*')].filter(
+    one => one.localName === 'script' || one.getAttributeNames().some(name => name.startsWith('on'))).length"""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,8 @@ def test_everybody_can_read_the_page(browser: Browser, pages: Path, page: Page, 
     assert browser.run("return matchMedia(`(prefers-color-scheme: ${arguments[0]})`).matches", scheme)
     assert browser.run("return innerWidth") == width
     assert browser.run("return document.documentElement.scrollWidth") <= width, "it has to be pushed sideways"
-    assert browser.run("return document.scripts.length") == 0
+    assert browser.run(CUT_OFF) == 0, "a table has to be pushed sideways"
+    assert browser.run(ACTIVE) == 0, "it has a script"
     assert browser.list_findings(read_axe()) == []
 
 
@@ -49,6 +53,17 @@ def test_what_nobody_could_read_is_found(browser: Browser, tmp_path: Path) -> No
     found = {finding.partition(":")[0] for finding in browser.list_findings(read_axe())}
     assert {"color-contrast", "html-has-lang", "image-alt"} <= found
     assert browser.run("return document.documentElement.scrollWidth") > PHONE
+
+
+def test_on_a_phone_one_sees_where_the_next_command_begins(browser: Browser, pages: Path) -> None:
+    browser.show(pages / "emergency.html", PHONE, "light")
+    block = "document.querySelector('#stop ~ pre')"
+    indent = f"getComputedStyle({block}.querySelector('code')).textIndent"
+    assert browser.run(f"return parseFloat({indent})") < 0, "wrapped lines stand further in than first ones"
+    assert browser.run(f"return {block}.innerText").splitlines() == [
+        "zlh-hooks rollout pause --reason 'why'",
+        "zlh-hooks rollout status",
+    ]
 
 
 @pytest.mark.parametrize("page", Page)

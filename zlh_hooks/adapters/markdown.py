@@ -1,10 +1,15 @@
-"""Markdown as HTML, by markdown-it: tables that scroll by themselves, headings that can be linked to, no raw HTML."""
+"""Markdown as HTML, by markdown-it: tables that scroll by themselves, headings that can be linked to, no raw HTML.
+
+Each line of a block of code is an element of its own: where one is wrapped on a phone, its reader sees where the next
+command begins.
+"""
 
 import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.token import Token
 
 from zlh_hooks.domain.wording import render_anchor
@@ -15,11 +20,18 @@ _PAGE = re.compile(r"([a-z-]+)\.md(#.*)?\Z")
 def render_html(markdown: str) -> str:
     """The inside of a page."""
     parser = MarkdownIt("commonmark", {"html": False, "typographer": False}).enable("table")
+    parser.add_render_rule("fence", _render_block)
     tokens = parser.parse(markdown)
     _name_headings(tokens)
     for token in _all(tokens):
         _adapt(token)
     return str(parser.renderer.render(_wrap_tables(tokens), parser.options, {}))
+
+
+def _render_block(_: object, tokens: Sequence[Token], index: int, *__: object) -> str:
+    """Whoever copies the block gets each line's end once."""
+    lines = tokens[index].content.splitlines()
+    return "<pre>" + "\n".join(f"<code>{escapeHtml(line)}</code>" for line in lines) + "</pre>\n"
 
 
 def _all(tokens: Sequence[Token]) -> list[Token]:
