@@ -84,7 +84,7 @@ def start(office: Office) -> subprocess.CompletedProcess[str]:
 def test_every_customer_gets_the_mails_and_no_guest_is_touched_before_the_promise(office: Office) -> None:
     done = start(office)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"bob\tmail bob@example.com\t1\t.*\t0:00:04", done.stdout)
+    assert re.search(r"bob\tmail bob@example.com\t1\t.*\t4 seconds", done.stdout)
     office.wait_for_mails(8)
     for customer, vmid in (("ann", 5001), ("bob", 5002)):
         subjects = office.subjects(f"{customer}@example.com")
@@ -151,6 +151,9 @@ def test_a_bounce_is_noted_and_what_never_went_there_is_said(office: Office) -> 
     assert {d["state"] for d in office.terminal.read("notice", "list")["deliveries"] if d["customer"] == "ann"} == {
         "bounced"
     }
+    again = office.terminal.type("notice", "bounced", "ann@example.com")
+    assert again.returncode == 3
+    assert "does not count anyway: it is bounced" in again.stderr
     wrong = office.terminal.type("notice", "bounced", "eve@example.com")
     assert wrong.returncode == 3
     assert "ann@example.com, bob@example.com" in wrong.stderr

@@ -114,6 +114,8 @@ class NoticeDesk:
         """What was delivered to the address came back: it counts no more. Returns what came back."""
         came_back = [d for d in self.read_book(plan).deliveries.values() if d.address == address]
         delivered = tuple(d for d in came_back if d.state is DeliveryState.DELIVERED)
+        if came_back and not delivered:
+            raise NotAllowed(f"what {plan.id} sent to {address} does not count anyway: it is {came_back[-1].state}")
         if not delivered:
             known = sorted({d.address for d in self.read_book(plan).deliveries.values()}) or ["nobody yet"]
             raise NotAllowed(f"nothing of {plan.id} was delivered to {address}; it went to {', '.join(known)}")

@@ -14,6 +14,7 @@ from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.plan import CANARY, Plan
 from zlh_hooks.domain.progress import Progress, TargetProgress, predict_target
 from zlh_hooks.domain.steps import TargetState
+from zlh_hooks.domain.wording import render_length
 
 _STYLES = {
     TargetState.HEALTHY: "green",
@@ -51,7 +52,7 @@ def row_of_preview(one: Preview) -> tuple[str, ...]:
     ways = ", ".join(f"{name} {render_address(address)}" for name, address in one.addresses.items())
     servers = str(len(one.round.guests[one.customer.id]))
     start, end = f"{one.round.start:%Y-%m-%d %H:%M}", f"{one.round.end:%Y-%m-%d %H:%M}"
-    promise = str(one.round.lead) if one.customer.id else "none"
+    promise = render_length(one.round.lead) if one.customer.id else "none"
     return (one.customer.id or NOBODY, ways or "nothing", servers, start, end, promise)
 
 
