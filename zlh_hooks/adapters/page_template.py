@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from zlh_hooks.domain.handbook import TITLES, Handbook, Page
-from zlh_hooks.domain.wording import render_anchor, render_capital, render_length, render_list
+from zlh_hooks.domain.wording import render_anchor, render_capital, render_leads, render_length, render_list
 
 FOLDER = Path(__file__).parents[1] / "shipped" / "pages"
 _STRUCTURE = re.compile(r"[\\*_\[\]<&|~$]")
@@ -117,6 +117,7 @@ FILTERS = {
     "capital": render_capital,
     "cell": escape_cell,
     "duration": render_length,
+    "leads": render_leads,
     "link": render_link,
     "plain": render_plain,
     "words": render_list,

@@ -77,6 +77,7 @@ class Effect:
 
     consequence: Consequence
     course: Course
+    is_announced: bool
 
     @property
     def feeling(self) -> str:
@@ -86,7 +87,7 @@ class Effect:
     @property
     def when(self) -> str:
         """When such a change may start."""
-        return render_course(self.course)
+        return render_course(self.course, self.is_announced)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Chapter:
     def effects(self) -> tuple[Effect, ...]:
         """What is felt of it, the least first."""
         found = sorted(self.rule.consequences, key=lambda one: one.impact.rank)
-        return tuple(Effect(one, choose_course(one.impact, self.rule.live_mode)) for one in found)
+        return tuple(Effect(one, choose_course(one.impact, self.rule.live_mode), bool(self.promise)) for one in found)
 
     @property
     def is_felt(self) -> bool:
@@ -175,15 +176,17 @@ class Handbook:
         interruption = self.policy.interruption_of(name)
         ladder = notices.ladder_for(interruption) if notices else None
         duties = self._open_duty(rule.owner), self._open_duty(rule.deputy)
+        after, never = self._render_titles(name, rule.after), self._render_titles(name, rule.never_with)
         windows = tuple(self._render_window(one) for one in self.policy.windows if _allows(one, name))
-        never = self._render_titles(rule.never_with)
-        return Chapter(name, rule, *duties, windows, self._render_titles(rule.after), never, interruption, ladder)
+        return Chapter(name, rule, *duties, windows, after, never, interruption, ladder)
 
     def _open_duty(self, name: str) -> Duty:
         return Duty(name, self.policy.roles[name], holders_of(name, self.policy.people))
 
-    def _render_titles(self, names: tuple[Component, ...]) -> str:
-        return render_list([self._title_of(name) for name in Component if name in names])
+    def _render_titles(self, own: Component, names: tuple[Component, ...]) -> str:
+        """Titles have commas of their own."""
+        is_all = len(names) > 1 and set(self.policy.components) - {own} <= set(names)
+        return "all others" if is_all else "; ".join(self._title_of(name) for name in Component if name in names)
 
     def _title_of(self, name: Component) -> str:
         rule = self.policy.components.get(name)

@@ -33,7 +33,7 @@ _IMPACTS = {
 }
 _COURSES = {
     Course.ANY_TIME: "at any time, without notice",
-    Course.IN_WINDOW: "only in a window, and announced before",
+    Course.IN_WINDOW: "only in a window",
     Course.NEVER: "not done",
 }
 
@@ -162,9 +162,9 @@ def render_impact(impact: Impact) -> str:
     return _IMPACTS[impact]
 
 
-def render_course(course: Course) -> str:
-    """When it may start."""
-    return _COURSES[course]
+def render_course(course: Course, is_announced: bool) -> str:
+    """When it may start; ``is_announced``: customers are told of what is not live."""
+    return _COURSES[course] + (", and announced before" if course is Course.IN_WINDOW and is_announced else "")
 
 
 def render_leads(ladder: Ladder) -> str:
