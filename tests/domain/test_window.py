@@ -349,12 +349,12 @@ def test_the_list_holds_denials_and_freezes_too_in_order() -> None:
 )
 def test_a_rule_that_never_matches_is_answered_at_once_and_said(rule: str) -> None:
     policy = make_policy(NIGHT | {"rule": rule})
-    began = time.monotonic()
+    began = time.process_time()
     now = utc("2026-11-24T03:00")
     assert decide(policy, "template", now, timedelta(0)).until is None
     assert next_occurrence(policy, "template", now) is None
     assert "window 'night' has no date within the next 5 years" in list_hints(policy, now)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_rule_whose_interval_misses_its_weekday_for_ever_ends_too() -> None:

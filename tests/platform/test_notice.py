@@ -52,6 +52,12 @@ class Office:
             assert time.monotonic() < deadline, self.post.taken
             time.sleep(0.1)
 
+    def wait_for_no_worker(self) -> None:
+        deadline = time.monotonic() + 60
+        while find_workers(self.site.directory / "zlh-hooks.toml"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def read_ledger(self) -> tuple[Entry, ...]:
         with closing(SqlLedger.open(self.site.directory / "ledger.sqlite", SystemClock())) as ledger:
             return ledger.read()
@@ -106,8 +112,8 @@ def test_a_worker_killed_as_the_server_takes_the_mail_is_followed_by_one_that_do
     office.post.on_taken = lambda: kill_workers(office.site.directory / "zlh-hooks.toml")
     office.terminal.type("rollout", "start", "game-base", "--to", "2", "--yes", "--detach")
     office.wait_for_mails(1)
+    office.wait_for_no_worker()
     office.post.on_taken = lambda: None
-    assert find_workers(office.site.directory / "zlh-hooks.toml") == []
     watching = office.terminal.begin("rollout", "watch")
     office.wait_for_mails(2)
     listed = office.terminal.read("notice", "list")
