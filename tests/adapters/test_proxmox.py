@@ -10,6 +10,7 @@ import pytest
 from tests.stand_in.client import connect
 from tests.stand_in.fixture import NODE, OTHER_NODE, RUNNING, SCRATCH, STOPPED, STORAGE, TEMPLATE, stand_in
 from tests.stand_in.serving import TOKEN_ID, USER, Serving
+from zlh_hooks.adapters import proxmox_link
 from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.application.ports import CloneOrder, Upid
 from zlh_hooks.domain.errors import (
@@ -19,6 +20,7 @@ from zlh_hooks.domain.errors import (
     RightMissing,
     RoadError,
     TargetError,
+    Unreadable,
 )
 from zlh_hooks.domain.guest import GuestRef
 
@@ -183,11 +185,56 @@ def test_a_passing_failure_of_the_road_is_not_noticed_when_reading(stand_in: Ser
     assert proxmox.read_config(RUNNING).ref == RUNNING
 
 
-def test_reading_gives_up_after_a_few_tries(stand_in: Serving, proxmox: Proxmox) -> None:
+def test_reading_gives_up_after_a_few_tries(
+    stand_in: Serving, proxmox: Proxmox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxmox_link, "_ATTEMPTS", 3)
     stand_in.pve.fail("GET", "/lxc/5001/config", 599, "Too many redirections")
     with pytest.raises(RoadError, match="node pve1 cannot be reached"):
         proxmox.read_config(RUNNING)
-    assert len([path for _, path, _ in stand_in.pve.requests if path.endswith("/lxc/5001/config")]) == 4
+    assert len([path for _, path, _ in stand_in.pve.requests if path.endswith("/lxc/5001/config")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("interfaces", "command 'nsenter -t 4711 --net -- ip --json a' failed: exit code 1"),
+        ("status/current", "short read on command socket (16 != 0)"),
+        ("status/current", "can't open '/sys/fs/cgroup/lxc/5001/memory.current' - No such file or directory"),
+    ],
+)
+def test_a_look_into_a_guest_that_restarts_is_taken_again(
+    stand_in: Serving, proxmox: Proxmox, path: str, sentence: str
+) -> None:
+    stand_in.pve.runtime.addresses[RUNNING.vmid] = "10.1.2.3"
+    stand_in.pve.fail("GET", f"/lxc/5001/{path}", 500, sentence, times=2)
+    assert proxmox.read_power(RUNNING).running
+    assert proxmox.read_address(RUNNING) == "10.1.2.3"
+
+
+def test_a_guest_that_cannot_be_looked_into_at_all_is_neither_well_nor_ill(
+    stand_in: Serving, proxmox: Proxmox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxmox_link, "_ATTEMPTS", 2)
+    stand_in.pve.fail("GET", "/lxc/5001/status/current", 500, "short read on command socket (16 != 0)")
+    with pytest.raises(Unreadable, match="short read"):
+        proxmox.read_power(RUNNING)
+
+
+def test_a_storage_that_does_not_answer_is_no_guests_fault(
+    stand_in: Serving, proxmox: Proxmox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxmox_link, "_ATTEMPTS", 2)
+    stand_in.pve.fail("GET", f"/storage/{STORAGE}/content", 500, f"storage '{STORAGE}' is not online")
+    with pytest.raises(RoadError, match="not online") as failed:
+        proxmox.list_volumes(NODE, STORAGE, RUNNING.vmid)
+    assert not isinstance(failed.value, Unreadable)
+
+
+def test_what_proxmox_explains_is_not_asked_twice(stand_in: Serving, proxmox: Proxmox) -> None:
+    with pytest.raises(GuestMissing):
+        proxmox.read_config(GuestRef(5999, NODE))
+    assert len([path for _, path, _ in stand_in.pve.requests if path.endswith("/lxc/5999/config")]) == 1
 
 
 def test_a_page_that_is_no_answer_of_proxmox_is_a_broken_road(stand_in: Serving, proxmox: Proxmox) -> None:

@@ -37,6 +37,12 @@ CHANGES: dict[str, Change] = {
 each_change = pytest.mark.parametrize("call", sorted(CHANGES))
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads are asked for twice only: the tests of this file are about what comes after that."""
+    monkeypatch.setattr(proxmox_link, "_ATTEMPTS", 2)
+
+
 @pytest.fixture
 def proxmox(stand_in: Serving) -> Proxmox:
     """The product, entering with a token that may also change HA."""

@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from tests.application.fault_story import ANSWER_TIME, LOCK_WAIT, Ending, GuestEnd, Request, Told, tell, undisturbed
 from tests.application.rollout_bench import Bench
-from zlh_hooks.domain.errors import RoadError, ZlhError
+from zlh_hooks.domain.errors import RoadError, Unreadable, ZlhError
 from zlh_hooks.domain.steps import RolloutState, TargetState
 
 LASTS = ANSWER_TIME / 2
 LATE = timedelta(seconds=5)
 TASK_ERROR = "input/output error"
 STARTS_NEW_ROOT = re.compile(r"exchange\.restart|smoke\.\w+\.start")
+LOOKS = ("read_config", "read_pending", "read_power", "read_address")
 LEFT = (TargetState.SKIPPED, TargetState.REVERTED)
 Variants = Callable[[Request], tuple[str, ...]]
 
@@ -34,7 +35,7 @@ class Fault:
 
 
 def _anything(request: Request) -> tuple[str, ...]:
-    return ("",)
+    return () if request.again else ("",)
 
 
 def _changing(request: Request) -> tuple[str, ...]:
@@ -42,7 +43,11 @@ def _changing(request: Request) -> tuple[str, ...]:
 
 
 def _reading(request: Request) -> tuple[str, ...]:
-    return () if request.call.changing else ("",)
+    return () if request.call.changing or request.again else ("",)
+
+
+def _looks_at_customer(request: Request) -> tuple[str, ...]:
+    return ("",) if request.step == "a look at a customer" and request.call.names[0] in LOOKS else ()
 
 
 def _begins_task(request: Request) -> tuple[str, ...]:
@@ -138,6 +143,12 @@ FAULTS = {
     "not readable": Fault(
         lambda b, r, v: b.datacentre.faults.refuse(r.method, RoadError("read timed out"), r.nth), _reading, "timed out"
     ),
+    "guest not readable": Fault(
+        lambda b, r, v: b.datacentre.faults.refuse(r.method, Unreadable("short read"), r.nth),
+        _looks_at_customer,
+        "short read",
+        costs=True,
+    ),
     "edited by others": Fault(_meanwhile(_edit), _sends_digest, "never"),
     "storage full": Fault(_meanwhile(_fill), _allocates, "space|MiB free", costs=True),
 }
@@ -200,7 +211,7 @@ def _judge_guest(told: Told, expected: Ending, fault: Fault, request: Request, v
 def _is_hit(told: Told, request: Request, vmid: int) -> bool:
     """Its own guest; and those of the same node that need what is full or locked now: its storage, its twin."""
     shares = request.step in ("stage.clone", "stage.filler") and told.progress.of(vmid).target.node == request.node
-    return vmid == request.target or shares
+    return vmid == request.target or shares or (vmid in request.call.vmids and not request.call.changing)
 
 
 def _is_same(state: TargetState, wanted: TargetState, fault: Fault) -> bool:

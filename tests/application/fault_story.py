@@ -107,7 +107,7 @@ class Request:
     """The ``nth`` call of ``method`` (None: of any change) since the story began.
 
     ``target`` is the guest for whose sake it is made (None: the rollout's own), ``step`` what the ledger calls it.
-    ``task`` is its number among those that begin a task, if it does.
+    ``task`` is its number among those that begin a task, if it does. ``again``: a read of a kind that was made before.
     """
 
     method: str | None
@@ -118,6 +118,7 @@ class Request:
     target: int | None
     step: str
     needs: frozenset[str]
+    again: bool = False
 
     def __str__(self) -> str:
         return f"{self.call.names[-1]} of {sorted(self.call.vmids)} at {self.step} (number {self.nth})"
@@ -242,7 +243,7 @@ def _find_unclean(bench: Bench, plan: Plan) -> list[str]:
 
 @cache
 def undisturbed(story: str) -> tuple[Ending, tuple[Request, ...]]:
-    """How the story ends if nothing happens, and every request in it: all changes, and each kind of read once."""
+    """How the story ends if nothing happens, and every request in it: of reads each kind once between two entries."""
     notes: list[int] = []
     begin: list[int] = []
 
@@ -263,21 +264,38 @@ def _list_requests(told: Told, begin: int, notes: list[int]) -> Iterator[Request
         intent = next(entry for entry in reversed(entries[:length]) if entry.kind is Kind.INTENT)
         task = next(tasks) if call.names[0] in TASKS else None
         yield _make_request(told, call, (None, number, task), intent.target, intent.name)
+    yield from _list_reads(told, begin)
+
+
+def _list_reads(told: Told, begin: int) -> Iterator[Request]:
     seen: Counter[str] = Counter()
     kinds: set[tuple[str, str]] = set()
-    for call in (call for call in calls if not call.changing):
-        seen[call.names[0]] += 1
-        kind = (call.names[0], _scope(call))
-        if kind not in kinds:
+    here: set[tuple[str, frozenset[int]]] = set()
+    for call in (call for call in told.bench.datacentre.faults.log[begin : told.calls] if not call.changing):
+        name = call.names[0]
+        seen[name] += 1
+        kind = (name, _scope(call))
+        if name == "append":
+            here.clear()
+        elif (name, call.vmids) not in here:
+            yield _make_request(
+                told, call, (name, seen[name], None), None, f"a look at a {kind[1]}", again=kind in kinds
+            )
             kinds.add(kind)
-            yield _make_request(told, call, (call.names[0], seen[call.names[0]], None), None, f"a look at a {kind[1]}")
+            here.add((name, call.vmids))
 
 
 def _make_request(
-    told: Told, call: Call, place: tuple[str | None, int, int | None], target: int | None, step: str
+    told: Told,
+    call: Call,
+    place: tuple[str | None, int, int | None],
+    target: int | None,
+    step: str,
+    *,
+    again: bool = False,
 ) -> Request:
     needs = frozenset(privilege for asking, privilege in told.bench.datacentre.faults.needs if asking is call)
-    return Request(*place, call, _node_of(told.bench, call), target, step, needs)
+    return Request(*place, call, _node_of(told.bench, call), target, step, needs, again)
 
 
 def _scope(call: Call) -> str:

@@ -1,6 +1,7 @@
 """Each fault at each request of a whole rollout and of each way back: what comes of it, by rule.
 
-Requests are generated: all changes that an undisturbed story makes, and each kind of read once.
+Requests are generated: all changes that an undisturbed story makes, and each kind of read once; of those that look at a
+guest, each kind once between two entries of the ledger.
 """
 
 from collections.abc import Callable

@@ -25,8 +25,8 @@ _SEES_VOLUMES = "VM.Config.Disk"
 class Proxmox:
     """One cluster, entered through one of its nodes, for the ports from Inventory to Rights. Threads may share it.
 
-    All methods raise ``RoadError``, those about one guest also ``TargetError`` and its kinds, writes ``Unanswered``
-    and whatever ``permit`` raises, which is asked right before each.
+    All methods raise ``RoadError``, those about one guest also ``Unreadable``, ``TargetError`` and its kinds, writes
+    ``Unanswered`` and whatever ``permit`` raises, which is asked right before each.
     """
 
     def __init__(self, access: Access, permit: Callable[[], None] = permit_all) -> None:
@@ -69,7 +69,7 @@ class Proxmox:
 
         A storage that may only hold ``rootdir`` hides volumes whose owner is no container (any more).
         """
-        content = self._link.get("nodes", node, "storage", storage, "content", of_guest=True, vmid=owner)
+        content = self._link.get("nodes", node, "storage", storage, "content", vmid=owner)
         volumes = answer.parse_volumes(content, owner)
         if not volumes and _SEES_VOLUMES not in self.read_rights(f"/vms/{owner}").get(f"/vms/{owner}", ()):
             missing = f"/vms/{owner}, {_SEES_VOLUMES}"
@@ -141,7 +141,7 @@ class Proxmox:
 
     def read_task(self, upid: Upid) -> TaskResult:
         """Asked on the node named in its id; a token sees its own tasks without further rights."""
-        return answer.parse_task(self._link.get("nodes", _node_of(upid), "tasks", upid, "status", of_guest=True))
+        return answer.parse_task(self._link.get("nodes", _node_of(upid), "tasks", upid, "status"))
 
     def list_tasks(self, node: str, vmid: int, since: datetime) -> tuple[TaskSummary, ...]:
         """Others' tasks only with Sys.Audit on the node. Moves of volumes are listed apart: Proxmox's filter by VMID
@@ -159,10 +159,7 @@ class Proxmox:
 
     def _is_ignored(self, vmid: int) -> bool:
         try:
-            return (
-                answer.parse_ha_state(self._link.get("cluster", "ha", "resources", f"ct:{vmid}", of_guest=True))
-                == "ignored"
-            )
+            return answer.parse_ha_state(self._link.get("cluster", "ha", "resources", f"ct:{vmid}")) == "ignored"
         except (RightMissing, TargetError):  # no HA resource, or not ours to know
             return False
 

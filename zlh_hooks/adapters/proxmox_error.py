@@ -18,6 +18,7 @@ from zlh_hooks.domain.errors import (
     RoadError,
     TargetError,
     Unanswered,
+    Unreadable,
     ZlhError,
 )
 
@@ -71,6 +72,10 @@ def _road(text: str, _: re.Match[str]) -> ZlhError:
     return RoadError(text)
 
 
+def _unknown(text: str, _: re.Match[str]) -> ZlhError:
+    return TargetError(text)
+
+
 _LOCKED = re.compile(r"is locked \((\S+)\)")
 _LOCK_FILE_HELD = re.compile(r"can't lock file '.*' - got timeout")
 
@@ -90,6 +95,10 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], ZlhError]], 
     (_LOCK_FILE_HELD, _lock_file_held),
     (re.compile(r"detected modified configuration"), _changed),
     (re.compile(r"Configuration file '.*' does not exist|(?:CT \d+ does not exist|could not find CT \d+)"), _missing),
+    (
+        re.compile(r"no such resource '|no such task|unable to parse worker upid"),
+        _unknown,
+    ),  # to HA; of a forgotten task
 )
 
 
@@ -108,7 +117,21 @@ def translate_refusal(error: ResourceException, request: Request) -> ZlhError:
     for pattern, build in _RULES:
         if found := pattern.search(said):
             return build(text, found)
-    return TargetError(text) if request.of_guest and error.status_code != 501 else RoadError(text)
+    if not request.of_guest or error.status_code == 501:
+        return RoadError(text)
+    return TargetError(text) if request.changing else Unreadable(text)
+
+
+def is_passing(error: ResourceException) -> bool:
+    """Whether a read may well be answered when it is asked again.
+
+    While a guest restarts, Proxmox now and then fails to look into it, with a status 500 and whatever sentence the
+    tool in between died with (``short read on command socket``, ``command 'nsenter ...' failed: exit code 1``).
+    """
+    if error.status_code == 500:
+        said = _read_message(error)
+        return not any(pattern.search(said) for pattern, _ in _RULES)
+    return error.status_code in GATEWAY_STATUSES
 
 
 def _read_message(error: ResourceException) -> str:

@@ -12,11 +12,13 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 from urllib3.exceptions import NewConnectionError
 
 from zlh_hooks.adapters.proxmox_access import Access
-from zlh_hooks.adapters.proxmox_error import GATEWAY_STATUSES, Request, translate_refusal
+from zlh_hooks.adapters.proxmox_error import Request, is_passing, translate_refusal
 from zlh_hooks.domain.errors import RoadError, Unanswered, ZlhError
 
 _LONGEST_ANSWER = timedelta(seconds=35)
 """pveproxy waits 30 s for another node before it answers itself: giving up earlier on a write only creates doubt."""
+_ATTEMPTS = 6
+"""Of a read, within about 5 s when each is refused at once: longer than a guest needs to restart its init."""
 _GARBLED = (KeyError, TypeError, AttributeError)
 """What comes of an answer that is not Proxmox's ``{"data": ...}``, e.g. a page of a proxy in between."""
 
@@ -41,7 +43,7 @@ class Link:
         request = _make_request("GET", path, of_guest)
         attempts = Retrying(
             retry=retry_if_exception(_is_passing),
-            stop=stop_after_attempt(4) | stop_after_delay(60),
+            stop=stop_after_attempt(_ATTEMPTS) | stop_after_delay(60),
             wait=wait_exponential(multiplier=0.2, max=2),
             reraise=True,
         )
@@ -104,7 +106,7 @@ def _make_request(method: str, path: tuple[object, ...], of_guest: bool) -> Requ
 
 def _is_passing(error: BaseException) -> bool:
     if isinstance(error, ResourceException):
-        return error.status_code in GATEWAY_STATUSES
+        return is_passing(error)
     passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
     return isinstance(error, passing) and not isinstance(error, requests.exceptions.SSLError)
 

@@ -14,6 +14,15 @@ from typing import Any, Protocol
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, GuestMissing, RoadError, TargetError, Unanswered
+from zlh_hooks.domain.steps import (
+    ROLLOUT_TABLE,
+    TARGET_TABLE,
+    RolloutEvent,
+    RolloutState,
+    TargetEvent,
+    TargetState,
+    follow,
+)
 
 Data = Mapping[str, Any]
 
@@ -122,12 +131,22 @@ class Journal:
         return entry
 
     def event(self, name: str, reason: str = "", **data: Any) -> None:
-        """Append a state transition."""
+        """Append a state transition. One that the table does not know is refused: nobody could read on after it."""
+        self._follow([*self._events(), name])
         self.write(Kind.EVENT, name, {"reason": reason, **data} if reason else data)
+
+    def _follow(self, events: Sequence[str]) -> None:
+        if self.target is None:
+            follow(ROLLOUT_TABLE, RolloutState.PLANNED, map(RolloutEvent, events))
+        else:
+            follow(TARGET_TABLE, TargetState.PENDING, map(TargetEvent, events))
+
+    def _events(self) -> list[str]:
+        return [entry.name for entry in self._others if entry.kind is Kind.EVENT]
 
     def has_event(self, name: str) -> bool:
         """Whether the transition was recorded."""
-        return any(entry.kind is Kind.EVENT and entry.name == name for entry in self._others)
+        return name in self._events()
 
     def event_at(self, name: str) -> datetime | None:
         """When the transition was recorded (the latest, if several), or None."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.ports import Clock, Inventory, Prober
-from zlh_hooks.domain.evidence import Measurement
+from zlh_hooks.domain.errors import Unreadable
+from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Judgement, Outcome, Round, judge
 from zlh_hooks.domain.probe import Probe
@@ -55,11 +56,18 @@ class Examiner:
             self.clock.sleep(pause)
 
     def _ask(self, ref: GuestRef, probes: Sequence[Probe]) -> tuple[Measurement, ...]:
-        address = self.inventory.read_address(ref)
+        try:
+            address = self.inventory.read_address(ref)
+        except Unreadable as error:
+            return tuple(self._fail(probe, str(error)) for probe in probes)
         if len(probes) < 2:
             return tuple(self.prober.measure(probe, ref, address) for probe in probes)
         with ThreadPoolExecutor(max_workers=len(probes)) as pool:
             return tuple(pool.map(lambda probe: self.prober.measure(probe, ref, address), probes))
+
+    def _fail(self, probe: Probe, detail: str) -> Measurement:
+        """Nobody knows where to ask: that says nothing of the guest."""
+        return Measurement(probe.label, Verdict.ERROR, detail, self.clock.now(), timedelta(0))
 
 
 def baseline_rules(probes: Sequence[Probe]) -> HealthRules:

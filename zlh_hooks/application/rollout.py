@@ -19,7 +19,7 @@ from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import PUT, RESTART, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
@@ -146,7 +146,7 @@ class Rollout:
         journal = self.journal_of(target)
         try:
             self.driver.stage(target, journal, twin)
-        except TargetError as error:
+        except (TargetError, Unreadable) as error:
             self._skip(target, str(error))
 
     def _skip(self, target: PlannedTarget, reason: str) -> None:
@@ -194,7 +194,7 @@ class Rollout:
         with self.crew.slot(target.node):
             try:
                 self._change(target, journal, candidate)
-            except (Skipped, Deferred) as error:
+            except (Skipped, Deferred, Unreadable) as error:
                 self._leave_be(target, journal, error)
             except GuestMissing:
                 self._look_for(target, journal)
@@ -256,7 +256,10 @@ class Rollout:
             self.gate.pause(f"no guest became healthy within {deadline}")
             self.gate.check()
 
-    def _leave_be(self, target: PlannedTarget, journal: Journal, reason: TargetError) -> None:
+    def _leave_be(self, target: PlannedTarget, journal: Journal, reason: Skipped | Deferred | Unreadable) -> None:
+        """What cannot be looked at is left before its exchange; in the middle of it everybody waits until it can be."""
+        if isinstance(reason, Unreadable) and journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            raise reason
         if isinstance(reason, Deferred):
             journal.write(Kind.NOTE, "deferred", {"reason": str(reason)})
         else:

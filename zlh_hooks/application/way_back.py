@@ -13,7 +13,7 @@ from zlh_hooks.application.record import GuestRecord, find_difference, parse_rec
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
@@ -36,7 +36,7 @@ class WayBack:
         except GuestMissing as error:
             journal.event(TargetEvent.VANISHED, str(error))
             return
-        except TargetError as error:
+        except (TargetError, Unreadable) as error:
             journal.write(Kind.NOTE, OWED, {"reason": str(error)})
         journal.event(TargetEvent.SKIPPED, reason)
 

@@ -10,6 +10,7 @@
     ├── LedgerBroken           the record was changed or damaged: find out by whom before anything goes on
     └── RoadError              network, API or rights: nothing goes on until it is mended
         ├── RightMissing       the token lacks a privilege
+        ├── Unreadable         one guest could not be looked at: wait, or leave it out
         ├── Unanswered         a write was sent and its answer lost: look before repeating
         └── LeaseLost          another worker executes now: stop at once, it goes on
 
@@ -88,6 +89,10 @@ class RightMissing(RoadError):
     def __init__(self, message: str, missing: str) -> None:
         self.missing = missing
         super().__init__(message)
+
+
+class Unreadable(RoadError):
+    """Proxmox answers, but could not say how one guest is: that speaks neither for nor against the guest."""
 
 
 class Unanswered(RoadError):
