@@ -281,12 +281,13 @@ class Site:
             lease.release(held.holder)
 
     def _take_lease(self, patience: timedelta) -> LeaseHolder:
-        deadline = self.clock.monotonic() + patience.total_seconds()
+        """Take it within ``patience``, unless its holder renews it meanwhile: that one lives."""
+        deadline, seen = self.clock.monotonic() + patience.total_seconds(), self.ledger.lease.read()
         while True:
             try:
                 return self.ledger.lease.take(self._holder(), self.policy.rollout.lease)
             except NotAllowed:
-                if self.clock.monotonic() >= deadline:
+                if self.clock.monotonic() >= deadline or self.ledger.lease.read() != seen:
                     raise
             self.clock.sleep(timedelta(milliseconds=200))
 
@@ -296,15 +297,29 @@ class Site:
         return render_holder(self.settings.worker.name, ledger)
 
     def ensure_worker(self) -> None:
-        """Start a detached worker unless one holds the lease. One that died is succeeded when its lease runs out."""
+        """Start a detached worker unless one holds the lease; for those who look again and again."""
+        if self._read_valid_lease() is None:
+            self._start_worker(timedelta(0))
+
+    def summon_worker(self) -> None:
+        """Start a detached worker for what was just ordered. If one holds the lease, this one waits for its death.
+
+        It ends at the first sign of life of the other.
+        """
+        held = self._read_valid_lease()
+        self._start_worker(held.until - self.clock.now() + timedelta(seconds=1) if held else timedelta(0))
+
+    def _read_valid_lease(self) -> LeaseHolder | None:
         held = self.ledger.lease.read()
-        if held is not None and held.until > self.clock.now():
-            return
+        return held if held is not None and held.until > self.clock.now() else None
+
+    def _start_worker(self, patience: timedelta) -> None:
         log = self.settings.worker.log
         log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        waits = ["--wait", str(patience.total_seconds())]
         with log.open("ab") as output:
             subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "zlh_hooks", "worker", *self._options()],
+                [sys.executable, "-m", "zlh_hooks", "worker", *waits, *self._options()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -320,15 +335,14 @@ class Site:
         """Until a worker holds the lease, or has already done what there was to do."""
         deadline = self.clock.monotonic() + 10
         while self.clock.monotonic() < deadline:
-            held = self.ledger.lease.read()
-            if held is not None and held.until > self.clock.now():
+            if self._read_valid_lease() is not None:
                 return
             self.clock.sleep(timedelta(milliseconds=100))
 
     def close_by_force(self, rollout: str | None, reason: str) -> Progress:
         """End a rollout on paper; ``NotAllowed`` while a worker lives, because it would go on."""
-        held = self.ledger.lease.read()
-        if held is not None and held.until > self.clock.now():
+        held = self._read_valid_lease()
+        if held is not None:
             raise NotAllowed(f"worker {held.holder} is at work: use abort or revert", held.until)
         return self.desk().close_by_force(rollout, reason)
 

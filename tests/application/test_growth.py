@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from tests.application.rollout_bench import ENLARGED, Bench
 from tests.datacentre.volume import GIB
 from zlh_hooks.domain.steps import RolloutState, TargetState
@@ -32,14 +30,22 @@ def test_a_guest_whose_root_was_enlarged_gets_a_new_root_of_that_size_and_keeps_
     bench.assert_clean(plan)
 
 
-@pytest.mark.parametrize("template", [0, GIB], ids=["none is known", "only the template's is known"])
-def test_where_a_root_has_no_size_nothing_grows(template: int) -> None:
+def test_where_no_root_has_a_size_nothing_grows() -> None:
     bench = Bench().furnish(GUESTS)
     for volume in bench.datacentre.stores["n1", "local"].volumes.values():
-        volume.size = template if volume.owner == 8002 else 0
+        volume.size = 0
     plan = bench.submit("2")
     assert bench.work(plan).of(5001).state is TargetState.HEALTHY
     assert sum(bench.executed("resize").values()) == 1  # the one on the other node, whose size is known
+
+
+def test_a_guest_whose_root_has_no_limit_is_not_given_the_templates() -> None:
+    bench = Bench().furnish(GUESTS)
+    for volume in bench.datacentre.stores["n1", "local"].volumes.values():
+        volume.size = volume.size if volume.owner == 8002 else 0
+    progress = bench.work(bench.submit("2"))
+    assert progress.of(5001).state is TargetState.SKIPPED
+    assert "its root has no limit; the template's would give it one of 1024 MiB" in progress.of(5001).reason
 
 
 def test_a_guest_whose_root_has_a_size_and_whose_templates_has_none_is_left_alone() -> None:

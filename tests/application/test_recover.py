@@ -8,6 +8,7 @@ from tests.application.rollout_bench import Bench
 from tests.datacentre import Crash, MemoryLedger, assert_data_untouched, assert_no_leftovers, assert_power_as_left
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.recover import Mode, Recovery
+from zlh_hooks.application.retag import CANARY_TAG
 from zlh_hooks.domain.errors import NotAllowed
 
 STAGING = [("clone", 4), ("write_config", 10), ("move_volume", 1), ("move_volume", 2), ("destroy", 4)]
@@ -39,9 +40,26 @@ def _journal(bench: Bench) -> Journal:
 
 def _assert_as_before(bench: Bench) -> None:
     assert _recovery(bench).list_remnants() == ()
+    assert not _list_offered(bench)
     assert_no_leftovers(bench.datacentre)
     assert_data_untouched(bench.datacentre)
     assert_power_as_left(bench.datacentre)
+
+
+def _list_offered(bench: Bench) -> list[int]:
+    return [guest.vmid for guest in bench.datacentre.list_guests() if guest.template and CANARY_TAG in guest.tags]
+
+
+def test_a_candidate_that_new_guests_are_still_cloned_from_is_found_and_withdrawn() -> None:
+    bench = _dead("reboot", 2)
+    assert _list_offered(bench) == [8002, 8102]
+    offered = [one for one in _recovery(bench).list_remnants() if one.mode is Mode.OFFERED]
+    assert [one.ref.vmid for one in offered] == [8002, 8102]
+    with pytest.raises(NotAllowed, match="only go back"):
+        _recovery(bench).go_forward(offered[0], _journal(bench))
+    for one in offered:
+        _recovery(bench).take_back(one, _journal(bench))
+    assert not _list_offered(bench)
 
 
 @pytest.mark.parametrize(("method", "nth"), STAGING + EXCHANGING)

@@ -68,6 +68,18 @@ def test_finalize_gives_the_way_back_up_before_the_soak_is_over_but_not_within_t
     bench.assert_clean(plan)
 
 
+def test_a_window_that_opened_meanwhile_counts_though_that_of_the_exchange_is_still_open() -> None:
+    windows = (
+        {"name": n, "rule": "FREQ=DAILY", "start": s, "length_minutes": 720}
+        for n, s in (("a", "00:00"), ("b", "06:00"))
+    )
+    bench = Bench(make_policy(tuple(windows), soak="1h")).furnish(GUESTS)
+    plan = bench.submit("2")
+    bench.work(plan)
+    assert bench.tend(plan, timedelta(minutes=100)).count(TargetState.HEALTHY) == GUESTS
+    assert bench.tend(plan, timedelta(minutes=30), timedelta(minutes=5)).count(TargetState.SETTLED) == GUESTS
+
+
 def test_a_settled_rollout_goes_back_no_more() -> None:
     bench = _nightly()
     plan = bench.submit("2")

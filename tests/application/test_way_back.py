@@ -51,3 +51,13 @@ def test_templates_deleted_meanwhile_do_not_keep_guests_from_going_back() -> Non
     progress = bench.run("3")
     assert progress.state is RolloutState.REVERTED, progress.reason
     assert TargetState.STUCK not in {row.state for row in progress.targets}
+
+
+def test_a_way_back_that_is_held_up_for_hours_does_not_fill_the_ledger() -> None:
+    bench = make_bench()
+    bench.datacentre.faults.meanwhile("reboot", lambda: bench.datacentre.lock(8003, "backup", timedelta(hours=6)))
+    progress = bench.run("3")
+    assert progress.state is RolloutState.REVERTED, progress.reason
+    entries = bench.ledger.read()
+    assert sum(entry.name == "revoked" for entry in entries) == 1
+    assert len(entries) < 600, f"{len(entries)} entries in six hours"

@@ -29,7 +29,7 @@ def submitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
         emergency_desk=bench.emergency_desk,
         policy=bench.policy,
         author="ada",
-        ensure_worker=lambda: None,
+        summon_worker=lambda: None,
     )
     monkeypatch.setattr(wiring, "open_site", lambda config, policy: site)
     monkeypatch.setattr("zlh_hooks.cli.rollout._follow", lambda *_: None)

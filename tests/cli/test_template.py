@@ -81,7 +81,7 @@ class World:
     def desk(self) -> Desk:
         return Desk(self.memory, "tester")
 
-    def ensure_worker(self) -> None:
+    def summon_worker(self) -> None:
         self.worker_started = True
 
     def run(self, *arguments: str) -> Any:

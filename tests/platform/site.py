@@ -66,9 +66,14 @@ class SimulatedSite:
         return self.serving.pve
 
     @property
+    def settings(self) -> Path:
+        """The file that names the rest."""
+        return self.directory / "zlh-hooks.toml"
+
+    @property
     def options(self) -> list[str]:
         """What every command takes to find this site."""
-        return ["--config", str(self.directory / "zlh-hooks.toml"), "--policy", str(self.directory / "policy.toml")]
+        return ["--config", str(self.settings), "--policy", str(self.directory / "policy.toml")]
 
     def versions(self) -> dict[int, str]:
         """Running guest to the template version that runs in it."""

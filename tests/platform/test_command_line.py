@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.platform.site import SimulatedSite, open_site
+from tests.platform.site import SimulatedSite, find_workers, kill_workers, open_site
 
 pytestmark = pytest.mark.process
 
@@ -143,3 +143,29 @@ def test_a_wrong_policy_is_refused_with_file_and_key(terminal: Terminal) -> None
     assert refused.returncode == 2
     assert "rollout.max_failurs" in refused.stderr
     assert "max_failures" in refused.stderr
+
+
+def test_what_is_ordered_while_a_dead_workers_lease_stands_is_done_by_itself_when_it_runs_out(
+    terminal: Terminal,
+) -> None:
+    terminal.ask_for_health("10s")
+    policy = terminal.site.directory / "policy.toml"
+    policy.write_text(policy.read_text().replace('lease = "1s"', 'lease = "6s"'))
+    terminal.type("rollout", "start", LINE, "--to", "2", "--yes", "--detach")
+    terminal.wait_for(lambda status: status["state"] == "RUNNING")
+    kill_workers(terminal.site.settings)
+    assert terminal.type("rollout", "abort", "--reason", "power cut").returncode == 0
+    terminal.wait_for(lambda status: status["state"] == "ABORTED")
+
+
+def test_who_is_summoned_beside_a_living_worker_leaves_it_the_work(terminal: Terminal) -> None:
+    terminal.ask_for_health("5s")
+    terminal.type("rollout", "start", LINE, "--to", "2", "--yes", "--detach")
+    (first,) = find_workers(terminal.site.settings)
+    assert terminal.type("rollout", "pause").returncode == 0
+    terminal.wait_for(lambda status: status["state"] == "PAUSED")
+    deadline = time.monotonic() + 30
+    while find_workers(terminal.site.settings) != [first]:
+        assert time.monotonic() < deadline
+    assert terminal.type("rollout", "resume").returncode == 0
+    terminal.wait_for(lambda status: status["state"] == "SUCCEEDED")

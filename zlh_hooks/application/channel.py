@@ -38,7 +38,7 @@ __all__ = [
     "unmark_candidate",
 ]
 
-PROMOTED = "promoted"
+PROMOTED, REVOKED_EVENT = "promoted", "revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def revoke(ports: ChannelPorts, line: str, version: str, reason: str, rollout: s
         marked = Retag(line, bad.version, add=(REVOKED,), drop=(CANARY_TAG,)).write_all(ports, bad.refs)
         if not marked.done:
             marked.raise_first()
-        ports.ledger.append(Draft(Kind.EVENT, "revoked", data={**_said(bad), "reason": reason}))
+        _say_revoked(ports.ledger, {**_said(bad), "reason": reason})
         history = _list_promoted(ports.ledger, line)
         tagged = STABLE in bad.channels or any(STABLE_TAG in tags for tags in marked.done.values())
         moved = None
@@ -208,6 +208,12 @@ def _tell_all(ports: ChannelPorts, promotion: Promotion) -> tuple[str, ...]:
         except (RoadError, SettingsError) as error:
             untold.append(f"{hook.name}: {error}")
     return tuple(untold)
+
+
+def _say_revoked(ledger: Ledger, data: dict[str, Any]) -> None:
+    """Once for each reason: a revocation that a locked template holds up is told again and again."""
+    if not any(e.kind is Kind.EVENT and e.name == REVOKED_EVENT and e.data == data for e in ledger.read("")):
+        ledger.append(Draft(Kind.EVENT, REVOKED_EVENT, data=data))
 
 
 def _list_promoted(ledger: Ledger, line: str) -> list[str | None]:

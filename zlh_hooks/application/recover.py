@@ -13,6 +13,7 @@ from enum import StrEnum
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster
+from zlh_hooks.application.retag import CANARY_TAG
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import NotAllowed, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
@@ -27,11 +28,12 @@ class Mode(StrEnum):
     PENDING = "pending"  # the new root comes with the next restart
     EXCHANGED = "exchanged"  # it is on the new root, the old one is kept
     SCRATCH = "scratch"  # a temporary guest that outlived its rollout
+    OFFERED = "offered"  # a template that new guests are still cloned from on trial
 
 
 @dataclass(frozen=True, slots=True)
 class Remnant:
-    """One guest that a rollout left in work. ``old`` and ``new`` are volume ids, empty where there is none."""
+    """One guest or template that a rollout left in work. ``old``, ``new``: volume ids, empty where there is none."""
 
     ref: GuestRef
     name: str
@@ -43,7 +45,7 @@ class Remnant:
     @property
     def ways(self) -> tuple[str, ...]:
         """What can be done with it."""
-        return ("back",) if self.mode in (Mode.MARKED, Mode.STAGED, Mode.SCRATCH) else ("back", "forward")
+        return ("back", "forward") if self.mode in (Mode.PENDING, Mode.EXCHANGED) else ("back",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,14 @@ class Recovery:
     shutdown_timeout: timedelta
 
     def list_remnants(self) -> tuple[Remnant, ...]:
-        """Every guest in work and every scratch guest, by number."""
+        """Every guest in work, every scratch guest and every candidate of a line, by number."""
         found = (self._find(guest) for guest in sorted(self.cluster.inventory.list_guests(), key=lambda g: g.ref))
         return tuple(remnant for group in found for remnant in group)
 
     def _find(self, guest: GuestSummary) -> Sequence[Remnant]:
         rollouts = tag.values_of(tag.ROLLOUT, guest.tags)
+        if guest.template and CANARY_TAG in guest.tags:
+            return (Remnant(guest.ref, guest.name, "", Mode.OFFERED, "", ""),)
         if guest.template or not guest.is_container or not (rollouts or guest.vmid in self.numbers):
             return ()
         config = scratch.read_if_there(self.cluster, guest.ref)
@@ -93,6 +97,9 @@ class Recovery:
         ref, act = remnant.ref, f"recover-back-{remnant.ref.vmid}"
         if remnant.mode is Mode.SCRATCH:
             self._remove_scratch(remnant, journal)
+            return
+        if remnant.mode is Mode.OFFERED:
+            journal.retry(root_step.WriteTags(f"{act}.withdraw", self.cluster, ref, drop=(CANARY_TAG,)))
             return
         if remnant.mode in (Mode.PENDING, Mode.EXCHANGED):
             size = self._size_of(remnant)

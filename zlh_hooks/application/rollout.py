@@ -27,7 +27,7 @@ from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, Targ
 
 Result = TypeVar("Result")
 
-ROAD_RETRY = timedelta(seconds=5)
+ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
 IN_WORK = (TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
 FAILED = (TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK)
 
@@ -125,11 +125,9 @@ class Rollout:
         facts: dict[str, Expected] = {}
         for node in self.plan.nodes:
             self.gate.tell(f"smoke test on {node}")
-            known = self.journal.evidence(f"smoke.{node}")
+            known, prepare = self.journal.evidence(f"smoke.{node}"), self.preparation
             try:
-                facts[node] = (
-                    known["facts"] if known else self.preparation.smoke(node, self.preparation.make_twin(node))
-                )
+                facts[node] = known["facts"] if known else prepare.smoke(node, prepare.make_twin(node))
             except Unhealthy as error:
                 raise Turned(f"smoke test failed: {error}", revokes=True) from error
         return facts
@@ -364,9 +362,8 @@ class Rollout:
 
     def _discard_staged(self, reason: str) -> None:
         unused = self._in_state(self.plan.targets, TargetState.PENDING, TargetState.STAGED)
-        self.crew.attempt_each(
-            unused, lambda target: self._skip(target, f"the rollout ended before its turn: {reason}")
-        )
+        said = f"the rollout ended before its turn: {reason}"
+        self.crew.attempt_each(unused, lambda target: self._skip(target, said))
 
     def _abort(self, reason: str) -> None:
         self.gate.tell("ending here")
@@ -383,7 +380,8 @@ class Rollout:
         )
 
     def _until_the_road_holds(self, act: Callable[[], None]) -> None:
-        """On the way back nobody is asked: it is tried again until it works."""
+        """On the way back nobody is asked: it is tried again until it works, less and less often."""
+        pause = ROAD_RETRY
         while True:
             try:
                 return act()
@@ -391,7 +389,8 @@ class Rollout:
                 raise
             except (RoadError, GuestLocked) as error:
                 self.gate.tell(f"the way back waits: {error}")
-                self.driver.clock.sleep(ROAD_RETRY)
+            self.driver.clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_RETRY)
 
     def _ordered_to_revoke(self) -> bool:
         entries = self.ledger.read(self.plan.id)

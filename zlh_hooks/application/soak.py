@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
@@ -14,10 +13,8 @@ from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadEr
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import CLEARED, Progress, TargetProgress, fold_progress
+from zlh_hooks.domain.settling import decide_settling
 from zlh_hooks.domain.steps import TargetEvent, TargetState
-from zlh_hooks.domain.window import decide
-
-NEEDED_TO_SETTLE = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -118,8 +115,7 @@ class Soak:
             return False
         if now < progress.ended_at + self.plan.rules.soak and not self._ordered():
             return False
-        decision = decide(self.policy, "template", now, NEEDED_TO_SETTLE, security=self.plan.security)
-        return decision.allowed and decision.window is not None and decision.window.start > began
+        return decide_settling(self.policy, began, now, security=self.plan.security).allowed
 
     def _ordered(self) -> bool:
         """Whether a person gave the way back up before the soak was over."""

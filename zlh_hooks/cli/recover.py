@@ -15,14 +15,16 @@ COLUMNS = ("guest", "name", "node", "rollout", "is", "old root", "new root", "ca
 
 def recover(
     guest: Annotated[int | None, typer.Argument(help="Only this guest.")] = None,
-    back: Annotated[bool, typer.Option("--back", help="Take it back to its old root; scratch guests go.")] = False,
+    back: Annotated[
+        bool, typer.Option("--back", help="Take it back to its old root; scratch guests go, trials end.")
+    ] = False,
     forward: Annotated[bool, typer.Option("--forward", help="Leave it on its new root for good.")] = False,
     config: Config = None,
     policy: PolicyFile = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """List guests that a rollout left in work, from Proxmox alone; with --back or --forward bring them to an end."""
+    """List what a rollout left in work, from Proxmox alone; with --back or --forward bring it to an end."""
     if back and forward:
         raise typer.BadParameter("--back or --forward, not both")
     site = wiring.open_site(config, policy)

@@ -23,7 +23,8 @@ from zlh_hooks.cli.view import (
 )
 from zlh_hooks.domain.emergency_text import render_moment
 from zlh_hooks.domain.progress import Progress
-from zlh_hooks.domain.steps import RolloutState
+from zlh_hooks.domain.settling import decide_settling
+from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.window_rule import Component
 
 app = typer.Typer(no_args_is_help=True)
@@ -58,7 +59,7 @@ def start(
     if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):
         raise typer.Abort
     site.desk().submit(plan)
-    site.ensure_worker()
+    site.summon_worker()
     _follow(site, plan.id, detach, json)
 
 
@@ -132,7 +133,7 @@ def revert(
     """Take every guest back to its old root, newest first, and `stable` to the version before."""
     site = wiring.open_site(config, policy)
     progress = site.desk().order("revert", rollout, reason)
-    site.ensure_worker()
+    site.summon_worker()
     _follow(site, progress.plan.id, detach, json, after_order=True)
 
 
@@ -153,14 +154,27 @@ def finalize(
             raise typer.BadParameter("--force needs --reason")
         typer.echo(render_headline(site.close_by_force(rollout, reason)))
         return
-    site.desk().order("finalize", rollout, reason)
-    site.ensure_worker()
+    progress = site.desk().order("finalize", rollout, reason)
+    site.summon_worker()
+    typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, progress)}")
+
+
+def _say_when_settled(site: wiring.Site, progress: Progress) -> str:
+    began = [row.began_at for row in progress.targets if row.state is TargetState.HEALTHY and row.began_at is not None]
+    if not began:
+        return "no guest has an old root to give up"
+    decision = decide_settling(site.policy, max(began), site.clock.now(), security=progress.plan.security)
+    if decision.allowed:
+        return "old roots are given up now"
+    if decision.until is None:
+        return f"but old roots stay: {decision.rule}"
+    return f"old roots are given up from {render_moment(decision.until, site.policy)} on"
 
 
 def _order(verb: str, rollout: str | None, config: Config, policy: PolicyFile, reason: str) -> None:
     site = wiring.open_site(config, policy)
     progress = site.desk().order(verb, rollout, reason)
-    site.ensure_worker()
+    site.summon_worker()
     typer.echo(f"{verb} ordered for {progress.plan.id}; the worker obeys before it begins with the next guest")
 
 

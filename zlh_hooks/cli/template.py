@@ -93,7 +93,7 @@ def revoke(
     if turned is None:
         cancelled = recall.cancel_pending(ports, recall.list_staged(site.ledger, line, name))
     else:  # its worker takes pending exchanges back itself, and proves each guest
-        site.ensure_worker()
+        site.summon_worker()
         cancelled = ()
     care = recall.care_of(site.policy, line)
     affected = recall.list_affected(ports.inventory, revocation.revoked, revocation.stable, care)

@@ -130,11 +130,13 @@ def _root_size(facts: Facts) -> int:
 
 
 def _root_shrinks(facts: Facts, _: Wishes) -> str | None:
-    """The new root comes in the template's size and grows to the guest's; what has no size cannot grow."""
-    has = _root_size(facts)
-    if not has or facts.template_root_size:
+    """The new root comes in the template's size and grows to the guest's; no size at all means as much as there is."""
+    has, comes = _root_size(facts), facts.template_root_size
+    if bool(has) == bool(comes):
         return None
-    return f"its root has {has >> 20} MiB; the template's has no size on its storage and cannot grow to that"
+    if has:
+        return f"its root has {has >> 20} MiB; the template's has no size on its storage and cannot grow to that"
+    return f"its root has no limit; the template's would give it one of {comes >> 20} MiB"
 
 
 RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (

@@ -97,14 +97,21 @@ def next_occurrence(
 
 
 def decide(
-    policy: Policy, component: Component | str, now: datetime, needs: timedelta, *, security: bool = False
+    policy: Policy,
+    component: Component | str,
+    now: datetime,
+    needs: timedelta,
+    *,
+    security: bool = False,
+    newer_than: datetime | None = None,
 ) -> Decision:
     """Whether work on ``component`` that takes up to ``needs``, its revert included, may start at ``now``.
 
-    ``security``: it closes a hole, and freezes that stop all but security do not count.
+    ``security``: it closes a hole, and freezes that stop all but security do not count. ``newer_than``: only windows
+    that begin after that moment do.
     """
     policy, now, wanted = _without_spared(policy, security), now.astimezone(UTC), Component(component)
-    until, opening = _find_start(policy, wanted, now, needs) or (None, None)
+    until, opening = _find_start(policy, wanted, now, needs, newer_than) or (None, None)
     window = opening.window if opening else None
     if opening and until == now:
         return Decision(True, f"{window} is open until {opening.window.render_local(opening.end)}", None, window)
@@ -128,13 +135,15 @@ def _without_spared(policy: Policy, security: bool) -> Policy:
 
 
 def _find_start(
-    policy: Policy, component: Component, now: datetime, needs: timedelta
+    policy: Policy, component: Component, now: datetime, needs: timedelta, newer_than: datetime | None
 ) -> tuple[datetime, _Opening] | None:
     """The first moment from ``now`` on at which the work may start, and in what."""
     best: tuple[datetime, _Opening] | None = None
     for window in _list_allowed(policy, component, now, shortest=needs):
         if best and window.start > best[0]:
             break
+        if newer_than and window.start <= newer_than:
+            continue
         openings = _list_openings(policy, component, window, needs)
         found = next(((start, one) for one in openings if (start := one.find_start(now))), None)
         if found and (best is None or found[0] < best[0]):
