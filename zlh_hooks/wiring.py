@@ -3,8 +3,6 @@
 import getpass
 import hashlib
 import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +16,7 @@ from zlh_hooks.adapters.promotion import open_hooks
 from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
+from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
 from zlh_hooks.application.emergency_desk import EmergencyDesk
@@ -46,8 +45,10 @@ from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.notice_text import Imprint
+from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.notice_settings import MailSettings, WebhookSettings
 from zlh_hooks.settings import Settings, load_policy, load_settings, read_secret, read_token
 
@@ -182,6 +183,15 @@ class Site:
         """Makes plans."""
         return Planner(self.cluster.inventory, self.clock, self.policy)
 
+    def make_plan(self, line: str, version: str, *, security: bool, emergency: bool) -> Plan:
+        """A plan by whoever types. ``emergency``: under the one that is open; ``NotAllowed`` if none is."""
+        declared = self.emergency_desk().require_open(Component.TEMPLATE) if emergency else None
+        return self.planner().plan_rollout(line, version, self.author, security=security, emergency=declared)
+
+    def foresee(self, plan: Plan) -> dict[int, str]:
+        """Guests of the plan that would be skipped now, and why."""
+        return self.engine(self.ledger).foresee(plan)
+
     def desk(self) -> Desk:
         """Takes orders."""
         return Desk(self.ledger, self.author)
@@ -297,51 +307,21 @@ class Site:
         return render_holder(self.settings.worker.name, ledger)
 
     def ensure_worker(self) -> None:
-        """Start a detached worker unless one holds the lease; for those who look again and again."""
-        if self._read_valid_lease() is None:
-            self._start_worker(timedelta(0))
+        """Start a detached worker unless one holds the lease."""
+        self._starter().ensure()
 
     def summon_worker(self) -> None:
-        """Start a detached worker for what was just ordered. If one holds the lease, this one waits for its death.
+        """Start a detached worker for what was just ordered, also one that succeeds a dead one."""
+        self._starter().summon()
 
-        It ends at the first sign of life of the other.
-        """
-        held = self._read_valid_lease()
-        self._start_worker(held.until - self.clock.now() + timedelta(seconds=1) if held else timedelta(0))
-
-    def _read_valid_lease(self) -> LeaseHolder | None:
-        held = self.ledger.lease.read()
-        return held if held is not None and held.until > self.clock.now() else None
-
-    def _start_worker(self, patience: timedelta) -> None:
-        log = self.settings.worker.log
-        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        waits = ["--wait", str(patience.total_seconds())]
-        with log.open("ab") as output:
-            subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "zlh_hooks", "worker", *waits, *self._options()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self._wait_for_worker()
-
-    def _options(self) -> list[str]:
+    def _starter(self) -> WorkerStarter:
         files = (("--config", self.config_file), ("--policy", self.policy_file))
-        return [part for option, path in files if path for part in (option, str(path))]
-
-    def _wait_for_worker(self) -> None:
-        """Until a worker holds the lease, or has already done what there was to do."""
-        deadline = self.clock.monotonic() + 10
-        while self.clock.monotonic() < deadline:
-            if self._read_valid_lease() is not None:
-                return
-            self.clock.sleep(timedelta(milliseconds=100))
+        options = [part for option, path in files if path for part in (option, str(path))]
+        return WorkerStarter(self.ledger.lease, self.clock, self.settings.worker.log, options)
 
     def close_by_force(self, rollout: str | None, reason: str) -> Progress:
         """End a rollout on paper; ``NotAllowed`` while a worker lives, because it would go on."""
-        held = self._read_valid_lease()
+        held = self._starter().find_holder()
         if held is not None:
             raise NotAllowed(f"worker {held.holder} is at work: use abort or revert", held.until)
         return self.desk().close_by_force(rollout, reason)

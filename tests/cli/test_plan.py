@@ -11,6 +11,7 @@ from zlh_hooks import wiring
 from zlh_hooks.cli.app import app
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.window_rule import Component
 
 
 @pytest.fixture
@@ -23,8 +24,14 @@ def submitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """Plans that were ordered; no worker takes them up."""
     plans = list[Plan]()
     desk = SimpleNamespace(refuse_second=lambda: None, submit=plans.append)
+
+    def make_plan(line: str, version: str, *, security: bool, emergency: bool) -> Plan:
+        declared = bench.emergency_desk().require_open(Component.TEMPLATE) if emergency else None
+        return bench.planner().plan_rollout(line, version, "ada", security=security, emergency=declared)
+
     site = SimpleNamespace(
-        planner=bench.planner,
+        make_plan=make_plan,
+        foresee=lambda plan: bench.engine().foresee(plan),
         desk=lambda: desk,
         emergency_desk=bench.emergency_desk,
         policy=bench.policy,
@@ -78,3 +85,18 @@ def test_whoever_starts_any_rollout_while_an_emergency_is_open_is_told_that_noth
     declared = bench.declare()
     assert f"emergency {declared.id} is open until" in start().output
     assert submitted[0].emergency is None
+
+
+def test_a_plan_of_an_emergency_is_shown_without_the_canary_that_it_spares(bench: Bench, submitted: list[Plan]) -> None:
+    bench.declare(without_canary="all are attacked")
+    shown = CliRunner().invoke(app, ["plan", "game-base", "--to", "2", "--emergency"])
+    assert "wave 1" in shown.stdout and "canary" not in shown.stdout
+
+
+def test_a_plan_says_of_whom_it_would_skip_and_why(bench: Bench, submitted: list[Plan]) -> None:
+    bench.datacentre.containers[5002].values["protection"] = "1"
+    shown = CliRunner().invoke(app, ["plan", "game-base", "--to", "2"])
+    assert "would be skipped: protected" in shown.stdout
+    assert shown.stdout.count("would be skipped") == 1
+    told = CliRunner().invoke(app, ["plan", "game-base", "--to", "2", "--json"])
+    assert list(json.loads(told.stdout)["foreseen"]) == ["5002"]

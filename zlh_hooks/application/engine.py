@@ -1,6 +1,7 @@
 """Builds the stories of rollouts on whatever stands behind the ports."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,11 +20,14 @@ from zlh_hooks.application.scratch import ScratchNumbers
 from zlh_hooks.application.soak import Soak
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Entry, Kind
-from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.errors import TargetError, Unreadable
+from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
 
 TASK_MARGIN = timedelta(minutes=10)
 """How much longer than the policy's start time-out a task may run (a clone, a start that waits for ext4)."""
+
+LOOKS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,13 @@ class Engine:
             open_journal=lambda vmid: self.open_journal(plan, vmid, entries),
         )
 
+    def foresee(self, plan: Plan) -> dict[int, str]:
+        """Guests of the plan that would be skipped if it were carried out now, and why. Reads only."""
+        driver = self._open_driver(plan, ())
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            reasons = pool.map(lambda target: _find_reason(driver, target), plan.targets)
+            return {target.vmid: reason for target, reason in zip(plan.targets, reasons, strict=True) if reason}
+
     def open_channels(self, line: str) -> ChannelPorts:
         """The stories of a line's channels, with the line's after_promote hooks."""
         return ChannelPorts(self.cluster.inventory, self.cluster.editor, self.ledger, self.clock, self.open_hooks(line))
@@ -91,3 +102,11 @@ class Engine:
         intents = (e.data for e in entries if e.kind is Kind.INTENT and "source" in e.data)
         numbers.reserve([int(data["vmid"]) for data in intents])
         return RootDriver(plan, self.cluster, self.examiner, self.clock, numbers)
+
+
+def _find_reason(driver: RootDriver, target: PlannedTarget) -> str | None:
+    try:
+        driver.check(target)
+    except (TargetError, Unreadable) as error:
+        return str(error)
+    return None

@@ -7,7 +7,7 @@ import typer
 
 from zlh_hooks import wiring
 from zlh_hooks.application.notice_desk import Preview, Standing
-from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId
+from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, RolloutId
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import NOBODY, PREVIEW_COLUMNS, row_of_preview
 from zlh_hooks.domain.address import render_address
@@ -27,13 +27,14 @@ def preview(
     to: Annotated[str, typer.Option("--to", help="The version to bring.")],
     customer: Annotated[str | None, typer.Option("--customer", help="Print the whole notice of this customer.")] = None,
     security: Annotated[bool, typer.Option("--security", help="As if it closed a security hole.")] = False,
+    emergency: Emergency = False,
     config: Config = None,
     policy: PolicyFile = None,
     json: Json = False,
 ) -> None:
     """Who would be told what, and from when on the change could begin. Sends nothing."""
     site = wiring.open_site(config, policy)
-    plan = site.planner().plan_rollout(line, to, site.author, security=security)
+    plan = site.make_plan(line, to, security=security, emergency=emergency)
     found = site.notice_desk().preview(plan)
     if customer is not None:
         typer.echo(_find(found, customer).message.text)

@@ -19,6 +19,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Security = Annotated[
     bool, typer.Option("--security", help="It closes a hole: freezes that stop all but security do not stop it.")
 ]
+Emergency = Annotated[
+    bool, typer.Option("--emergency", help="It is what the open emergency was declared for; may spare the canary.")
+]
 RolloutId = Annotated[str | None, typer.Argument(help="The rollout's id; the latest if left out.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.cli.option import Config, Json, PolicyFile, Security
+from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, Security
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import PLAN_COLUMNS, PREVIEW_COLUMNS, row_of_preview, rows_of_plan
 from zlh_hooks.domain.plan import Plan, dump_plan
@@ -17,16 +17,22 @@ def show_plan(
     config: Config = None,
     policy: PolicyFile = None,
     security: Security = False,
+    emergency: Emergency = False,
     json: Json = False,
 ) -> None:
-    """Show which guests would get a version, in which waves, and who is left out and why."""
+    """Show which guests would get a version, in which waves, and who is left out or would be skipped, and why."""
     site = wiring.open_site(config, policy)
-    plan = site.planner().plan_rollout(line, to, site.author, security=security)
+    plan = site.make_plan(line, to, security=security, emergency=emergency)
     if json:
-        print_json(dump_plan(plan))
+        print_json(dump_plan(plan) | {"foreseen": site.foresee(plan)})
     else:
-        print_table(PLAN_COLUMNS, rows_of_plan(plan))
-        print_customers(site, plan)
+        print_plan(site, plan)
+
+
+def print_plan(site: wiring.Site, plan: Plan) -> None:
+    """The plan as people read it before they say yes."""
+    print_table(PLAN_COLUMNS, rows_of_plan(plan, site.foresee(plan)))
+    print_customers(site, plan)
 
 
 def print_customers(site: wiring.Site, plan: Plan) -> None:

@@ -8,17 +8,15 @@ from rich.console import Console
 from rich.live import Live
 
 from zlh_hooks import wiring
-from zlh_hooks.cli.option import Config, Json, PolicyFile, RolloutId, Security, Yes
+from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, RolloutId, Security, Yes
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.cli.plan import print_customers
+from zlh_hooks.cli.plan import print_plan
 from zlh_hooks.cli.view import (
-    PLAN_COLUMNS,
     TARGET_COLUMNS,
     changed_rows,
     describe_progress,
     render_headline,
     render_live,
-    rows_of_plan,
     rows_of_progress,
 )
 from zlh_hooks.domain.emergency_text import render_moment
@@ -40,9 +38,7 @@ def start(
     config: Config = None,
     policy: PolicyFile = None,
     security: Security = False,
-    emergency: Annotated[
-        bool, typer.Option("--emergency", help="It is what the open emergency was declared for; may spare the canary.")
-    ] = False,
+    emergency: Emergency = False,
     yes: Yes = False,
     detach: Detach = False,
     json: Json = False,
@@ -50,11 +46,9 @@ def start(
     """Show the plan, ask, and carry it out: smoke test, canary, waves, promotion; back by itself if it is bad."""
     site = wiring.open_site(config, policy)
     site.desk().refuse_second()
-    declared = site.emergency_desk().require_open(Component.TEMPLATE) if emergency else None
-    plan = site.planner().plan_rollout(line, to, site.author, security=security, emergency=declared)
+    plan = site.make_plan(line, to, security=security, emergency=emergency)
     if not json:
-        print_table(PLAN_COLUMNS, rows_of_plan(plan))
-        print_customers(site, plan)
+        print_plan(site, plan)
     _warn_of_emergency(site)
     if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):
         raise typer.Abort

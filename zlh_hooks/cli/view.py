@@ -1,6 +1,6 @@
 """How plans and rollouts look: tables for a terminal, lines for a pipe, values for --json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -32,10 +32,12 @@ def render_wave(number: int) -> str:
     return "canary" if number == CANARY else f"wave {number}"
 
 
-def rows_of_plan(plan: Plan) -> Sequence[tuple[str, ...]]:
-    """One row per target, then one per guest that is left out."""
+def rows_of_plan(plan: Plan, foreseen: Mapping[int, str]) -> Sequence[tuple[str, ...]]:
+    """One row per target, then one per guest that is left out. ``foreseen``: why targets would be skipped now."""
+    skipped = {vmid: f"would be skipped: {reason}" for vmid, reason in foreseen.items()}
+    to = plan.release.version
     rows = [
-        (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or "?", plan.release.version, "")
+        (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or "?", to, skipped.get(t.vmid, ""))
         for t in plan.targets
     ]
     return rows + [("left out", str(g.vmid), g.name, "", "", "", g.reason) for g in plan.left_out]
