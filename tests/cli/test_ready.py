@@ -64,6 +64,12 @@ def test_a_missing_right_is_shown_with_its_path_and_with_the_commands_that_give_
     assert "pveum role add ZlhNodes --privs '" in result.output
 
 
+def test_a_token_that_sees_no_template_yet_is_to_be_asked_again(stand_in: Serving, files: list[str]) -> None:
+    assert "ask again" not in _run(*files).output
+    stand_in.call(partial(stand_in.pve.revoke, "VM.Audit"))
+    assert "Then ask again" in _run(*files).output
+
+
 def test_a_script_gets_one_document(stand_in: Serving, files: list[str]) -> None:
     stand_in.call(partial(stand_in.pve.revoke, "VM.Clone"))
     document = json.loads(_run(*files, "--json").output)

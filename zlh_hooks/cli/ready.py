@@ -113,3 +113,5 @@ def _print(found: Readiness, roles: tuple[str, ...]) -> None:
     typer.echo("Roles for Proxmox VE 9, to be given to the user and to its token (guests; patching of nodes):")
     for command in roles:
         typer.echo(f"  {command}")
+    if not scope.templates:
+        typer.echo("Then ask again: which storages and bridges are needed shows once the token sees the templates.")
