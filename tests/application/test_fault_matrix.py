@@ -11,7 +11,7 @@ import pytest
 from tests.application.fault_kind import FAULTS, find_wrongs, list_points
 from tests.application.fault_story import STORIES
 
-SAMPLE = 20
+SAMPLE = 40
 
 
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.matrix), SAMPLE], ids=["all", "sample"])
