@@ -32,6 +32,17 @@ def test_a_guest_that_is_locked_for_longer_than_lock_wait_is_never_restarted_and
     bench.assert_clean(plan)
 
 
+def test_who_watches_sees_which_guest_is_waited_for_and_why() -> None:
+    bench = Bench(make_policy(lock_wait="10m")).furnish(GUESTS)
+    bench.datacentre.lock(5003, "backup", timedelta(minutes=5))
+    plan, seen = bench.submit("2"), []
+    bench.later(timedelta(minutes=2), lambda: seen.append(bench.progress(plan).of(5003)))
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert [(row.state, row.reason.partition(": ")[0]) for row in seen] == [
+        (TargetState.PENDING, "waits up to 10m for a lock (backup) to go")
+    ]
+
+
 def test_a_guest_that_is_locked_on_its_way_back_goes_back_when_the_lock_goes_and_holds_up_no_other() -> None:
     bench = Bench(make_policy(lock_wait="10m")).furnish(3)
     plan = bench.submit("2")

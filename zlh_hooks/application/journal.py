@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
+from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, GuestMissing, RoadError, TargetError, Unanswered
 from zlh_hooks.domain.steps import (
@@ -316,14 +317,22 @@ class Journal:
 
     def _wait_for_lock(self, act: Callable[[], Upid | None]) -> Upid | None:
         """Locked means later, never by force."""
-        deadline = self.clock.monotonic() + self.patience.lock.total_seconds()
+        deadline, said = self.clock.monotonic() + self.patience.lock.total_seconds(), False
         while True:
             try:
                 return act()
-            except GuestLocked:
+            except GuestLocked as error:
                 if self.clock.monotonic() >= deadline:
                     raise
+                if not said:
+                    self._say_locked(error)
+                said = True
             self.clock.sleep(POLL)
+
+    def _say_locked(self, error: GuestLocked) -> None:
+        """Who watches sees what is waited for."""
+        longest = render_duration(self.patience.lock)
+        self.write(Kind.NOTE, "deferred", {"reason": f"waits up to {longest} for a lock ({error.lock}) to go: {error}"})
 
 
 def _render_failure(error: TargetError) -> Data:
