@@ -167,6 +167,12 @@ def test_list_shows_versions_channels_templates_and_how_many_guests_carry_them(w
     assert "9001 on n1, 9011 on n2" in world.run("list", LINE).out
 
 
+def test_a_guest_that_was_made_before_there_were_lines_counts_for_that_of_its_kind(world: World) -> None:
+    world.datacentre.add_guest(5002, "n1", version="1")
+    world.datacentre.containers[5002].values["tags"] = "zlh-version.1"
+    assert world.read("list")["versions"][0]["guests"] == 2
+
+
 def test_list_of_one_line_leaves_the_others_out(world: World) -> None:
     world.datacentre.add_template("dev-base", "1", "n1", 9101)
     assert {version["line"] for version in world.read("list", LINE)["versions"]} == {LINE}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from zlh_hooks.application.ports import Inventory, Ledger
 from zlh_hooks.application.retag import ChannelPorts, recorded, write_all
@@ -33,12 +34,14 @@ def care_of(policy: Policy, line: str) -> Care:
             return "policy knows no kind of guest for it"
         return None if kind[1].exchange else f"policy does not exchange roots of {kind[0]} guests"
 
-    def line_of(guest: GuestSummary) -> str | None:
-        kind = policy.kind_of(guest.vmid, guest.tags)
-        return parse_line(guest) or (kind[1].line if kind else None)
-
     data_paths = policy.lines[line].data_paths if line in policy.lines else ()
-    return Care(out_of_scope, lambda config: find_data_in_root(config, data_paths), line_of)
+    return Care(out_of_scope, lambda config: find_data_in_root(config, data_paths), partial(find_line, policy))
+
+
+def find_line(policy: Policy, guest: GuestSummary) -> str | None:
+    """The line a guest inherited from its template; of one that was made before there were tags, its kind's."""
+    kind = policy.kind_of(guest.vmid, guest.tags)
+    return parse_line(guest) or (kind[1].line if kind else None)
 
 
 class Remedy(StrEnum):

@@ -1,6 +1,7 @@
 """``zlh-hooks template``: versions and channels of container templates."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,6 @@ from zlh_hooks.domain.line import (
     choose_template,
     list_born,
     parse_catalogue,
-    parse_line,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +38,15 @@ def list_versions(
 ) -> None:
     """Show each line's versions, oldest first: channel, templates, and how many guests carry it."""
     from zlh_hooks import wiring
+    from zlh_hooks.application.recall import find_line
 
-    guests = wiring.open_site(config, policy).cluster.inventory.list_guests()
+    site = wiring.open_site(config, policy)
+    guests = site.cluster.inventory.list_guests()
     catalogue = parse_catalogue(guests)
     versions = catalogue.versions_of(line) if line else catalogue.versions
     problems = catalogue.problems_of(line) if line else catalogue.problems
-    carried = {version: len(list_born(guests, parse_line, version)) for version in versions}
+    line_of = partial(find_line, site.policy)
+    carried = {version: len(list_born(guests, line_of, version)) for version in versions}
     if json:
         described = [_describe(version) | {"guests": carried[version]} for version in versions]
         print_json({"versions": described, "problems": [problem.text for problem in problems]})
