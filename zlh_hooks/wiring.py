@@ -20,6 +20,7 @@ from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
+from zlh_hooks.application.drill import EmergencyDrill, Trainee, note_drill
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
 from zlh_hooks.application.herald import EmptyDirectory, Herald, Roads
@@ -45,9 +46,10 @@ from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
-from zlh_hooks.domain.notice_text import Imprint
+from zlh_hooks.domain.notice_text import make_imprint
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.steps import RolloutState
 from zlh_hooks.notice_settings import MailSettings, WebhookSettings
 from zlh_hooks.settings import Settings, load_policy, load_settings, read_secret, read_token
 
@@ -143,10 +145,8 @@ def make_operator(settings: Settings) -> Customer:
 
 def open_roads(settings: Settings, policy: Policy) -> Roads:
     """All ways to customers. Without a directory every guest is the operator's own business."""
-    contact = policy.contact
-    imprint = Imprint(policy.time_zone, contact.mail if contact else "", contact.status_page if contact else "")
     directory = open_directory(settings) or EmptyDirectory()
-    return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), imprint)
+    return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), make_imprint(policy))
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,16 @@ class Site:
     def emergency_desk(self) -> EmergencyDesk:
         """Takes declarations of emergencies."""
         return EmergencyDesk(self.ledger, self.clock, self.policy, self.author)
+
+    def open_drill(self, person: str, trainee: Trainee, *, bad: bool) -> EmergencyDrill:
+        """An emergency of this policy on simulated servers; nothing of it reaches ledger, Proxmox or channels."""
+        from zlh_hooks.drill_wiring import open_drill
+
+        return open_drill(self.policy, self.clock.now(), person, trainee, bad=bad)
+
+    def note_drill(self, person: str, ending: RolloutState, *, played_through: bool) -> None:
+        """Record that it was done."""
+        note_drill(self.ledger, self.policy, person, self.author, ending, played_through=played_through)
 
     def list_progress(self) -> tuple[Progress, ...]:
         """Every rollout, oldest first."""

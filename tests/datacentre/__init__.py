@@ -22,12 +22,13 @@ from tests.datacentre.behaviour import (
     exits_soon,
     never_boots,
     refuses_shutdown,
+    turns_unhealthy,
 )
 from tests.datacentre.fault import Call, Crash, Faults
 from tests.datacentre.ledger import MemoryLease, MemoryLedger
 from tests.datacentre.proof import assert_data_untouched, assert_no_leftovers, assert_power_as_left
 from tests.datacentre.world import Datacentre
-from zlh_hooks.simulation.behaviour import Behaviour, good, turns_unhealthy
+from zlh_hooks.simulation.behaviour import Behaviour, good
 
 __all__ = [
     "Behaviour",

@@ -10,6 +10,11 @@ def never_boots(version: str) -> Behaviour:
     return Behaviour(version, boots=False)
 
 
+def turns_unhealthy(version: str, after: float = 8) -> Behaviour:
+    """Boots, passes its first probes and fails them from then on."""
+    return Behaviour(version, unhealthy_after=after)
+
+
 def boots_slowly(version: str, seconds: float = 120) -> Behaviour:
     """Healthy, but late; the start task itself waits as long as ext4's multi-mount protection does."""
     return Behaviour(version, boot_seconds=seconds, start_seconds=min(seconds, 91))

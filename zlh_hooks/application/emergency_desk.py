@@ -55,7 +55,7 @@ class EmergencyDesk:
         without_canary: str | None = None,
     ) -> Emergency:
         """What would be declared, at the longest if no length is said. ``NotAllowed`` says what speaks against it."""
-        limit = self._rules().limit
+        limit = self.require_rules().limit
         if length is not None and not timedelta(0) < length <= limit:
             found, longest = render_duration(length), render_duration(limit)
             raise NotAllowed(f"an emergency of {found}: the policy allows up to {longest} at once")
@@ -116,12 +116,13 @@ class EmergencyDesk:
             raise NotAllowed(f"no emergency is open for {component}: declare one (emergency declare {component})")
         return found
 
-    # ------------------------------------------------------------------ inside
-
-    def _rules(self) -> EmergencyRules:
+    def require_rules(self) -> EmergencyRules:
+        """What an emergency may be; ``NotAllowed`` where there are none."""
         if self.policy.emergency is None:
             raise NotAllowed("the policy has no [emergency]: windows and promises are passed over by nobody")
         return self.policy.emergency
+
+    # ------------------------------------------------------------------ inside
 
     def _refuse_second(self, component: Component) -> None:
         known = self.find_open(component)

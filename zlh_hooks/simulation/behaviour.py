@@ -8,7 +8,8 @@ class Behaviour:
     """A property of a root volume, inherited by every copy of it. All times in seconds after the start.
 
     ``exits_after`` is an init that ends by itself although the start task said OK; ``measurable`` False makes every
-    measurement fail (neither healthy nor unhealthy); ``reports`` is the version it claims, if not its own.
+    measurement fail (neither healthy nor unhealthy); ``reads_data`` False fails wherever a data volume is mounted;
+    ``reports`` is the version it claims, if not its own.
     """
 
     version: str
@@ -22,6 +23,7 @@ class Behaviour:
     reports: str | None = None
     state: str = "running"
     measurable: bool = True
+    reads_data: bool = True
 
     @property
     def reported(self) -> str:
@@ -34,6 +36,6 @@ def good(version: str) -> Behaviour:
     return Behaviour(version)
 
 
-def turns_unhealthy(version: str, after: float = 8) -> Behaviour:
-    """Boots, passes its first probes and fails them from then on."""
-    return Behaviour(version, unhealthy_after=after)
+def cannot_read_data(version: str) -> Behaviour:
+    """Healthy on its own, as in a smoke test, and broken as soon as a customer's data is there."""
+    return Behaviour(version, reads_data=False)

@@ -258,6 +258,8 @@ class SimulatedCluster(Work):
             return Verdict.UNHEALTHY, "connection refused", {}
         if root.unhealthy_after is not None and uptime >= root.unhealthy_after:
             return Verdict.UNHEALTHY, "503 Service Unavailable", {}
+        if not root.reads_data and container.config.data_mounts:
+            return Verdict.UNHEALTHY, "500 the world cannot be loaded", {}
         return Verdict.HEALTHY, "answers", self._facts(probe, container)
 
     def _facts(self, probe: Probe, container: Container) -> dict[str, str]:
