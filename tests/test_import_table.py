@@ -40,7 +40,14 @@ LIBRARIES = {
     "zlh_hooks.simulation": (),
 }
 """Room -> the only third parties that its files may import."""
-PRODUCTS = ({"proxmoxer", "requests"}, {"requests"}, {"sqlalchemy"}, {"jinja2", "markupsafe"}, {"markdown_it"})
+PRODUCTS = (
+    {"proxmoxer", "requests"},
+    {"requests"},
+    {"sqlalchemy"},
+    {"jinja2", "markupsafe"},
+    {"markdown_it"},
+    {"prometheus_client"},
+)
 """What one adapter file may wrap; proxmoxer raises the errors of requests, by which it speaks, and what Jinja prints
 unescaped is a type of markupsafe."""
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "base", "core", "manager", "handler"}

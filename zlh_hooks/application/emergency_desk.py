@@ -17,7 +17,7 @@ from zlh_hooks.domain.emergency import (
     EmergencyState,
     describe_emergency,
 )
-from zlh_hooks.domain.emergency_debt import list_untold
+from zlh_hooks.domain.emergency_debt import list_debts
 from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
@@ -151,9 +151,8 @@ class EmergencyDesk:
     def _draw_up(self, one: Emergency) -> Account:
         now, rules = self.clock.now(), self.policy.emergency or EmergencyRules()
         rollouts = group_by_rollout(self.ledger.read()).values()
-        found = ((fold_progress(entries), NoticeBook().add(entries)) for entries in rollouts)
-        untold = [who for progress, book in found for who in list_untold(one, progress, book)]
-        return Account(one, one.state(now), one.debts(now, rules.review_within, untold))
+        told = ((fold_progress(entries), NoticeBook().add(entries)) for entries in rollouts)
+        return Account(one, one.state(now), list_debts(one, told, now, rules))
 
     def _write(self, name: str, data: Mapping[str, object]) -> None:
         self.ledger.append(Draft(Kind.COMMAND, name, data=data))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from zlh_hooks import wiring
+from zlh_hooks.application.drill import note_drill
 from zlh_hooks.application.emergency_desk import Account
 from zlh_hooks.cli.drill import Player, Spectator, describe_drill, render_result
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
@@ -104,7 +105,7 @@ def drill(
     find_trainee(site.policy, who)
     screen = (Spectator if yes else Player)(site.policy, quiet=json)
     ending = site.open_drill(who, screen, bad=bad).play()
-    site.note_drill(who, ending, played_through=yes)
+    note_drill(site.ledger, site.policy, who, site.author, ending, played_through=yes)
     if json:
         print_json(describe_drill(who, ending, yes, screen))
     else:
