@@ -58,6 +58,13 @@ def drill(files: list[str], *words: str, answers: list[str] | None = None, who: 
     return CliRunner().invoke(app, ["drill", "--who", who, *words, *files], input=text)
 
 
+def run(files: list[str], *words: str, answers: list[str]) -> "subprocess.CompletedProcess[str]":
+    """A real process, whose input ends after the answers."""
+    command = [sys.executable, "-m", "zlh_hooks", "emergency", "drill", "--who", "ada", *words, *files]
+    text = "".join(f"{line}\n" for line in answers)
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
 def read_recorded(files: list[str]) -> list[dict[str, object]]:
     return [dict(one.data) for one in open_site(Path(files[1]), Path(files[3])).ledger.read()]
 
@@ -85,9 +92,7 @@ def test_played_through_it_asks_nothing_and_says_that_it_counts_for_nobody(files
 
 
 def test_a_script_gets_one_document_and_the_questions_stand_apart(files: list[str]) -> None:
-    typed = "".join(f"{line}\n" for line in ANSWERS)
-    command = [sys.executable, "-m", "zlh_hooks", "emergency", "drill", "--who", "ada", "--json", *files]
-    done = subprocess.run(command, input=typed, capture_output=True, text=True, timeout=60, check=False)
+    done = run(files, "--json", answers=ANSWERS)
     told = json.loads(done.stdout)
     assert (told["person"], told["ending"], told["counts"]) == ("ada", "SUCCEEDED", True)
     first = told["timeline"][0]
@@ -98,8 +103,8 @@ def test_a_script_gets_one_document_and_the_questions_stand_apart(files: list[st
 
 
 def test_who_breaks_it_off_has_not_done_it(files: list[str]) -> None:
-    done = drill(files, answers=ANSWERS[:4])
-    assert done.exit_code == 1
+    done = run(files, answers=ANSWERS[:4])
+    assert (done.returncode, done.stderr) == (1, "Aborted.\n")
     assert read_recorded(files) == []
 
 
