@@ -87,7 +87,7 @@ def test_who_answers_what_it_asks_has_done_it(files: list[str]) -> None:
 
 def test_played_through_it_asks_nothing_and_says_that_it_counts_for_nobody(files: list[str]) -> None:
     done = drill(files, "--yes", "--bad")
-    assert "played through without questions (REVERTED); it counts for nobody" in done.output
+    assert "it does not count for ada: only played through without questions on " in done.output
     assert [one["played_through"] for one in read_recorded(files)] == [True]
 
 

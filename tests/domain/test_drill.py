@@ -32,9 +32,15 @@ def make_policy(**tables: Any) -> Policy:
     return Policy.model_validate({**known, **tables})
 
 
-def drilled(person: str = "ada", age_days: int = 0, played_through: bool = False, **rules: Any) -> Entry:
+def drilled(
+    person: str = "ada",
+    age_days: int = 0,
+    played_through: bool = False,
+    ending: RolloutState = RolloutState.SUCCEEDED,
+    **rules: Any,
+) -> Entry:
     policy = make_policy(emergency=rules)
-    data = describe_drill(policy, person, "ada@desk", RolloutState.SUCCEEDED, played_through)
+    data = describe_drill(policy, person, "ada@desk", ending, played_through)
     return Entry(1, NOW - timedelta(days=age_days), Kind.EVIDENCE, DRILL, "", None, data, "", "")
 
 
@@ -70,6 +76,11 @@ def test_one_that_was_played_through_counts_for_nobody_and_takes_no_real_one_awa
     assert "which drills nobody" in gap(drilled(played_through=True))
     assert gap(drilled(age_days=3), drilled(played_through=True)) == ""
     assert gap(drilled(age_days=3, played_through=True), drilled()) == ""
+
+
+def test_one_that_came_to_no_proof_counts_for_nobody_and_one_that_went_back_does() -> None:
+    assert "its rollout ended ABORTED" in gap(drilled(ending=RolloutState.ABORTED))
+    assert gap(drilled(ending=RolloutState.REVERTED)) == ""
 
 
 def test_the_latest_is_the_one_that_counts() -> None:

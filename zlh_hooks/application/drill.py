@@ -16,7 +16,7 @@ from zlh_hooks.application.herald import Herald, Roads
 from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import Ledger
-from zlh_hooks.domain.drill import DRILL, Moment, Question, describe_drill
+from zlh_hooks.domain.drill import DRILL, Drill, Moment, Question, describe_drill, parse_drill
 from zlh_hooks.domain.drill_text import (
     cite_limit,
     cite_promise,
@@ -39,7 +39,7 @@ from zlh_hooks.domain.window_rule import Component
 
 REASON = Question("Why can it not wait? Customers read it", "--reason", "a hole in the game server is being used")
 REFERENCE = Question("A ticket, an advisory, a CVE", "--reference", "DRILL-1")
-HOW = Question("It is over: how did it go?", "--reason", "all servers are proved")
+HOW = Question("It is over: how did it go?", "--reason", "by the page, and without a surprise")
 RING = Question("You ring {customer} up, whom no mail reaches. What do you record?", "--reason", "told by phone")
 LEARNT = Question("You look back on it. What was learnt?", "--text", "the page was clear, the phone list was old")
 
@@ -70,7 +70,6 @@ class EmergencyDrill:
     _plan: Plan | None = None
     _book: NoticeBook = field(default_factory=NoticeBook)
     _cursor: int = 0
-    _has_paused: bool = False
     _until: datetime | None = None
     _herald: Herald = field(init=False)
     _guard: threading.RLock = field(default_factory=threading.RLock)
@@ -208,12 +207,9 @@ class EmergencyDrill:
         self._notice_expiry(plan)
 
     def _steer(self, entry: Entry) -> None:
-        """What a person does when it pauses: look, and let it go on; the second time they end it."""
-        if entry.kind is not Kind.EVENT or entry.target is not None or entry.name != RolloutEvent.PAUSED:
-            return
-        verb, reason = ("abort", "it paused again") if self._has_paused else ("resume", "looked at it")
-        self._has_paused = True
-        self._order(verb, "A person looks, and decides", reason)
+        """What a person does when it pauses: look, and let it go on."""
+        if entry.kind is Kind.EVENT and entry.target is None and entry.name == RolloutEvent.PAUSED:
+            self._order("resume", "A person looks, and decides", "looked at it")
 
     def _notice_expiry(self, plan: Plan) -> None:
         """What has not begun by its end would wait for windows and promises again, here for days."""
@@ -237,7 +233,7 @@ def _render_options(words: dict[str, str]) -> str:
 
 def note_drill(
     ledger: Ledger, policy: Policy, person: str, author: str, ending: RolloutState, *, played_through: bool
-) -> None:
+) -> Drill:
     """Record in the site's real ledger that the person did it, or that it was only played through."""
     data = describe_drill(policy, person, author, ending, played_through)
-    ledger.append(Draft(Kind.EVIDENCE, DRILL, data=data))
+    return parse_drill(ledger.append(Draft(Kind.EVIDENCE, DRILL, data=data)))

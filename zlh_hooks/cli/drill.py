@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from zlh_hooks.domain.drill import Moment, Question
+from zlh_hooks.domain.drill import Drill, Moment, Question, find_gap
+from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.steps import RolloutState
 from zlh_hooks.domain.wording import render_length
 
 
@@ -60,28 +60,25 @@ class Player(Screen):
         typer.prompt("    Enter carries it out", default="", show_default=False, err=self.quiet)
 
 
-def render_result(policy: Policy, person: str, ending: RolloutState, played_through: bool) -> str:
+def render_result(policy: Policy, done: Drill) -> str:
     """What it counts for."""
-    if played_through or policy.emergency is None:
-        return f"recorded: played through without questions ({ending}); it counts for nobody, run it without --yes"
-    lasts = render_length(policy.emergency.drill_every)
-    return f"recorded: {person} did the drill ({ending}); it counts for {lasts}, or until [emergency] changes"
+    rules = policy.emergency or EmergencyRules()
+    gap = find_gap(rules, done, done.at)
+    if gap:
+        return f"recorded, and it does not count for {done.person}: {gap}"
+    lasts = render_length(rules.drill_every)
+    return f"recorded: {done.person} did the drill ({done.ending}); it counts for {lasts}, or until [emergency] changes"
 
 
-def describe_drill(person: str, ending: RolloutState, played_through: bool, screen: Screen) -> dict[str, Any]:
+def describe_drill(policy: Policy, done: Drill, screen: Screen) -> dict[str, Any]:
     """The whole of it for --json."""
     return {
-        "person": person,
-        "ending": ending,
-        "counts": not played_through,
-        "timeline": [
-            {
-                "at": moment.at,
-                "local": moment.at.astimezone(screen.zone),
-                "what": moment.what,
-                "rule": moment.rule,
-                "command": moment.command,
-            }
-            for moment in screen.moments
-        ],
+        "person": done.person,
+        "ending": done.ending,
+        "counts": not find_gap(policy.emergency or EmergencyRules(), done, done.at),
+        "timeline": [_describe_moment(one, screen.zone) for one in screen.moments],
     }
+
+
+def _describe_moment(one: Moment, zone: ZoneInfo) -> dict[str, Any]:
+    return {"at": one.at, "local": one.at.astimezone(zone), "what": one.what, "rule": one.rule, "command": one.command}

@@ -105,11 +105,11 @@ def drill(
     find_trainee(site.policy, who)
     screen = (Spectator if yes else Player)(site.policy, quiet=json)
     ending = site.open_drill(who, screen, bad=bad).play()
-    note_drill(site.ledger, site.policy, who, site.author, ending, played_through=yes)
+    done = note_drill(site.ledger, site.policy, who, site.author, ending, played_through=yes)
     if json:
-        print_json(describe_drill(who, ending, yes, screen))
+        print_json(describe_drill(site.policy, done, screen))
     else:
-        typer.echo(render_result(site.policy, who, ending, yes))
+        typer.echo(render_result(site.policy, done))
 
 
 @app.command("list")

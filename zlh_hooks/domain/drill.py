@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
@@ -21,6 +21,8 @@ from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.domain.wording import render_length
 
 DRILL = "emergency.drilled"
+COMPLETE = (RolloutState.SUCCEEDED, RolloutState.REVERTED)
+"""How the rollout of a drill ends when the policy leads to a proof, of the new version or of the one before."""
 _SATURDAY, _NIGHT = 5, time(22)
 _HOURS_OF_A_WEEK = 7 * 24
 
@@ -113,15 +115,17 @@ def read_drills(entries: Iterable[Entry]) -> dict[str, Drill]:
     for entry in entries:
         if entry.kind is not Kind.EVIDENCE or entry.name != DRILL:
             continue
-        drill = _parse(entry.data, entry.at)
+        drill = parse_drill(entry)
         if not drill.played_through or drill.person not in found or found[drill.person].played_through:
             found[drill.person] = drill
     return found
 
 
-def _parse(data: Mapping[str, Any], at: datetime) -> Drill:
+def parse_drill(entry: Entry) -> Drill:
+    """What was recorded."""
+    data = entry.data
     person, author, rules = (str(data[key]) for key in ("person", "author", "rules"))
-    return Drill(person, at, author, rules, bool(data["played_through"]), RolloutState(data["ending"]))
+    return Drill(person, entry.at, author, rules, bool(data["played_through"]), RolloutState(data["ending"]))
 
 
 def find_gap(rules: EmergencyRules, drill: Drill | None, now: datetime) -> str:
@@ -134,6 +138,8 @@ def find_gap(rules: EmergencyRules, drill: Drill | None, now: datetime) -> str:
     day = f"{drill.at:%Y-%m-%d}"
     if drill.played_through:
         return f"only played through without questions on {day}, which drills nobody"
+    if drill.ending not in COMPLETE:
+        return f"done on {day}, and its rollout ended {drill.ending}: this policy leads to no proof in an emergency"
     if now - drill.at > rules.drill_every:
         return f"done on {day}: more than {render_length(rules.drill_every)} ago"
     if drill.rules != digest_rules(rules):
