@@ -568,7 +568,7 @@ def test_data_that_went_back_in_time_is_found(world: Datacentre) -> None:
 
 
 def test_data_in_the_root_is_lost_by_an_exchange_and_that_is_found(bench: MemoryBench, world: Datacentre) -> None:
-    guest = world.add_guest(5003, NODE, data_volume=False).ref
+    guest = world.add_guest(5003, NODE, data_paths=()).ref
     world.write_record(guest.vmid, "one")
     roll_out(bench, Behaviour("2"), guest)
     with pytest.raises(AssertionError, match="5003: acknowledged"):

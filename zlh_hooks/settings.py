@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, StrictInt, ValidationError
+from pydantic import BaseModel, Field, StrictInt, ValidationError, field_validator
 
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.flaw import Place, list_flaws, render_place
@@ -33,6 +33,8 @@ ETC = Path("/etc/zlh-hooks")
 SHIPPED_POLICY = Path(__file__).parent / "shipped" / "policy.toml"
 """A complete policy, which ``init`` puts in place."""
 STATE = Path("/var/lib/zlh-hooks")
+METRICS_SUFFIX = ".prom"
+EXPECTED_TEXTFILE = f"a file whose name ends in {METRICS_SUFFIX}: node_exporter reads no other"
 CREDENTIAL = "proxmox-token"
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,6 +68,21 @@ class WorkerSettings(Value):
     log: AbsolutePath = Field(default=STATE / "worker.log", description="What a detached worker prints.")
 
 
+class MetricsSettings(Value):
+    """What monitoring reads of this site."""
+
+    textfile: AbsolutePath | None = Field(
+        default=None, description="Kept fresh by the worker, for node_exporter; its name ends in .prom."
+    )
+
+    @field_validator("textfile")
+    @classmethod
+    def _check_name(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix != METRICS_SUFFIX:
+            raise ValueError(EXPECTED_TEXTFILE)
+        return path
+
+
 class Settings(Value):
     """The whole settings file."""
 
@@ -77,6 +94,7 @@ class Settings(Value):
     webhook: WebhookSettings | None = None
     feed: FeedSettings | None = None
     operator: OperatorSettings | None = None
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def find_policy(path: Path | None = None) -> Path:

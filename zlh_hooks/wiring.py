@@ -19,12 +19,14 @@ from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.desk import Desk, list_progress
+from zlh_hooks.application.drill import EmergencyDrill, Trainee
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
 from zlh_hooks.application.herald import EmptyDirectory, Herald, Roads
 from zlh_hooks.application.herald_thread import HeraldThread
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.launch import LaunchDesk, Survey
+from zlh_hooks.application.measure import Measures, keep_fresh
 from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import (
@@ -44,7 +46,7 @@ from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
 from zlh_hooks.domain.notice import OPERATOR, Customer
-from zlh_hooks.domain.notice_text import Imprint
+from zlh_hooks.domain.notice_text import make_imprint
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
@@ -144,10 +146,8 @@ def make_operator(settings: Settings) -> Customer:
 
 def open_roads(settings: Settings, policy: Policy) -> Roads:
     """All ways to customers. Without a directory every guest is the operator's own business."""
-    contact = policy.contact
-    imprint = Imprint(policy.time_zone, contact.mail if contact else "", contact.status_page if contact else "")
     directory = open_directory(settings) or EmptyDirectory()
-    return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), imprint)
+    return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), make_imprint(policy))
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Site:
             lambda: open_channels(settings),
             make_operator(settings),
             settings.feed is not None,
-            lambda: self.emergency_desk().list_debts() if self._read_entries() else (),
+            lambda: self.emergency_desk().list_debts() if self._has_ledger() else (),
             self.ask_rights,
             is_file,
             self.clock,
@@ -226,19 +226,36 @@ class Site:
         return check_ready(proxmox, proxmox, want(self.policy))
 
     def _read_entries(self) -> tuple[Entry, ...]:
-        """All of the ledger. Who only looks makes none: until it is there, nothing is recorded."""
+        return self.ledger.read() if self._has_ledger() else ()
+
+    def _has_ledger(self) -> bool:
+        """Who only looks makes none: until it is there, nothing is recorded."""
         try:
             self.settings.ledger.path.stat()
         except FileNotFoundError:
-            return ()
+            return False
         except OSError as error:
             path, reason = str(self.settings.ledger.path), error.strerror or str(error)
             raise SettingsError(path, "ledger.path", reason, "a ledger that you may read") from error
-        return self.ledger.read()
+        return True
 
     def emergency_desk(self) -> EmergencyDesk:
         """Takes declarations of emergencies."""
         return EmergencyDesk(self.ledger, self.clock, self.policy, self.author)
+
+    def open_drill(self, person: str, trainee: Trainee, *, bad: bool) -> EmergencyDrill:
+        """An emergency of this policy on simulated servers; nothing of it reaches ledger, Proxmox or channels."""
+        from zlh_hooks.drill_wiring import open_drill
+
+        return open_drill(self.policy, self.clock.now(), person, trainee, bad=bad)
+
+    def measures(self) -> Measures:
+        """What monitoring should know."""
+        from zlh_hooks.adapters.exposition import render_exposition
+        from zlh_hooks.adapters.new_file import write_over
+
+        read = self._read_entries, lambda: self.ledger.lease.read() if self._has_ledger() else None
+        return Measures(*read, self.policy, self.clock, render_exposition, write_over)
 
     def list_progress(self) -> tuple[Progress, ...]:
         """Every rollout, oldest first."""
@@ -279,12 +296,12 @@ class Site:
 
     def run_worker(self, *, stays: bool, patience: timedelta) -> None:
         """Take the lease and execute until nothing is left; ``NotAllowed`` if another worker holds it."""
-        lease = self.ledger.lease
+        gauges, lease = keep_fresh(self.measures(), self.settings.metrics.textfile), self.ledger.lease
         held = HeldLease(lease, self._take_lease(patience), self.policy.rollout.lease, self.clock)
         ledger = self.ledger.fenced(held.holder)
         lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
         herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
-        with Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
+        with gauges, Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
             engine = self.engine(ledger, open_cluster(self.settings, heartbeat.assure), teller.check)
             worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak, teller)
             worker.run(stays=stays)

@@ -11,6 +11,7 @@ from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Message
 from zlh_hooks.domain.notice_text import Imprint
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.simulation.customer import SimulatedDirectory, SimulatedFeed, SimulatedMail
 
 PROMISE = timedelta(minutes=6)
 LADDERS = ({"over": "0s", "leads": ["6m", "3m", "1m"]},)
@@ -28,25 +29,23 @@ def make_telling_policy(windows: Sequence[Mapping[str, object]] = QUARTERS, **ro
     return Policy.model_validate(policy.model_dump(mode="json", exclude_none=True) | {"notices": notices})
 
 
-class Directory:
+class Directory(SimulatedDirectory):
     """Customers that a test may change at any time."""
 
     def __init__(self, *customers: Customer) -> None:
-        self.customers = list(customers)
+        super().__init__(list(customers))
         self.broken = False
 
     def list_customers(self) -> tuple[Customer, ...]:
         if self.broken:
             raise RoadError("no answer")
-        return tuple(self.customers)
+        return super().list_customers()
 
 
 @dataclass
-class Channel:
-    """Takes every message; ``answers`` are raised, or called, for the next ones instead."""
+class Channel(SimulatedMail):
+    """``answers`` are raised, or called, for the next messages instead."""
 
-    name: str
-    sent: list[tuple[str, Message]] = field(default_factory=list)
     answers: list[Exception | Callable[[], str]] = field(default_factory=list)
 
     def find_address(self, customer: Customer) -> str | None:
@@ -56,7 +55,7 @@ class Channel:
         answer = self.answers.pop(0) if self.answers else lambda: "250 accepted"
         if isinstance(answer, Exception):
             raise answer
-        self.sent.append((address, message))
+        super().send_notice(address, message)
         return answer()
 
     def stages(self, address: str | None = None) -> list[str]:
@@ -64,15 +63,16 @@ class Channel:
         return [message.facts["stage"] for to, message in self.sent if address in (None, to)]
 
 
-class Feed:
-    """Remembers what was last shown."""
+class Feed(SimulatedFeed):
+    """Counts how often it was written."""
 
     def __init__(self) -> None:
-        self.shown: Sequence[Bulletin] = ()
+        super().__init__()
         self.writes = 0
 
     def write_bulletins(self, bulletins: Sequence[Bulletin], now: datetime) -> None:
-        self.shown, self.writes = bulletins, self.writes + 1
+        super().write_bulletins(bulletins, now)
+        self.writes += 1
 
 
 def owner(name: str, *guests: int, mail: str | None = None) -> Customer:

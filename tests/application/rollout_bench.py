@@ -17,7 +17,6 @@ from tests.datacentre import (
     good,
     turns_unhealthy,
 )
-from tests.datacentre.volume import GIB
 from zlh_hooks.application.desk import Desk
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import Engine
@@ -31,6 +30,7 @@ from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, fold_progress
 from zlh_hooks.domain.steps import RolloutEvent, TargetState
 from zlh_hooks.domain.window_rule import Component
+from zlh_hooks.simulation.volume import GIB
 
 NODES = ("n1", "n2")
 ENLARGED = 5002

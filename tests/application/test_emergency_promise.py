@@ -211,7 +211,7 @@ def test_an_emergency_that_did_not_end_would_be_found(monkeypatch: pytest.Monkey
 
 
 def test_a_debt_that_is_not_shown_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zlh_hooks.application.emergency_desk.list_untold", lambda *_: ())
+    monkeypatch.setattr("zlh_hooks.domain.emergency_debt.list_untold", lambda *_: ())
     case = open_case()
     directory_down(case, timedelta(0))
     declared(case, timedelta(0))

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from tests.application.rollout_bench import ENLARGED, Bench
-from tests.datacentre.volume import GIB
 from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.simulation.volume import GIB
 
 GUESTS = 3
 

@@ -81,7 +81,7 @@ def test_a_guest_with_its_data_on_a_volume_can_be_rolled_to_the_stable_version(w
 
 
 def test_a_guest_with_its_data_in_the_root_can_only_be_patched_live(world: World) -> None:
-    world.datacentre.add_guest(5002, "n1", version="2", data_volume=False)
+    world.datacentre.add_guest(5002, "n1", version="2", data_paths=())
     assert world.affected()[5002] == (Remedy.LIVE_PATCH, "customer data (/data) lies in the root")
 
 

@@ -140,7 +140,7 @@ def test_more_failures_than_the_budget_take_all_guests_back_newest_first_and_rev
 # --------------------------------------------------------------------- stuck
 
 
-def _break_old_root(bench: Bench, vmid: int) -> Callable[[], None]:
+def break_old_root(bench: Bench, vmid: int) -> Callable[[], None]:
     def act() -> None:
         container = bench.datacentre.containers[vmid]
         for mount in (container.config.rootfs, *container.config.unused):
@@ -153,7 +153,7 @@ def _break_old_root(bench: Bench, vmid: int) -> Callable[[], None]:
 
 def test_a_canary_that_cannot_be_proved_on_its_old_root_is_stuck_and_so_is_the_rollout_loudly() -> None:
     bench = Bench().furnish(GUESTS).spoil(CANARY, behaviour=turns_unhealthy("2"))
-    bench.datacentre.faults.meanwhile("reboot", _break_old_root(bench, CANARY))
+    bench.datacentre.faults.meanwhile("reboot", break_old_root(bench, CANARY))
     plan = bench.submit("2")
     progress = bench.work(plan)
     assert progress.state is RolloutState.STUCK
@@ -165,7 +165,7 @@ def test_a_canary_that_cannot_be_proved_on_its_old_root_is_stuck_and_so_is_the_r
 
 def test_a_guest_that_is_stuck_in_a_wave_pauses_the_rollout_before_the_next_guest() -> None:
     bench = Bench().furnish(GUESTS).spoil(5004, behaviour=turns_unhealthy("2"))
-    bench.datacentre.faults.meanwhile("reboot", _break_old_root(bench, 5004), vmid=5004)
+    bench.datacentre.faults.meanwhile("reboot", break_old_root(bench, 5004), vmid=5004)
     bench.answers = [bench.order("resume")]
     plan = bench.submit("2")
     progress = bench.work(plan)
@@ -176,7 +176,7 @@ def test_a_guest_that_is_stuck_in_a_wave_pauses_the_rollout_before_the_next_gues
 
 def test_a_stuck_rollout_that_is_ordered_back_again_is_proved_once_the_guest_is_well() -> None:
     bench = Bench().furnish(GUESTS).spoil(CANARY, behaviour=turns_unhealthy("2"))
-    bench.datacentre.faults.meanwhile("reboot", _break_old_root(bench, CANARY))
+    bench.datacentre.faults.meanwhile("reboot", break_old_root(bench, CANARY))
     plan = bench.submit("2")
     bench.work(plan)
     container = bench.datacentre.containers[CANARY]

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from tests.application.rollout_bench import Bench
-from tests.datacentre.builder import DATA_PATH
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.simulation.builder import DATA_PATH
 
 
 def make_bench() -> Bench:

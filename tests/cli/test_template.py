@@ -8,7 +8,6 @@ from typer.testing import CliRunner
 
 from tests.clock import FakeClock
 from tests.datacentre import Datacentre, MemoryLedger
-from tests.datacentre.builder import DATA_PATH
 from zlh_hooks import wiring
 from zlh_hooks.application.channel import promote
 from zlh_hooks.application.desk import Desk
@@ -21,6 +20,7 @@ from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.line import Promotion
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import TargetEvent
+from zlh_hooks.simulation.builder import DATA_PATH
 
 LINE = "game-base"
 
@@ -209,7 +209,7 @@ def test_revoke_needs_a_reason(world: World) -> None:
 def test_revoke_moves_stable_back_and_says_what_can_be_done_for_whom(world: World) -> None:
     promote(world.open_channels(LINE), LINE, "2")
     world.datacentre.add_guest(5002, "n1", version="2")
-    world.datacentre.add_guest(5003, "n1", version="2", data_volume=False)
+    world.datacentre.add_guest(5003, "n1", version="2", data_paths=())
     world.datacentre.add_guest(6001, "n2", version="2")
     shown = world.read("revoke", LINE, "2", "--reason", "agent dies")
     assert (shown["revoked"], shown["stable"], shown["reason"]) == ("2", "1", "agent dies")

@@ -15,13 +15,11 @@ The world goes on only as the clock passes, and only when it is called. Its rule
 """
 
 from tests.datacentre.behaviour import (
-    Behaviour,
     boots_slowly,
     cannot_be_measured,
     changes_state,
     claims,
     exits_soon,
-    good,
     never_boots,
     refuses_shutdown,
     turns_unhealthy,
@@ -30,6 +28,7 @@ from tests.datacentre.fault import Call, Crash, Faults
 from tests.datacentre.ledger import MemoryLease, MemoryLedger
 from tests.datacentre.proof import assert_data_untouched, assert_no_leftovers, assert_power_as_left
 from tests.datacentre.world import Datacentre
+from zlh_hooks.simulation.behaviour import Behaviour, good
 
 __all__ = [
     "Behaviour",

@@ -1,37 +1,8 @@
-"""How a guest behaves when a given root volume runs: what a template version is, seen from outside."""
+"""Guests that behave in ways that only tests need."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """A property of a root volume, inherited by every copy of it. All times in seconds after the start.
-
-    ``exits_after`` is an init that ends by itself although the start task said OK; ``measurable`` False makes every
-    measurement fail (neither healthy nor unhealthy); ``reports`` is the version it claims, if not its own.
-    """
-
-    version: str
-    boots: bool = True
-    boot_seconds: float = 3
-    start_seconds: float = 2
-    shutdown_seconds: float = 1
-    refuses_shutdown: bool = False
-    unhealthy_after: float | None = None
-    exits_after: float | None = None
-    reports: str | None = None
-    state: str = "running"
-    measurable: bool = True
-
-    @property
-    def reported(self) -> str:
-        """The version it tells a probe."""
-        return self.version if self.reports is None else self.reports
-
-
-def good(version: str) -> Behaviour:
-    """Boots in three seconds and stays healthy."""
-    return Behaviour(version)
+from zlh_hooks.simulation.behaviour import Behaviour, good
 
 
 def never_boots(version: str) -> Behaviour:

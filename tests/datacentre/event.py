@@ -2,14 +2,37 @@
 
 from datetime import timedelta
 
-from tests.datacentre.builder import Builder
-from tests.datacentre.container import Container
-from tests.datacentre.volume import StoredVolume
+from tests.datacentre.memory import Memory
+from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.simulation.container import Container
+from zlh_hooks.simulation.volume import StoredVolume
+
+ROLE = frozenset(
+    {
+        "VM.Audit",
+        "VM.Clone",
+        "VM.Allocate",
+        "VM.Config.Disk",
+        "VM.Config.Options",
+        "VM.PowerMgmt",
+        "Datastore.AllocateSpace",
+        "Datastore.Audit",
+        "SDN.Use",
+        "Sys.Audit",
+        "Sys.Console",
+    }
+)
 
 
-class Events(Builder):
+class Events(Memory):
     """Each method is one event; it asks nobody and obeys no lock unless it says so."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.privileges: dict[str, frozenset[str]] = {"/": ROLE}
+        self.quorate = True
+        self.token_valid = True
 
     def delete_guest(self, vmid: int) -> None:
         """Somebody destroys the guest with all its volumes."""

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from zlh_hooks.application.ports import Clock
+from zlh_hooks.application.ports import Clock, CloneOrder
 from zlh_hooks.domain.errors import Unanswered
+from zlh_hooks.domain.guest import GuestConfig, GuestRef
+from zlh_hooks.simulation.physics import TaskFault
+from zlh_hooks.simulation.seam import Request
 
 Action = Callable[[], object]
 
@@ -30,6 +33,25 @@ class Call:
     arguments: tuple[object, ...] = ()
 
 
+def parse_call(request: Request) -> Call:
+    """Which guests the call is about."""
+    name, args = request.name, request.arguments
+    names = (name, "exchange") if name == "write_config" and "rootfs" in args[1] else (name,)
+    vmids = [vmid for argument in args for vmid in _vmids(argument)]
+    counted = next(iter(vmids[::-1] if name == "move_volume" else vmids), None)
+    return Call(names, frozenset(vmids), counted, request.changing, args)
+
+
+def _vmids(argument: object) -> tuple[int, ...]:
+    if isinstance(argument, GuestRef):
+        return (argument.vmid,)
+    if isinstance(argument, GuestConfig):
+        return (argument.ref.vmid,)
+    if isinstance(argument, CloneOrder):
+        return (argument.new_vmid,)
+    return (argument,) if isinstance(argument, int) else ()
+
+
 @dataclass(slots=True)
 class Fault:
     """Fires at the matching calls ``nth`` to ``nth + times - 1``, counted from when it was ordered."""
@@ -50,16 +72,6 @@ class Fault:
             return False
         self.seen += 1
         return 0 <= self.seen - self.nth < self.times
-
-
-@dataclass(slots=True)
-class TaskFault:
-    """What becomes of a task: an error text (in place of its part ``part``), another ending, or a longer run."""
-
-    error: str | None = None
-    part: int = 1
-    ending: str = "OK"
-    longer: timedelta = timedelta(0)
 
 
 def _raising(error: BaseException) -> Action:

@@ -1,14 +1,13 @@
 """The ledger and the worker's lease in memory, with the chain and the fencing of the real ones."""
 
-import json
 from dataclasses import replace
 from datetime import timedelta
-from threading import RLock
 
 from tests.datacentre.fault import Call, Faults
 from zlh_hooks.application.ports import Clock, LeaseHolder
-from zlh_hooks.domain.entry import GENESIS, Draft, Entry, chain_digest
+from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.errors import LeaseLost, NotAllowed
+from zlh_hooks.simulation.ledger import SimulatedLedger
 
 
 class MemoryLease:
@@ -53,15 +52,13 @@ class MemoryLease:
             raise LeaseLost(f"{lease.holder} does not execute any more")
 
 
-class MemoryLedger:
+class MemoryLedger(SimulatedLedger):
     """The entries of all processes. With a ``fence``, appends are those of a worker and end when its lease does."""
 
     def __init__(self, clock: Clock, faults: Faults | None = None, fence: LeaseHolder | None = None) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._faults = faults or Faults(clock)
-        self._entries: list[Entry] = []
         self._fence = fence
-        self._mutex = RLock()
         self.lease = MemoryLease(clock, self._faults)
 
     def fenced(self, lease: LeaseHolder) -> "MemoryLedger":
@@ -77,22 +74,9 @@ class MemoryLedger:
         for act in [order.before for order in fired if order.before]:
             act()
         with self._mutex:
-            entry = self._record(draft)
+            if self._fence is not None:
+                self.lease.check(self._fence)
+            entry = super().append(draft)
         for act in [order.after for order in fired if order.after]:
             act()
         return entry
-
-    def read(self, rollout: str | None = None, after: int = 0) -> tuple[Entry, ...]:
-        """Oldest first."""
-        return tuple(one for one in self._entries[after:] if rollout is None or one.rollout == rollout)
-
-    def _record(self, draft: Draft) -> Entry:
-        if self._fence is not None:
-            self.lease.check(self._fence)
-        draft = replace(draft, data=json.loads(json.dumps(draft.data)))
-        sequence, now = len(self._entries) + 1, self._clock.now()
-        previous = self._entries[-1].digest if self._entries else GENESIS
-        digest = chain_digest(sequence, now, draft, previous)
-        place = (draft.kind, draft.name, draft.rollout, draft.target, draft.data)
-        self._entries.append(Entry(sequence, now, *place, previous, digest))
-        return self._entries[-1]

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
-from tests.datacentre.container import Container, volumes_in
 from tests.datacentre.world import Datacentre
 from zlh_hooks.domain import tag
+from zlh_hooks.simulation.container import Container, volumes_in
 
 SCRATCH = range(890000, 891000)
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from zlh_hooks.domain.attestation import describe, digest_policy
+from zlh_hooks.domain.drill import DRILL, describe_drill
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.launch import Facts, Point, Reach, judge_launch
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.steps import RolloutState
 from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.settings import SHIPPED_POLICY, load_policy
 
@@ -21,7 +23,7 @@ PEOPLE = {
     "bob": {"name": "Bob", "roles": ["service"], "mail": "bob@example.com"},
 }
 REACH = Reach(12, channels=("mail",), operator={"mail": "noc@example.com"}, has_feed=True)
-LATER = {"emergency", "no-conflict", "drill-by-command"}
+LATER = {"no-conflict"}
 
 
 def change(**tables: Any) -> Policy:
@@ -56,6 +58,11 @@ def delivered(channel: str, age_days: int = 0, outcome: Kind = Kind.DONE, rollou
     return [begun, entry(outcome, name, {"answer": "250"}, age, rollout)]
 
 
+def drilled(person: str, age_days: int = 0, played_through: bool = False) -> Entry:
+    data = describe_drill(POLICY, person, f"{person}@desk", RolloutState.REVERTED, played_through)
+    return entry(Kind.EVIDENCE, DRILL, data, timedelta(days=age_days))
+
+
 def find(name: str, policy: Policy = POLICY, entries: Sequence[Entry] = (), **facts: Any) -> Point:
     return {point.name: point for point in judge(policy, entries, **facts)}[name]
 
@@ -80,17 +87,13 @@ def test_with_all_evidence_only_what_later_parts_bring_is_red() -> None:
     keys = ["backup-restored", "monitoring-first", "drilled.ada"]
     keys += [f"rehearsed.{one}" for one in Component if one is not Component.TEMPLATE]
     pages = [rendered(page, digest_policy(POLICY)) for page in Page]
-    red = {
-        point.name for point in judge(POLICY, [*map(attested, keys), *pages, *delivered("mail")]) if not point.is_green
-    }
-    assert red <= LATER
+    evidence = [*map(attested, keys), *pages, *delivered("mail"), drilled("ada")]
+    assert {point.name for point in judge(POLICY, evidence) if not point.is_green} <= LATER
 
 
 def test_what_a_later_part_brings_says_so() -> None:
     later = "brought by a later part of the product"
-    conflict = find("no-conflict")
-    assert conflict.act == f"no conflict with provisioning, backup, restore and billing: {later}"
-    assert later in find("drill-by-command").act
+    assert find("no-conflict").act == f"no conflict with provisioning, backup, restore and billing: {later}"
 
 
 def test_no_name_stands_twice() -> None:
@@ -268,3 +271,21 @@ def test_everyone_on_call_goes_through_a_drill_and_nobody_on_call_is_red_too() -
     assert find("drilled.ada").commands == ("zlh-hooks ready attest drilled.ada",)
     assert find("drilled.ada", entries=[attested("drilled.ada")]).found == "attested by ada@desk on 2026-11-25"
     assert not find("drilled", change(people={})).is_green
+
+
+def test_everyone_on_call_plays_the_emergency_by_command_and_answers_for_themselves() -> None:
+    red = find("emergency-drill.ada", entries=[drilled("bob")])
+    assert (red.found, red.commands) == ("not done yet", ("zlh-hooks emergency drill --who ada",))
+    green = find("emergency-drill.ada", entries=[drilled("ada", 3)])
+    assert (green.is_green, green.found) == (True, "done by Ada (ada@desk) on 2026-11-22: REVERTED")
+    assert "emergency-drill.bob" not in {point.name for point in judge()}, "who decides nothing at night"
+
+
+def test_a_drill_is_done_anew_when_it_is_old_was_played_through_or_the_rules_changed() -> None:
+    assert not find("emergency-drill.ada", entries=[drilled("ada", 181)]).is_green
+    assert not find("emergency-drill.ada", entries=[drilled("ada", played_through=True)]).is_green
+    assert not find("emergency-drill.ada", change(emergency={"limit": "1h"}), [drilled("ada")]).is_green
+
+
+def test_without_emergencies_none_is_drilled() -> None:
+    assert not [point for point in judge(change(emergency=None)) if point.name.startswith("emergency-drill")]

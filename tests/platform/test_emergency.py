@@ -26,6 +26,7 @@ first = {first}
 last = {last}
 stops = "all"
 """
+TEXTFILE = "zlh-hooks.prom"
 WORDS = ("--reason", "a hole is being used", "--reference", "CVE-2026-1")
 
 
@@ -39,7 +40,8 @@ def office(tmp_path: Path, worker_id: str) -> Iterator[Office]:
         customers.write_text(json.dumps(CUSTOMERS))
         mail = f'[mail]\nhost = "localhost"\nport = {post.port}\nsecurity = "none"\nsender = "noc@example.net"\n'
         feed = f'[feed]\ndirectory = "{tmp_path}"\nurl = "https://status.example.net"\n'
-        settings.write_text(f'{settings.read_text()}[directory]\nfile = "{customers}"\n{mail}{feed}')
+        metrics = f'[metrics]\ntextfile = "{tmp_path / TEXTFILE}"\n'
+        settings.write_text(f'{settings.read_text()}[directory]\nfile = "{customers}"\n{mail}{feed}{metrics}')
         yield Office(site, post, Terminal(site))
 
 
@@ -64,16 +66,19 @@ def test_what_waits_for_a_freeze_and_a_promise_goes_on_at_once_and_customers_rea
     assert (shown["state"], shown["summary"]) == ("completed", "Emergency maintenance: game-base 2")
     standings = {one["standing"] for one in terminal.read("notice", "list")["customers"]}
     assert all(standing.startswith("told at once: emergency e") for standing in standings)
+    assert 'zlh_hooks_rollouts{state="' in (office.site.directory / TEXTFILE).read_text(), "written by the worker"
     assert_it_is_ended_and_paid(office)
 
 
 def assert_it_is_ended_and_paid(office: Office) -> None:
     terminal = office.terminal
     (known,) = terminal.read("emergency", "list")
+    assert 'zlh_hooks_emergency_debts{kind="review"} 1.0' in terminal.type("metrics").stdout
     assert (known["state"], [debt["kind"] for debt in known["debts"]]) == ("open", ["review"])
     assert terminal.type("emergency", "end", "--reason", "all patched").returncode == 0
     assert terminal.type("emergency", "review", known["id"], "--text", "we patch sooner").returncode == 0
     (known,) = terminal.read("emergency", "list")
     assert (known["state"], known["debts"]) == ("reviewed", [])
+    assert 'zlh_hooks_emergency_debts{kind="review"} 0.0' in terminal.type("metrics").stdout
     authors = {e.data["author"] for e in office.read_ledger() if e.name.startswith("emergency.")}
     assert authors == {known["author"]}

@@ -20,6 +20,8 @@ from tests.stand_in.serving import TOKEN_NAME, USER
 pytestmark = pytest.mark.process
 
 LATER = "brought by a later part of the product"
+ANSWERS = "a hole is used\nCVE-2026-1\n\n\nall is well\nrang her up\nring sooner\n"
+"""Reason, reference, Enter twice, how it went, how she was told, and what was learnt."""
 PEOPLE = """
 [people.first-person]
 name = "Ada"
@@ -51,13 +53,21 @@ class Machine:
         return self._run([sys.executable, "-m", "zlh_hooks", *words])
 
     def type_as_printed(self, command: str) -> subprocess.CompletedProcess[str]:
-        """In a shell, as a person would who copies the line."""
-        return self._run(["sh", "-c", command.replace("zlh-hooks", f"{sys.executable} -m zlh_hooks", 1)])
+        """In a shell, as a person would who copies the line, and answers what a drill asks."""
+        answers = ANSWERS if " drill " in command else ""
+        return self._run(["sh", "-c", command.replace("zlh-hooks", f"{sys.executable} -m zlh_hooks", 1)], answers)
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run(self, command: list[str], answers: str = "") -> subprocess.CompletedProcess[str]:
         variables = {**os.environ, "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=120, check=False, cwd=self.folder, env=variables
+            command,
+            input=answers,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=self.folder,
+            env=variables,
         )
 
     def ask(self) -> int:
@@ -139,7 +149,7 @@ def test_a_new_site_is_made_green_by_what_the_gate_says_and_by_the_very_commands
         assert machine.red() != before, "what was typed made nothing green"
 
     assert [way for way in machine.red().values() if not way.endswith(LATER)] == []
-    assert set(machine.red()) <= {"emergency", "no-conflict", "drill-by-command"}
+    assert set(machine.red()) <= {"no-conflict"}
     assert {str(mail["To"]) for mail in machine.post.read_mails()} == {"noc@zlh.example"}
     assert [asked.path for asked in machine.hook.asked] == ["/operator/hidden"]
     assert "hidden" not in machine.type("ready", *machine.options).stdout

@@ -17,7 +17,7 @@ from zlh_hooks.domain.emergency import (
     EmergencyState,
     describe_emergency,
 )
-from zlh_hooks.domain.emergency_debt import list_untold
+from zlh_hooks.domain.emergency_debt import list_debts
 from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
@@ -55,7 +55,7 @@ class EmergencyDesk:
         without_canary: str | None = None,
     ) -> Emergency:
         """What would be declared, at the longest if no length is said. ``NotAllowed`` says what speaks against it."""
-        limit = self._rules().limit
+        limit = self.require_rules().limit
         if length is not None and not timedelta(0) < length <= limit:
             found, longest = render_duration(length), render_duration(limit)
             raise NotAllowed(f"an emergency of {found}: the policy allows up to {longest} at once")
@@ -116,12 +116,13 @@ class EmergencyDesk:
             raise NotAllowed(f"no emergency is open for {component}: declare one (emergency declare {component})")
         return found
 
-    # ------------------------------------------------------------------ inside
-
-    def _rules(self) -> EmergencyRules:
+    def require_rules(self) -> EmergencyRules:
+        """What an emergency may be; ``NotAllowed`` where there are none."""
         if self.policy.emergency is None:
             raise NotAllowed("the policy has no [emergency]: windows and promises are passed over by nobody")
         return self.policy.emergency
+
+    # ------------------------------------------------------------------ inside
 
     def _refuse_second(self, component: Component) -> None:
         known = self.find_open(component)
@@ -150,9 +151,8 @@ class EmergencyDesk:
     def _draw_up(self, one: Emergency) -> Account:
         now, rules = self.clock.now(), self.policy.emergency or EmergencyRules()
         rollouts = group_by_rollout(self.ledger.read()).values()
-        found = ((fold_progress(entries), NoticeBook().add(entries)) for entries in rollouts)
-        untold = [who for progress, book in found for who in list_untold(one, progress, book)]
-        return Account(one, one.state(now), one.debts(now, rules.review_within, untold))
+        told = ((fold_progress(entries), NoticeBook().add(entries)) for entries in rollouts)
+        return Account(one, one.state(now), list_debts(one, told, now, rules))
 
     def _write(self, name: str, data: Mapping[str, object]) -> None:
         self.ledger.append(Draft(Kind.COMMAND, name, data=data))

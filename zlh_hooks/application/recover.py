@@ -18,6 +18,7 @@ from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import NotAllowed, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
 from zlh_hooks.domain.policy import VmidRange
+from zlh_hooks.domain.progress import UNMARK, name_recovery
 
 
 class Mode(StrEnum):
@@ -94,7 +95,7 @@ class Recovery:
 
     def take_back(self, remnant: Remnant, journal: Journal) -> None:
         """The guest as it was before the rollout: old root in force, new one freed, marks off."""
-        ref, act = remnant.ref, f"recover-back-{remnant.ref.vmid}"
+        ref, act = remnant.ref, name_recovery("back", remnant.ref.vmid)
         if remnant.mode is Mode.SCRATCH:
             self._remove_scratch(remnant, journal)
             return
@@ -116,7 +117,7 @@ class Recovery:
         """The guest on its new root for good: a pending one is brought by a restart, the old one freed, marks off."""
         if "forward" not in remnant.ways:
             raise NotAllowed(f"guest {remnant.ref} is {remnant.mode}: it can only go back")
-        ref, act = remnant.ref, f"recover-forward-{remnant.ref.vmid}"
+        ref, act = remnant.ref, name_recovery("forward", remnant.ref.vmid)
         if remnant.mode is Mode.PENDING:
             journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.new, self.shutdown_timeout))
         journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.old))
@@ -138,7 +139,7 @@ class Recovery:
         versions = tuple(tag.VERSION + v for v in tag.values_of(f"{kept}{remnant.rollout}.", tags))
         if any(t.startswith(tag.TO_VERSION) for t in drop):
             drop += tuple(t for t in tags if t.startswith(tag.VERSION) and t not in versions)
-        journal.retry(root_step.WriteTags(f"{act}.unmark", self.cluster, remnant.ref, add=versions, drop=drop))
+        journal.retry(root_step.WriteTags(act + UNMARK, self.cluster, remnant.ref, add=versions, drop=drop))
 
     def _remove_scratch(self, remnant: Remnant, journal: Journal) -> None:
         config = self.cluster.inventory.read_config(remnant.ref)
@@ -146,7 +147,7 @@ class Recovery:
             raise TargetError(
                 f"scratch guest {remnant.ref} is locked ({config.lock}): when no task works on it, unlock it"
             )
-        act = f"recover-scratch-{remnant.ref.vmid}"
+        act = name_recovery("scratch", remnant.ref.vmid)
         journal.retry(root_step.Stop(f"{act}.stop", self.cluster, remnant.ref, timedelta(seconds=10)))
         journal.retry(scratch.DestroyScratch(f"{act}.destroy", self.cluster, remnant.ref, self.numbers, None))
 

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from zlh_hooks import wiring
+from zlh_hooks.application.drill import note_drill
 from zlh_hooks.application.emergency_desk import Account
+from zlh_hooks.cli.drill import Player, Spectator, describe_drill, render_result
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.domain.drill import find_trainee
 from zlh_hooks.domain.duration import EXPECTED, parse_duration
 from zlh_hooks.domain.emergency import Word, describe_emergency
 from zlh_hooks.domain.emergency_text import render_effect, render_moment
@@ -86,6 +89,27 @@ def review(
     """Pay the debt: record what was learnt of it."""
     wiring.open_site(config, policy).emergency_desk().review(emergency, text)
     typer.echo(f"recorded: {emergency} is reviewed")
+
+
+@app.command()
+def drill(
+    who: Annotated[str, typer.Option("--who", metavar="PERSON", help="You, by your short name in the policy.")],
+    bad: Annotated[bool, typer.Option("--bad", help="The version is bad: it has to go back.")] = False,
+    config: Config = None,
+    policy: PolicyFile = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; then it counts for nobody.")] = False,
+    json: Json = False,
+) -> None:
+    """Go through an emergency of this policy on simulated servers. Nothing real is touched; that you did is noted."""
+    site = wiring.open_site(config, policy)
+    find_trainee(site.policy, who)
+    screen = (Spectator if yes else Player)(site.policy, quiet=json)
+    ending = site.open_drill(who, screen, bad=bad).play()
+    done = note_drill(site.ledger, site.policy, who, site.author, ending, played_through=yes)
+    if json:
+        print_json(describe_drill(site.policy, done, screen))
+    else:
+        typer.echo(render_result(site.policy, done))
 
 
 @app.command("list")

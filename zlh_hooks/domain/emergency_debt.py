@@ -1,12 +1,22 @@
-"""Who was changed under an emergency and never told. Pure."""
+"""What emergencies leave owing: their review, and a word to whoever was changed under one and never told. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
-from zlh_hooks.domain.emergency import Emergency, Untold
+from zlh_hooks.domain.emergency import Debt, Emergency, Untold
+from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.notice_plan import is_astray
 from zlh_hooks.domain.progress import Progress, TargetProgress
 from zlh_hooks.domain.window_rule import Component
+
+
+def list_debts(
+    emergency: Emergency, rollouts: Iterable[tuple[Progress, NoticeBook]], now: datetime, rules: EmergencyRules
+) -> tuple[Debt, ...]:
+    """All that it leaves owing, the first due first. ``rollouts``: those of the ledger, with what was told of each."""
+    untold = [who for progress, book in rollouts for who in list_untold(emergency, progress, book)]
+    return emergency.debts(now, rules.review_within, untold)
 
 
 def list_untold(emergency: Emergency, progress: Progress, book: NoticeBook) -> Iterator[Untold]:

@@ -16,4 +16,7 @@ class EmergencyRules(Value):
     review_within: PositiveDuration = Field(
         default=timedelta(hours=72), description="After its end: by when it must be reviewed."
     )
+    drill_every: PositiveDuration = Field(
+        default=timedelta(days=180), description="A drill older than this counts for nobody any more."
+    )
     reason: str = Field(default="", description="Why there is such a way at all.")

@@ -22,6 +22,7 @@ from zlh_hooks.domain.attestation import (
     render_value,
 )
 from zlh_hooks.domain.component_rule import ComponentRule
+from zlh_hooks.domain.drill import find_gap, read_drills
 from zlh_hooks.domain.duty import holders_of
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.handbook import Page
@@ -107,6 +108,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         _judge_rights(facts),
         _judge_clock(facts.synchronised),
         *_judge_acts(policy, attested),
+        *_judge_drills(policy, facts),
         *_list_later(),
     )
 
@@ -114,6 +116,11 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
 def render_attest(key: str) -> str:
     """The command by which a person says that it is so."""
     return f"zlh-hooks ready attest {shlex.quote(key)}"
+
+
+def render_drill(person: str) -> str:
+    """The command by which somebody on call goes through the emergency."""
+    return f"zlh-hooks emergency drill --who {shlex.quote(person)}"
 
 
 # ---------------------------------------------------------------- decisions
@@ -345,6 +352,22 @@ def _judge_acts(policy: Policy, attested: Mapping[str, Attestation]) -> Iterator
         yield _judge_act(DRILLED + name, attested, act)
 
 
+def _judge_drills(policy: Policy, facts: Facts) -> Iterator[Point]:
+    """Who is on call has played the emergency by command, under the rules that are in force."""
+    if policy.emergency is None:
+        return
+    drills = read_drills(facts.entries)
+    for name, person in find_on_call(policy).items():
+        drill = drills.get(name)
+        gap = find_gap(policy.emergency, drill, facts.now)
+        if gap or drill is None:
+            act = f"{person.name} plays the emergency on simulated servers, and answers what it asks:"
+            yield Point(f"emergency-drill.{name}", False, gap, act, (render_drill(name),))
+        else:
+            found = f"done by {person.name} ({drill.author}) on {drill.at:%Y-%m-%d}: {drill.ending}"
+            yield Point(f"emergency-drill.{name}", True, found)
+
+
 def _judge_act(key: str, attested: Mapping[str, Attestation], act: str) -> Point:
     word = attested.get(key)
     if word is None:
@@ -358,4 +381,3 @@ def _sign(word: Attestation) -> str:
 
 def _list_later() -> Iterator[Point]:
     yield Point("no-conflict", False, "a lease refused and granted: not in this version", f"{CONFLICT}: {LATER}")
-    yield Point("drill-by-command", False, "not in this version", f"drills by command: {LATER}")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, CalendarEvent, Customer, Message, Round, Stage
 from zlh_hooks.domain.notice_plan import Due, Outcome
+from zlh_hooks.domain.policy import Policy
 
 _TITLES = {
     Stage.ANNOUNCED: "Planned maintenance on {start}",
@@ -54,6 +55,12 @@ class Imprint:
     zone: str
     contact: str = ""
     status_url: str = ""
+
+
+def make_imprint(policy: Policy) -> Imprint:
+    """Whoever the policy says writes to customers."""
+    contact = policy.contact
+    return Imprint(policy.time_zone, contact.mail if contact else "", contact.status_page if contact else "")
 
 
 def render_message(due: Due, change: Change, customer: Customer, imprint: Imprint, now: datetime) -> Message:

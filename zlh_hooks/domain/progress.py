@@ -1,6 +1,7 @@
 """Where a rollout stands, folded from its ledger entries: nothing is stored twice."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +20,9 @@ from zlh_hooks.domain.steps import (
 
 OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
+UNMARK = ".unmark"
+"""The last step of bringing a guest to an end without its rollout."""
+_RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
 _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING})
 
 
@@ -144,3 +148,27 @@ def predict_target(durations: Sequence[timedelta], expected: timedelta) -> timed
         return expected
     ordered = sorted(durations)
     return ordered[max(0, -(-len(ordered) * 95 // 100) - 1)]
+
+
+def name_recovery(way: str, vmid: int) -> str:
+    """How the steps begin by which a guest is brought to an end without its rollout."""
+    return f"recover-{way}-{vmid}"
+
+
+def find_recovered(entries: Iterable[Entry]) -> dict[int, int]:
+    """Guest to the sequence of the entry by which it was last brought to an end without its rollout."""
+    done = ((_RECOVERED.fullmatch(entry.name), entry) for entry in entries if entry.kind is Kind.DONE)
+    return {int(match[1]): entry.sequence for match, entry in done if match}
+
+
+def list_stuck(entries: Sequence[Entry]) -> tuple[int, ...]:
+    """Guests whose latest rollout left them ``STUCK``, and which nobody has recovered since."""
+    latest: dict[int, tuple[TargetState, int]] = {}
+    for own in group_by_rollout(entries).values():
+        touched = {entry.target: entry.sequence for entry in own}
+        for row in fold_progress(own).targets:
+            latest[row.target.vmid] = row.state, touched.get(row.target.vmid, 0)
+    recovered = find_recovered(entries)
+    return tuple(
+        vmid for vmid, (state, last) in latest.items() if state is TargetState.STUCK and recovered.get(vmid, 0) < last
+    )

@@ -1,12 +1,10 @@
 """Prometheus queries against a stand-in for faults, and against the real server from Debian."""
 
 import json
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -25,6 +23,7 @@ from tests.adapters.probes.stand_in import (
     silent,
     tcp_server,
 )
+from tests.prometheus import find_program
 from zlh_hooks.adapters.probes.answer import Unmeasured
 from zlh_hooks.adapters.probes.page import Page
 from zlh_hooks.adapters.probes.prometheus import fill_query, parse_samples
@@ -212,18 +211,8 @@ def test_a_url_that_is_not_a_servers_or_carries_credentials_is_refused(url: str)
 # ------------------------------------------------------------------------------------------- the real server
 
 
-@pytest.fixture(scope="session")
-def prometheus_program() -> str:
-    """The installed program, or the one that workshop/packages.sh unpacked without installing its service."""
-    unpacked = Path(__file__).parents[3] / ".lab/prometheus/usr/bin/prometheus"
-    found = shutil.which("prometheus") or shutil.which(unpacked)
-    if found is None:
-        pytest.skip("needs Prometheus (Debian package prometheus)")
-    return found
-
-
 @pytest.fixture(scope="module")
-def real(prometheus_program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A Prometheus that scrapes itself (up is 1) and a dead port (up is 0), once a second."""
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
     job = {"job_name": "guests", "static_configs": [{"targets": [f"{LOOPBACK}:{port}", f"{LOOPBACK}:1"]}]}
@@ -231,7 +220,7 @@ def real(prometheus_program: str, tmp_path_factory: pytest.TempPathFactory) -> I
     (folder / "prometheus.yml").write_text(json.dumps({"global": times, "scrape_configs": [job]}))
     files = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
     with (folder / "log").open("wb") as log:
-        arguments = [prometheus_program, *files, f"--web.listen-address={LOOPBACK}:{port}"]
+        arguments = [find_program("prometheus"), *files, f"--web.listen-address={LOOPBACK}:{port}"]
         server = subprocess.Popen(arguments, stdout=log, stderr=log)
     try:
         _wait_for_scrapes(port, server)

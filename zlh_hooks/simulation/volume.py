@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
-from tests.datacentre.behaviour import Behaviour
 from zlh_hooks.domain.errors import TargetError
+from zlh_hooks.simulation.behaviour import Behaviour
 
 MIB = 1024**2
 GIB = 1024**3

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from tests.datacentre.container import Container
-from tests.datacentre.simulation import Simulation
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import ConfigChanged, TargetError
+from zlh_hooks.simulation.container import Container
+from zlh_hooks.simulation.physics import Simulation
 
 MODIFIED = "detected modified configuration - file changed by other user? Try again."
 _DRIVE = re.compile(r"(?:rootfs|mp\d+)\Z")

@@ -1,4 +1,4 @@
-"""Time, tasks, volumes and power: the physics of the world, without fault points and rights."""
+"""Time, tasks, volumes and power: the physics of the world."""
 
 import heapq
 from collections.abc import Callable, Generator, Iterable
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 from threading import RLock
+from typing import TypeVar
 
-from tests.datacentre.behaviour import Behaviour
-from tests.datacentre.container import Container
-from tests.datacentre.fault import Call, Faults, TaskFault
-from tests.datacentre.volume import StoredVolume, VolumeStore, parse_new_size, render_size
 from zlh_hooks.application.ports import Clock, Upid
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestRef, parse_mount
+from zlh_hooks.simulation.behaviour import Behaviour
+from zlh_hooks.simulation.container import Container
+from zlh_hooks.simulation.seam import Request
+from zlh_hooks.simulation.volume import StoredVolume, VolumeStore, parse_new_size, render_size
 
 Body = Generator[timedelta, None, None]
 """A task's work: yields how long the next part takes, raises TargetError to fail."""
+R = TypeVar("R")
 _MOMENT = timedelta(seconds=0.1)
 _FILE_LOCK_PATIENCE = timedelta(seconds=10)
 _HA_REACTION = timedelta(seconds=10)
@@ -26,6 +28,16 @@ _HA_REACTION = timedelta(seconds=10)
 def _file_lock_timeout(container: Container) -> GuestLocked:
     file = f"/run/lock/lxc/pve-config-{container.vmid}.lock"
     return GuestLocked(f"can't lock file '{file}' - got timeout", "config")
+
+
+@dataclass(slots=True)
+class TaskFault:
+    """What becomes of a task: an error text (in place of its part ``part``), another ending, or a longer run."""
+
+    error: str | None = None
+    part: int = 1
+    ending: str = "OK"
+    longer: timedelta = timedelta(0)
 
 
 @dataclass(slots=True)
@@ -55,15 +67,11 @@ class Simulation:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.faults = Faults(clock)
         self.containers: dict[int, Container] = {}
         self.stores: dict[tuple[str, str], VolumeStore] = {}
         self.online: dict[str, bool] = {}
-        self.quorate = True
-        self.token_valid = True
         self.tasks: dict[Upid, Task] = {}
         self.one_at_a_time = RLock()
-        self.call = Call(("none",), frozenset(), None, False)
         self._agenda: list[tuple[datetime, int, Callable[[], object]]] = []
         self._moment: datetime | None = None
         self._number = count(1)
@@ -72,6 +80,24 @@ class Simulation:
     def now(self) -> datetime:
         """The moment that is being lived through: exact within a happening, else the clock's."""
         return self._moment or self.clock.now()
+
+    def carry_out(self, request: Request, deed: Callable[[], R]) -> R:
+        """Every call of a port method passes here, after all that was due before it."""
+        self.settle()
+        return deed()
+
+    def fault_of_task(self) -> TaskFault:
+        """What goes wrong with the task that begins now: here nothing ever does."""
+        return TaskFault()
+
+    def may(self, privilege: str, path: str) -> bool:
+        """Whether the token has the privilege there: here it has every one."""
+        return True
+
+    def need(self, privilege: str, path: str) -> None:
+        """``RightMissing`` as Proxmox says it, unless the token has the privilege there."""
+        if not self.may(privilege, path):
+            raise RightMissing(f"Permission check failed ({path}, {privilege})", f"{path}, {privilege}")
 
     def at(self, when: datetime | timedelta, action: Callable[[], object]) -> None:
         """Let something happen then (or so long from now)."""
@@ -113,13 +139,13 @@ class Simulation:
 
     # tasks
 
-    def begin_task(self, kind: str, call: Call, guests: tuple[Container, ...], body: Body, name: str = "") -> Upid:
+    def begin_task(self, kind: str, guests: tuple[Container, ...], body: Body, name: str = "") -> Upid:
         """Start a task on the node of the first of ``guests`` (and named after it); its first part runs now."""
         owner, now = guests[0], self.now
         name = name or str(owner.vmid)
         number, seconds = next(self._number), int(now.timestamp())
         upid = Upid(f"UPID:{owner.node}:{number:08X}:{number:08X}:{seconds:08X}:{kind}:{name}:zlh@pve!worker:")
-        task = Task(upid, kind, owner.node, name, now, body, self.faults.at_task(call), guests)
+        task = Task(upid, kind, owner.node, name, now, body, self.fault_of_task(), guests)
         self.tasks[upid] = task
         self._advance(task, task.fault.longer, first=True)
         return upid

@@ -70,7 +70,7 @@ class Container:
         sections: list[tuple[str, Mapping[str, str | None]]] = [("", self.values), ("[pve:pending]", self.pending)]
         sections += sorted(self.snapshots.items())
         lines = [line for name, values in sections for line in (name, *(f"{k}: {values[k]}" for k in sorted(values)))]
-        return hashlib.sha1("\n".join(lines).encode()).hexdigest()
+        return hashlib.sha1("\n".join(lines).encode(), usedforsecurity=False).hexdigest()
 
     @property
     def address(self) -> str:

@@ -1,42 +1,16 @@
-"""What a test puts into the world before its story begins."""
+"""What is put into the world before its story begins."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from tests.datacentre.behaviour import Behaviour, good
-from tests.datacentre.container import Container
-from tests.datacentre.simulation import Simulation
-from tests.datacentre.volume import GIB, StoredVolume, VolumeStore, render_size
 from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain import tag
+from zlh_hooks.simulation.behaviour import Behaviour, good
+from zlh_hooks.simulation.container import Container
+from zlh_hooks.simulation.physics import Simulation
+from zlh_hooks.simulation.volume import GIB, VolumeStore, render_size
 
-ROLE = frozenset(
-    {
-        "VM.Audit",
-        "VM.Clone",
-        "VM.Allocate",
-        "VM.Config.Disk",
-        "VM.Config.Options",
-        "VM.PowerMgmt",
-        "Datastore.AllocateSpace",
-        "Datastore.Audit",
-        "SDN.Use",
-        "Sys.Audit",
-        "Sys.Console",
-    }
-)
 DATA_PATH = "/data"
-
-
-@dataclass(slots=True)
-class Baseline:
-    """A customer's guest as it was before us; changed only by what happens to it from outside."""
-
-    fingerprint: str
-    foreign_tags: tuple[str, ...]
-    node: str
-    ha_state: str | None
 
 
 class Builder(Simulation):
@@ -44,10 +18,7 @@ class Builder(Simulation):
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
-        self.privileges: dict[str, frozenset[str]] = {"/": ROLE}
         self.versions: dict[tuple[str, str], Behaviour] = {}
-        self.baselines: dict[int, Baseline] = {}
-        self.acknowledged: dict[int, list[str]] = {}
 
     def add_node(self, name: str) -> None:
         """A node that is online."""
@@ -101,7 +72,7 @@ class Builder(Simulation):
         line: str = "game-base",
         version: str = "1",
         *,
-        data_volume: bool = True,
+        data_paths: Sequence[str] = (DATA_PATH,),
         running: bool = True,
         unprivileged: bool = True,
         storage: str | None = None,
@@ -123,40 +94,14 @@ class Builder(Simulation):
         root.behaviour = self.versions.get((line, version)) or good(version)
         values = _config(f"game-{vmid}", [tag.LINE + line, tag.VERSION + version, *tags], unprivileged)
         values["rootfs"] = f"{root.volid},{root_options}size={render_size(root.size)}"
-        if data_volume:
+        for number, path in enumerate(data_paths):
             data = store.allocate(vmid, 8 * GIB, self.now)
-            values["mp0"] = f"{data.volid},mp={DATA_PATH},backup=1,size={render_size(data.size)}"
+            values[f"mp{number}"] = f"{data.volid},mp={path},backup=1,size={render_size(data.size)}"
         container = Container(vmid, node, values | dict(options or {}), pool=pool, ha_state=ha_state, wanted=running)
         if running:
             container.started_at = self.now - timedelta(days=uptime_days)
             container.running_root = root.volid
-        self.acknowledged[vmid] = []
         return self._keep(container)
-
-    def add_vm(self, vmid: int, node: str) -> Container:
-        """A virtual machine: listed, and nothing else."""
-        return self._keep(Container(vmid, node, {"name": f"vm-{vmid}"}, is_container=False))
-
-    def write_record(self, vmid: int, record: str) -> bool:
-        """The game stores a record; True if the client was told so, which only a running guest can do."""
-        container = self.containers.get(vmid)
-        volume = self.data_volume(container) if container and container.running else None
-        if volume is None:
-            return False
-        volume.records.append(record)
-        self.acknowledged[vmid].append(record)
-        return True
-
-    def data_volume(self, container: Container) -> StoredVolume | None:
-        """Where the customer's data lies: the first mount point, else the root."""
-        mounts = [mount for mount in container.config.data_mounts if mount.is_volume]
-        return self.volume(container.node, mounts[0].volume if mounts else container.config.rootfs.volume)
-
-    def remember(self, container: Container) -> None:
-        """Take the guest as it is now for what it has to be in the end."""
-        foreign = tuple(one for one in container.config.tags if not tag.is_ours(one))
-        config = container.config
-        self.baselines[container.vmid] = Baseline(config.fingerprint(), foreign, container.node, container.ha_state)
 
     def _store_for(self, node: str, name: str | None) -> VolumeStore:
         if name is not None:
@@ -167,7 +112,6 @@ class Builder(Simulation):
         if container.vmid in self.containers:
             raise ValueError(f"{container.vmid} exists already")
         self.containers[container.vmid] = container
-        self.remember(container)
         return container
 
 

@@ -1,0 +1,80 @@
+"""The alert rules of docs/monitoring, by Prometheus' own checker: they are sound, and go off when they should."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clock import START
+from tests.prometheus import find_program
+from zlh_hooks.domain.emergency_rules import EmergencyRules
+from zlh_hooks.domain.metric import draw_gauges
+from zlh_hooks.domain.policy import Policy
+
+FOLDER = Path(__file__).parents[1] / "docs" / "monitoring"
+RULES = FOLDER / "zlh-hooks.rules.yml"
+POLICY = Policy(time_zone="UTC", emergency=EmergencyRules())
+NAMES = {gauge.name for gauge in draw_gauges((), None, POLICY, START)}
+HEALTHY = {"zlh_hooks_rollouts": 0}
+"""That monitoring reads anything at all."""
+
+
+def promtool(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([find_program("promtool"), *words], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_page_and_the_rules_name_the_metrics_that_there_are() -> None:
+    assert set(re.findall(r"zlh_hooks_\w+", (FOLDER / "metrics.md").read_text())) == NAMES
+    assert set(re.findall(r"zlh_hooks_\w+", RULES.read_text())) <= NAMES
+
+
+@pytest.mark.peer
+def test_the_rules_are_sound() -> None:
+    done = promtool("check", "rules", str(RULES))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    ("alert", "series", "value", "other"),
+    [
+        ("ZlhHooksEmergencyDebtOverdue", 'zlh_hooks_emergency_debt_due_timestamp_seconds{kind="review"}', 1800, 9000),
+        ("ZlhHooksCustomerNotTold", 'zlh_hooks_emergency_debts{kind="notice"}', 1, 0),
+        ("ZlhHooksEmergencyOpen", 'zlh_hooks_emergency_open{component="template"}', 1, 0),
+        ("ZlhHooksGuestStuck", "zlh_hooks_targets_stuck", 1, 0),
+        ("ZlhHooksRolloutPaused", 'zlh_hooks_rollouts{state="PAUSED"}', 1, 0),
+        ("ZlhHooksNoticesUndelivered", 'zlh_hooks_notices_undelivered{state="refused"}', 1, 0),
+        ("ZlhHooksWorkerDead", "zlh_hooks_worker_lease_expiry_timestamp_seconds", 1800, 9000),
+        ("ZlhHooksMetricsStale", 'node_textfile_mtime_seconds{file="/srv/zlh-hooks.prom"}', 1800, 3500),
+    ],
+)
+def test_an_alert_goes_off_when_it_should_and_only_then(
+    tmp_path: Path, alert: str, series: str, value: float, other: float
+) -> None:
+    """Looked at after an hour: moments before that have passed."""
+    assert_alert(tmp_path, alert, {**HEALTHY, series: value}, goes_off=True)
+    assert_alert(tmp_path, alert, {**HEALTHY, series: other}, goes_off=False)
+
+
+@pytest.mark.peer
+def test_where_nothing_is_read_any_more_somebody_is_told(tmp_path: Path) -> None:
+    assert_alert(tmp_path, "ZlhHooksMetricsStale", {}, goes_off=True)
+    assert_alert(tmp_path, "ZlhHooksMetricsStale", HEALTHY, goes_off=False)
+
+
+def assert_alert(folder: Path, alert: str, series: dict[str, float], *, goes_off: bool) -> None:
+    """promtool compares labels and words too; only whether there is an alert is asked here, of the ALERTS series."""
+    expected = [{"labels": "{}", "value": 1}] if goes_off else []
+    question = {"expr": f'sum(ALERTS{{alertname="{alert}", alertstate="firing"}})', "eval_time": "1h"}
+    test: dict[str, Any] = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": f"{value}x60"} for name, value in series.items()],
+        "promql_expr_test": [{**question, "exp_samples": expected}],
+    }
+    file = folder / "test.json"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
+    done = promtool("test", "rules", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,32 @@
+"""A ledger in memory, with the chain of the real one."""
+
+import json
+from dataclasses import replace
+from threading import RLock
+
+from zlh_hooks.application.ports import Clock
+from zlh_hooks.domain.entry import GENESIS, Draft, Entry, chain_digest
+
+
+class SimulatedLedger:
+    """Entries of one process and all its threads; gone when it ends."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._entries: list[Entry] = []
+        self._mutex = RLock()
+
+    def append(self, draft: Draft) -> Entry:
+        """Record. Data must be JSON: what is not raises TypeError."""
+        with self._mutex:
+            draft = replace(draft, data=json.loads(json.dumps(draft.data)))
+            sequence, now = len(self._entries) + 1, self._clock.now()
+            previous = self._entries[-1].digest if self._entries else GENESIS
+            digest = chain_digest(sequence, now, draft, previous)
+            place = (draft.kind, draft.name, draft.rollout, draft.target, draft.data)
+            self._entries.append(Entry(sequence, now, *place, previous, digest))
+            return self._entries[-1]
+
+    def read(self, rollout: str | None = None, after: int = 0) -> tuple[Entry, ...]:
+        """Oldest first."""
+        return tuple(one for one in self._entries[after:] if rollout is None or one.rollout == rollout)
