@@ -198,12 +198,12 @@ class Site:
         """Where the launch gate finds its facts."""
         settings = self.settings
         return Survey(
-            self._read_entries,
+            self.read_entries,
             lambda: open_directory(settings),
             lambda: open_channels(settings),
             make_operator(settings),
             settings.feed is not None,
-            lambda: self.emergency_desk().list_debts() if self._read_entries() else (),
+            lambda: self.emergency_desk().list_debts() if self.read_entries() else (),
             self.ask_rights,
             is_file,
             self.clock,
@@ -215,7 +215,7 @@ class Site:
         proxmox = open_proxmox(self.settings)
         return check_ready(proxmox, proxmox, want(self.policy))
 
-    def _read_entries(self) -> tuple[Entry, ...]:
+    def read_entries(self) -> tuple[Entry, ...]:
         """All of the ledger. Who only looks makes none: until it is there, nothing is recorded."""
         try:
             self.settings.ledger.path.stat()
@@ -270,7 +270,7 @@ class Site:
     def run_worker(self, *, stays: bool, patience: timedelta) -> None:
         """Take the lease and execute until nothing is left; ``NotAllowed`` if another worker holds it."""
         lease = self.ledger.lease
-        held = HeldLease(lease, self._take_lease(patience), self.policy.rollout.lease, self.clock)
+        held = HeldLease(lease, self.take_lease(lease.take, patience), self.policy.rollout.lease, self.clock)
         ledger = self.ledger.fenced(held.holder)
         lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
         herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
@@ -280,11 +280,12 @@ class Site:
             worker.run(stays=stays)
             lease.release(held.holder)
 
-    def _take_lease(self, patience: timedelta) -> LeaseHolder:
+    def take_lease(self, take: Callable[[str, timedelta], LeaseHolder], patience: timedelta) -> LeaseHolder:
+        """Take one, in the name of this controller; ``NotAllowed`` if another one still holds it after ``patience``."""
         deadline = self.clock.monotonic() + patience.total_seconds()
         while True:
             try:
-                return self.ledger.lease.take(self._holder(), self.policy.rollout.lease)
+                return take(self._holder(), self.policy.rollout.lease)
             except NotAllowed:
                 if self.clock.monotonic() >= deadline:
                     raise

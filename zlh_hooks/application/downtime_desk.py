@@ -1,0 +1,148 @@
+"""The downtime of a month, guest by guest, from all who know of outages; and people's corrections."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from zlh_hooks.application.ports import Clock, CustomerDirectory, Inventory, OutageSource
+from zlh_hooks.domain.availability_rules import AvailabilityRules
+from zlh_hooks.domain.downtime import Account, sort_out
+from zlh_hooks.domain.entry import Draft, Entry, Kind
+from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.life import Life, LifeBook
+from zlh_hooks.domain.month import Month
+from zlh_hooks.domain.notice import OPERATOR, Customer
+from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.rollout_outage import SAID_TO_RUN, fold_guest_logs
+from zlh_hooks.domain.span import Span, intersect
+
+Piece = TypeVar("Piece", Outage, Gap)
+NOBODY = Customer(OPERATOR, "", frozenset())
+
+
+def require_rules(policy: Policy) -> AvailabilityRules:
+    """What is promised; ``NotAllowed`` if the policy says nothing of it."""
+    if policy.availability is None:
+        raise NotAllowed("the policy has no [availability]: nothing is promised, so nothing is reckoned")
+    return policy.availability
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A month as it was, or so far. ``within``: what of it is over; ``is_over``: whether that is all of it."""
+
+    month: Month
+    within: Span
+    is_over: bool
+    accounts: tuple[Account, ...]
+
+    def list_gaps(self) -> tuple[tuple[Span, str, int], ...]:
+        """When nobody knows how guests were, why, and how many guests that concerns."""
+        concerned: dict[tuple[Span, str], int] = defaultdict(int)
+        for account in self.accounts:
+            for gap in account.gaps:
+                concerned[gap.span, gap.cause] += 1
+        return tuple((span, cause, guests) for (span, cause), guests in sorted(concerned.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class DowntimeDesk:
+    """Reckons. ``sources`` are opened with the whole ledger; ``author`` is recorded with each correction."""
+
+    read_entries: Callable[[], Sequence[Entry]]
+    append: Callable[[Draft], object]
+    clock: Clock
+    policy: Policy
+    inventory: Inventory
+    directory: CustomerDirectory
+    open_sources: Callable[[Sequence[Entry]], Sequence[OutageSource]]
+    author: str
+
+    def report(self, month: Month) -> Report:
+        """The month, up to now if it is not over; ``NotAllowed`` if it has not begun."""
+        rules, now = require_rules(self.policy), self.clock.now()
+        whole = month.span_in(self.policy.time_zone)
+        if now <= whole.begin:
+            raise NotAllowed(f"{month} has not begun: there is nothing to reckon", whole.begin)
+        within = Span(whole.begin, min(whole.end, now))
+        entries = self.read_entries()
+        book = LifeBook().add(entries)
+        customers = self.directory.list_customers()
+        guests = self._list_guests(book, customers)
+        sources = self.open_sources(entries)
+        outages = _by_guest(piece for one in sources for piece in one.list_outages(guests, within.end))
+        gaps = _by_guest(piece for one in sources for piece in one.list_gaps(guests, within))
+        owners = {vmid: customer for customer in customers for vmid in customer.guests}
+        accounts = (
+            _draw_up(
+                owners.get(one.vmid, NOBODY),
+                one,
+                book.lives.get(one.vmid, Life()),
+                within,
+                (outages[one.vmid], gaps[one.vmid]),
+                rules,
+            )
+            for one in guests
+        )
+        found = sorted(filter(None, accounts), key=lambda one: (one.customer.id, one.guest.vmid))
+        return Report(month, within, now >= whole.end, tuple(found))
+
+    def _list_guests(self, book: LifeBook, customers: Iterable[Customer]) -> tuple[KnownGuest, ...]:
+        """Everybody's that is there, that the directory names, or that a rollout once had to do with."""
+        listed = {one.vmid: one for one in self.inventory.list_guests() if not one.template}
+        named = {vmid for customer in customers for vmid in customer.guests} | set(book.names)
+        named |= {vmid for vmid, one in listed.items() if self.policy.kind_of(vmid, one.tags) is not None}
+        guests = []
+        for vmid in sorted(named):
+            here = listed.get(vmid)
+            kind = self.policy.kind_of(vmid, here.tags if here else ())
+            name = here.name if here else book.names.get(vmid, "")
+            node = here.ref.node if here else book.nodes.get(vmid)
+            guests.append(KnownGuest(vmid, name, node, kind[0] if kind else None, kind[1].line if kind else None))
+        return tuple(guests)
+
+    def note_ended(self, vmid: int, at: datetime, reason: str) -> None:
+        """A person's word that a guest whose outage is open can be used again, since ``at``."""
+        log = fold_guest_logs(self.read_entries()).get(vmid)
+        now = self.clock.now()
+        outage = next((one for one in (log.list_outages(now) if log else ()) if one.is_open), None)
+        if outage is None:
+            raise NotAllowed(f"guest {vmid} is in no outage that a rollout began and nothing has ended")
+        if not outage.span.begin < at <= now:
+            earliest = f"{outage.span.begin:%Y-%m-%d %H:%M} UTC"
+            raise NotAllowed(f"guest {vmid} has been down since {earliest}: say a time after that, and not after now")
+        data = {"at": at.isoformat(), "reason": reason, "author": self.author}
+        self.append(Draft(Kind.COMMAND, SAID_TO_RUN, target=vmid, data=data))
+
+
+def _by_guest(pieces: Iterable[Piece]) -> Mapping[int, list[Piece]]:
+    found: dict[int, list[Piece]] = defaultdict(list)
+    for piece in pieces:
+        found[piece.vmid].append(piece)
+    return found
+
+
+def _draw_up(
+    customer: Customer,
+    guest: KnownGuest,
+    life: Life,
+    within: Span,
+    known: tuple[Sequence[Outage], Sequence[Gap]],
+    rules: AvailabilityRules,
+) -> Account | None:
+    """None for a guest that did not exist in that time."""
+    lived = life.within(within)
+    if not lived:
+        return None
+    outages = tuple(one for one in known[0] if intersect([one.span], lived))
+    gaps = tuple(one for one in known[1] if intersect([one.span], lived))
+    downtime = sort_out(lived[0], outages, gaps)
+    notes = (*life.describe(within), *_describe_open(outages))
+    return Account(customer, guest, lived[0], downtime, outages, gaps, rules, notes)
+
+
+def _describe_open(outages: Sequence[Outage]) -> Iterator[str]:
+    yield from (f"not ended: {one.cause}, since {one.span.begin:%Y-%m-%d %H:%M} UTC" for one in outages if one.is_open)
