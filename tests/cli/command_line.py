@@ -12,7 +12,13 @@ from zlh_hooks.cli.app import app
 
 (UsageError,) = typer.BadParameter.__bases__
 """Click's own; newer Typer carries a Click of its own."""
-FILLED_IN = {"VMID": "5001", "VERSION": "2026.11.1", "OLD-VERSION": "2026.10.1", "ROLLOUT": "r1123-abcd", "YYYY-MM": "2026-11"}
+FILLED_IN = {
+    "VMID": "5001",
+    "VERSION": "2026.11.1",
+    "OLD-VERSION": "2026.10.1",
+    "ROLLOUT": "r1123-abcd",
+    "YYYY-MM": "2026-11",
+}
 
 
 def find_commands(text: str) -> list[str]:
