@@ -1,6 +1,7 @@
 """Rules of spans: half-open, disjoint when they come back, and nothing lost or counted twice."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ def minutes_of(found: object) -> set[int]:
 
 
 def assert_tidy(found: tuple[Span, ...]) -> None:
-    assert all(before.end < after.begin for before, after in zip(found, found[1:], strict=False))
+    assert all(before.end < after.begin for before, after in pairwise(found))
 
 
 def test_what_touches_becomes_one_and_the_end_does_not_belong_to_it() -> None:

@@ -27,9 +27,11 @@ class Life:
 
     def describe(self, span: Span) -> tuple[str, ...]:
         """What a reader must know of it to judge a figure that was reckoned over the span."""
+        begun: tuple[str, ...] = ()
         if self.begin is None:
-            return ("nobody knows since when it exists: the whole time counts",)
-        begun = (f"first seen {self.begin:%Y-%m-%d %H:%M} UTC",) if self.begin > span.begin else ()
+            begun = ("nobody knows since when it exists: the whole time counts",)
+        elif self.begin > span.begin:
+            begun = (f"first seen {self.begin:%Y-%m-%d %H:%M} UTC",)
         ended = (f"found deleted {self.end:%Y-%m-%d %H:%M} UTC",) if self.end and self.end < span.end else ()
         return (*begun, *ended)
 

@@ -1,0 +1,325 @@
+"""What customers could not use, reckoned from whole stories: what was announced, what overran, what nobody saw."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.application.downtime_bench import MONTH, DowntimeBench, Killed, make_promising_policy
+from tests.application.notice_bench import QUARTERS, owner
+from tests.datacentre import good, never_boots, turns_unhealthy
+from zlh_hooks.domain.downtime import Verdict
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import NotAllowed, RoadError
+from zlh_hooks.domain.month import Month
+from zlh_hooks.domain.sight import Turn
+from zlh_hooks.domain.span import measure
+from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.domain.watch_book import WATCH_BEGAN
+
+MINUTE = timedelta(minutes=1)
+GUESTS = (5001, 5002, 5003, 5004)
+SHORT = tuple(one | {"length_minutes": 3} for one in QUARTERS)
+ALL = {"router": {"all": True}}
+FIRST_END = datetime(2026, 11, 23, 4, 13, tzinfo=UTC)
+"""When the first of the short windows ends, and with it the first announced time."""
+
+
+def open_bench(guests: int = 4, **more: object) -> DowntimeBench:
+    return DowntimeBench(make_promising_policy(**more)).furnish(guests)  # type: ignore[arg-type,return-value]
+
+
+# --- rollouts
+
+
+def test_a_rollout_within_what_was_announced_is_planned_and_costs_nothing() -> None:
+    bench = open_bench()
+    assert bench.run("2").state is RolloutState.SUCCEEDED
+    for vmid in GUESTS:
+        planned, unplanned, unknown = bench.seconds(vmid)
+        assert 3 <= planned <= 10 and (unplanned, unknown) == (0, 0)
+        account = bench.account(vmid)
+        assert (account.available, account.verdict, account.credit_percent) == (100, Verdict.MET, 0)
+
+
+def test_downtime_is_counted_to_the_first_healthy_answer_and_not_to_the_end_of_the_proof() -> None:
+    bench = open_bench(min_healthy_time="40s")
+    bench.run("2")
+    (restart,) = bench.entries(Kind.REQUESTED, "exchange.restart", 5001)
+    (proved,) = bench.entries(Kind.EVENT, "proved", 5001)
+    planned, _, _ = bench.seconds(5001)
+    assert planned <= 10
+    assert (proved.at - restart.at).total_seconds() >= planned + 40
+
+
+def test_what_overruns_the_announced_end_is_unplanned_from_that_minute_on() -> None:
+    bench = open_bench(guests=1, windows=SHORT)
+    bench.datacentre.faults.slow_task("reboot", 4 * MINUTE, vmid=5001)
+    bench.run("2")
+    found = bench.account(5001).downtime
+    (planned,), (unplanned,) = found.planned, found.unplanned
+    assert planned.end == unplanned.begin == FIRST_END
+    assert measure(found.unplanned) >= MINUTE
+
+
+def test_a_way_back_counts_with_what_it_takes_back_and_is_unplanned_after_the_announced_end() -> None:
+    bench = open_bench(windows=SHORT).spoil(5001, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.slow_task("reboot", 4 * MINUTE, nth=2, vmid=5001)
+    progress = bench.run("2")
+    assert progress.of(5001).state is TargetState.REVERTED
+    found = bench.account(5001).downtime
+    (planned,), (unplanned,) = found.planned, found.unplanned
+    assert planned.end == unplanned.begin == FIRST_END
+    (reverted,) = bench.entries(Kind.EVENT, "revert_proved", 5001)
+    assert FIRST_END < unplanned.end < reverted.at
+    assert [bench.seconds(vmid) for vmid in GUESTS[1:]] == [(0, 0, 0)] * 3
+
+
+def test_a_way_back_that_is_ordered_when_all_is_over_is_unplanned() -> None:
+    bench = open_bench()
+    plan = bench.submit("2")
+    bench.work(plan)
+    before = bench.seconds(5001)
+    bench.clock.sleep(60 * MINUTE)
+    bench.order("revert", "customers complain")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    planned, unplanned, _ = bench.seconds(5001)
+    assert planned == before[0] and 3 <= unplanned <= 10
+
+
+def test_a_mail_that_came_back_announced_nothing() -> None:
+    bench = open_bench()
+    plan = bench.submit("2")
+    bench.work(plan)
+    bench.notice_desk().note_bounced(plan, "ann@example.com", "no such user")
+    assert bench.seconds(5001)[0] == 0 < bench.seconds(5001)[1]
+    assert bench.seconds(5002)[1] == 0 < bench.seconds(5002)[0]
+
+
+def test_a_guest_that_its_owner_had_stopped_has_no_downtime_of_ours() -> None:
+    bench = open_bench()
+    bench.datacentre.power_off(5002)
+    bench.run("2")
+    assert bench.seconds(5002) == (0, 0, 0)
+
+
+def test_a_guest_that_could_not_be_taken_back_is_down_until_a_person_says_that_it_runs() -> None:
+    bench = open_bench().spoil(5001, behaviour=never_boots("2"))
+    bench.datacentre.faults.fail_task("start", "no space left", vmid=5001, times=9)
+    bench.answers = [bench.order("abort")] * 3
+    assert bench.run("2").of(5001).state is TargetState.STUCK
+    began = bench.account(5001).outages[0].span.begin
+    bench.clock.sleep(30 * MINUTE)
+    desk = bench.downtime_desk()
+    assert bench.account(5001).notes[-1].startswith("not ended: rollout r")
+    assert measure(one.span for one in bench.account(5001).outages) >= 30 * MINUTE
+    with pytest.raises(NotAllowed, match="say a time after that"):
+        desk.note_ended(5001, began, "")
+    desk.note_ended(5001, began + 5 * MINUTE, "started by hand")
+    assert sum(bench.seconds(5001)) == 300
+    with pytest.raises(NotAllowed, match="no outage that a rollout began"):
+        desk.note_ended(5001, bench.clock.now(), "")
+
+
+# --- emergencies
+
+
+def test_an_emergency_is_planned_for_whoever_was_told_of_it() -> None:
+    bench = open_bench()
+    bench.work(bench.submit("2", emergency=bench.declare()))
+    assert all(bench.seconds(vmid)[1] == 0 < bench.seconds(vmid)[0] for vmid in GUESTS)
+
+
+def test_and_unplanned_for_whoever_was_not() -> None:
+    bench = open_bench()
+    bench.mail.answers += [RoadError("connection refused")] * 100
+    bench.declare()
+    bench.run("2")
+    assert all(bench.seconds(vmid)[0] == 0 < bench.seconds(vmid)[1] for vmid in GUESTS)
+
+
+def test_a_policy_may_count_every_emergency() -> None:
+    bench = open_bench(emergencies="unplanned")
+    bench.work(bench.submit("2", emergency=bench.declare()))
+    assert all(bench.seconds(vmid)[0] == 0 < bench.seconds(vmid)[1] for vmid in GUESTS)
+
+
+# --- from outside
+
+
+def test_an_outage_of_what_all_share_is_one_of_every_guest_behind_it_though_none_stopped() -> None:
+    bench = open_bench(watch={"router": {"all": True}, "edge": {"nodes": ["n2"]}})
+    bench.happen = {
+        60: lambda: bench.outside.away.add("router"),
+        300: lambda: bench.outside.away.clear(),
+        600: lambda: bench.outside.away.add("edge"),
+        720: lambda: bench.outside.away.clear(),
+    }
+    bench.watch(900)
+    assert not bench.executed("reboot", "shutdown", "stop")
+    unplanned = [bench.seconds(vmid)[1] for vmid in GUESTS]
+    assert unplanned == [240, 360, 240, 360]
+    assert bench.account(5001).outages[0].cause == "Router (router) could not be reached from outside"
+
+
+def test_a_point_that_fails_less_often_than_the_policy_says_was_never_away() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {60: lambda: bench.outside.away.add("router"), 120: lambda: bench.outside.away.clear()}
+    bench.watch(600)
+    assert (bench.seconds(5001)[1], bench.said[1:-1]) == (0, [])
+
+
+def test_a_restart_during_an_outage_counts_once_and_unplanned_though_it_was_announced() -> None:
+    bench = open_bench(watch=ALL)
+    start = bench.clock.now()
+    bench.see(WATCH_BEGAN, points=["router"], seen=None)
+    bench.see(Turn.OUTAGE_BEGAN, point="router", at=start.isoformat())
+    bench.run("2")
+    end = bench.clock.now()
+    bench.see(Turn.OUTAGE_ENDED, point="router", at=end.isoformat())
+    assert len(bench.account(5001).outages) == 2
+    assert bench.seconds(5001)[:2] == (0, (end - start).total_seconds())
+
+
+def test_a_watcher_that_was_killed_leaves_a_time_that_nobody_knows_and_that_is_listed() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {300: bench.kill}
+    with pytest.raises(Killed):
+        bench.watch(900)
+    bench.clock.advance(10 * MINUTE)
+    dead = bench.report().list_gaps()[-1]
+    bench.watch(120)
+    _, unplanned, _ = bench.seconds(5001)
+    gaps = bench.report().list_gaps()
+    assert (dead[0].begin, dead[1], dead[2]) == (gaps[-1][0].begin, "nobody watched router", 4)
+    assert 10 * MINUTE <= gaps[-1][0].length <= 11 * MINUTE
+    assert (unplanned, bench.account(5001).verdict) == (0, Verdict.UNKNOWN)
+
+
+def test_an_outage_that_the_watcher_saw_begin_and_not_end_counts_as_long_as_it_looked() -> None:
+    bench = open_bench(watch=ALL)
+    bench.outside.away.add("router")
+    bench.happen = {300: bench.kill}
+    with pytest.raises(Killed):
+        bench.watch(900)
+    bench.outside.away.clear()
+    bench.clock.advance(60 * MINUTE)
+    bench.watch(120)
+    _, unplanned, _ = bench.seconds(5001)
+    assert 285 <= unplanned <= 300
+
+
+def test_while_the_watchers_own_line_is_down_nobody_knows() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {
+        60: lambda: bench.outside.away.update({"router", "reference"}),
+        360: lambda: bench.outside.away.clear(),
+    }
+    bench.watch(600)
+    span, cause, _ = bench.report().list_gaps()[-1]
+    assert (span.length, bench.seconds(5001)[1]) == (5 * MINUTE, 0)
+    assert "the reference failed as well" in cause
+
+
+def test_a_reference_that_fails_alone_hides_nothing_and_is_asked_only_when_a_point_fails() -> None:
+    bench = open_bench(watch=ALL)
+    bench.outside.away.add("reference")
+    bench.watch(300)
+    assert set(bench.outside.asked) == {"router"}
+    assert bench.report().list_gaps()[-1][0].end < bench.clock.now() - 4 * MINUTE, "only the time before the watch"
+
+
+def test_what_cannot_be_measured_is_unknown_and_not_down() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {60: lambda: bench.outside.odd.add("router"), 180: lambda: bench.outside.odd.clear()}
+    bench.watch(600)
+    assert bench.seconds(5001)[1] == 0
+    assert bench.report().list_gaps()[-1][0].length == 2 * MINUTE
+
+
+def test_a_watcher_that_was_frozen_does_not_know_what_it_has_missed() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {120: lambda: bench.clock.advance(20 * MINUTE)}
+    bench.watch(1800)
+    span, _, _ = bench.report().list_gaps()[-1]
+    assert 20 * MINUTE <= span.length <= 21 * MINUTE
+
+
+def test_a_second_watcher_is_told_who_looks_already() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {60: lambda: bench.watch(60)}
+    with pytest.raises(NotAllowed, match="watcher"):
+        bench.watch(300)
+
+
+def test_each_change_is_one_line_and_one_entry() -> None:
+    bench = open_bench(watch=ALL)
+    bench.happen = {60: lambda: bench.outside.away.add("router"), 240: lambda: bench.outside.away.clear()}
+    bench.watch(600)
+    assert [line.partition(" since")[0] for line in bench.said] == [
+        "watching router",
+        "router: away",
+        "router: answers again",
+        "ended: from now on nobody watches",
+    ]
+    names = [entry.name for entry in bench.ledger.read("")]
+    assert names == ["watch.began", "outage.began", "outage.ended", "watch.ended"]
+
+
+# --- the report
+
+
+def test_guests_without_an_owner_are_named_and_credited_to_nobody() -> None:
+    bench = open_bench(watch=ALL)
+    bench.directory.customers = [owner("ann", 5001)]
+    bench.outside.away.add("router")
+    bench.watch(900)
+    found = {one.guest.vmid: one for one in bench.report().accounts}
+    assert (found[5001].customer.id, found[5001].credit_percent) == ("ann", 10)
+    assert (found[5002].customer.id, found[5002].guest.name, found[5002].credit_percent) == ("", "game-5002", 0)
+    assert found[5002].verdict is Verdict.MISSED
+
+
+def test_a_guest_that_only_the_directory_knows_is_listed_too() -> None:
+    bench = open_bench()
+    bench.directory.customers = [owner("ann", 5001, 5999)]
+    assert bench.account(5999).guest.name == ""
+
+
+def test_a_guest_that_is_gone_counts_until_it_was_found_deleted() -> None:
+    bench = open_bench()
+    plan = bench.submit("2")
+    bench.datacentre.faults.meanwhile("exchange", lambda: bench.datacentre.delete_guest(5004), vmid=5001)
+    bench.work(plan)
+    bench.clock.advance(MINUTE)
+    account = bench.account(5004)
+    assert account.within.end == bench.entries(Kind.EVENT, "vanished", 5004)[0].at
+    assert account.notes[1].startswith("found deleted 2026-11-23 04:")
+
+
+def test_a_month_that_is_not_over_is_reckoned_up_to_now_and_says_so() -> None:
+    bench = open_bench()
+    report = bench.report()
+    assert (report.within.end, report.is_over) == (bench.clock.now(), False)
+    bench.clock.advance(timedelta(days=30))
+    report = bench.report()
+    assert (report.within, report.is_over) == (MONTH.span_in("UTC"), True)
+
+
+def test_a_month_that_has_not_begun_is_refused_with_when_it_does() -> None:
+    with pytest.raises(NotAllowed, match="2026-12 has not begun") as refused:
+        open_bench().downtime_desk().report(Month(2026, 12))
+    assert refused.value.until == datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def test_a_policy_that_promises_nothing_reckons_nothing() -> None:
+    bench = open_bench()
+    bench.policy = bench.policy.model_copy(update={"availability": None})
+    with pytest.raises(NotAllowed, match=r"no \[availability\]"):
+        bench.report()
+
+
+def test_a_good_version_is_planned_for_guests_of_nobody_too() -> None:
+    bench = DowntimeBench(make_promising_policy()).furnish(guests=4, second=good("2"))
+    bench.directory.customers = []  # type: ignore[attr-defined]
+    bench.run("2")
+    assert bench.seconds(5001)[1] == 0 < bench.seconds(5001)[0]  # type: ignore[attr-defined]
