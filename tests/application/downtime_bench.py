@@ -27,7 +27,10 @@ REFERENCE = "reference"
 
 def make_promising_policy(watch: dict[str, Any] | None = None, emergencies: str = "planned", **more: Any) -> Policy:
     """The telling bench's policy with a promise. ``watch``: point to who is behind it."""
-    points = {name: {"title": name.title(), "behind": behind, "probe": PROBE} for name, behind in (watch or {}).items()}
+    points = {
+        name: {"title": name.title(), "component": "edge", "behind": behind, "probe": PROBE}
+        for name, behind in (watch or {}).items()
+    }
     rules: dict[str, Any] = {
         "goal_percent": 99.99,
         "emergencies": emergencies,

@@ -6,7 +6,9 @@ import pytest
 
 from tests.application.downtime_bench import MONTH, DowntimeBench, Killed, make_promising_policy
 from tests.application.notice_bench import QUARTERS, owner
+from tests.application.rollout_bench import ALWAYS
 from tests.datacentre import good, never_boots, turns_unhealthy
+from zlh_hooks.domain.announcement import Announcement
 from zlh_hooks.domain.downtime import Verdict
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError
@@ -16,7 +18,7 @@ from zlh_hooks.domain.span import measure
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.watch_book import WATCH_BEGAN
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 GUESTS = (5001, 5002, 5003, 5004)
 SHORT = tuple(one | {"length_minutes": 3} for one in QUARTERS)
 ALL = {"router": {"all": True}}
@@ -323,3 +325,60 @@ def test_a_good_version_is_planned_for_guests_of_nobody_too() -> None:
     bench.directory.customers = []  # type: ignore[attr-defined]
     bench.run("2")
     assert bench.seconds(5001)[1] == 0 < bench.seconds(5001)[0]  # type: ignore[attr-defined]
+
+
+# --- told by a person
+
+
+def propose(bench: DowntimeBench, begin: timedelta, end: timedelta, told: timedelta = timedelta(0)) -> Announcement:
+    now = bench.clock.now()
+    return bench.downtime_desk().propose("router", now + begin, now + end, now + told, security=False)
+
+
+def open_night(**more: object) -> DowntimeBench:
+    """The router may be worked on at any time."""
+    return open_bench(watch=ALL, windows=ALWAYS, **more)
+
+
+def test_work_by_hand_that_was_told_in_time_is_planned_up_to_the_announced_end() -> None:
+    bench = open_night()
+    start = bench.clock.now()
+    bench.downtime_desk().announce(propose(bench, 10 * MINUTE, 20 * MINUTE), "firmware; told by mail")
+    bench.see(WATCH_BEGAN, points=["router"], seen=None)
+    bench.clock.advance(HOUR)
+    bench.see(Turn.OUTAGE_BEGAN, point="router", at=(start + 12 * MINUTE).isoformat())
+    bench.see(Turn.OUTAGE_ENDED, point="router", at=(start + 25 * MINUTE).isoformat())
+    assert bench.seconds(5001)[:2] == (8 * 60, 5 * 60)
+    assert bench.entries(Kind.COMMAND, "downtime.announced")[0].data["author"] == "tester"
+
+
+def test_what_was_told_long_before_may_be_recorded_shortly_before() -> None:
+    assert propose(open_night(), MINUTE, HOUR, told=-HOUR).planned[0].length == 59 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "told", "rule"),
+    [
+        (5 * MINUTE, HOUR, timedelta(0), "customers are told 6m before"),
+        (10 * MINUTE, HOUR, MINUTE, "customers are told 6m before"),
+        (-MINUTE, HOUR, -HOUR, "what has begun is unplanned"),
+        (HOUR, HOUR, timedelta(0), "end after it begins"),
+        (HOUR, 40 * HOUR, timedelta(0), "no window for edge is as long"),
+    ],
+)
+def test_work_by_hand_that_keeps_no_promise_or_window_is_not_planned(
+    begin: timedelta, end: timedelta, told: timedelta, rule: str
+) -> None:
+    with pytest.raises(NotAllowed, match=rule):
+        propose(open_night(), begin, end, told)
+
+
+def test_a_window_that_is_not_the_components_does_not_count() -> None:
+    with pytest.raises(NotAllowed, match="outside every window for edge") as refused:
+        propose(open_bench(watch=ALL), 2 * HOUR, 2 * HOUR + MINUTE)
+    assert refused.value.until is not None
+
+
+def test_only_what_is_watched_can_be_announced() -> None:
+    with pytest.raises(NotAllowed, match=r"router is no point of \[availability.watch\]; there are: none"):
+        propose(open_bench(), 10 * MINUTE, HOUR)

@@ -18,6 +18,8 @@ FILLED_IN = {
     "OLD-VERSION": "2026.10.1",
     "ROLLOUT": "r1123-abcd",
     "YYYY-MM": "2026-11",
+    "BEGIN": "2027-02-03T04:00",
+    "END": "2027-02-03T06:00",
 }
 
 

@@ -44,6 +44,7 @@ kind = "tcp"
 port = 443
 [availability.watch.points.router]
 title = "Router"
+component = "opnsense"
 behind = { nodes = ["n1"] }
 probe = { kind = "tcp", port = 443, interval = "30s" }
 """
@@ -254,3 +255,21 @@ def test_addresses_may_be_of_either_family(files: list[str], tmp_path: Path) -> 
     config.write_text(config.read_text().replace("203.0.113.1", "2001:db8::1"))
     site = wiring.open_site(config, tmp_path / "policy.toml")
     assert downtime_wiring.open_outlook(site.settings, site.policy, config).addresses == {"router": "2001:db8::1"}
+
+
+# --- announce
+
+
+def test_work_by_hand_that_is_told_in_time_is_recorded_with_who_said_so(files: list[str], tmp_path: Path) -> None:
+    window = '[[windows]]\nname = "night"\nrule = "FREQ=DAILY"\nstart = "04:00"\nlength_minutes = 120\n'
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY.replace("[kinds.game]", f"{window}[kinds.game]", 1))
+    day = datetime.now(ZoneInfo("Europe/Berlin")).date() + timedelta(days=9)
+    times = ("--from", f"{day}T04:00", "--until", f"{day}T05:30")
+    done = type_in(files, "announce", "router", *times, "--reason", "firmware; told by mail")
+    assert done.stdout.startswith("recorded: router may be away "), done.output
+    with closing(SqlLedger.open(tmp_path / "ledger.sqlite", FakeClock())) as ledger:
+        data = ledger.read()[-1].data
+    assert (data["point"], data["reason"], bool(data["author"])) == ("router", "firmware; told by mail", True)
+    outside = type_in(files, "announce", "router", "--from", f"{day}T07:00", "--until", f"{day}T08:00", "--reason", "x")
+    assert isinstance(outside.exception, NotAllowed) and "outside every window" in str(outside.exception)

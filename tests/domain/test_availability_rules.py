@@ -11,7 +11,7 @@ from zlh_hooks.domain.outage import KnownGuest
 from zlh_hooks.domain.policy import Policy
 
 PROBE = {"kind": "tcp", "port": 443}
-POINT = {"title": "Router", "behind": {"all": True}, "probe": PROBE}
+POINT = {"title": "Router", "component": "opnsense", "behind": {"all": True}, "probe": PROBE}
 LINE = {"data_paths": ["/data"], "probes": [{"kind": "agent"}]}
 
 

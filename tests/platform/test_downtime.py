@@ -33,6 +33,7 @@ kind = "tcp"
 port = {reference}
 [availability.watch.points.router]
 title = "Router"
+component = "opnsense"
 behind = {{ all = true }}
 probe = {{ kind = "http", port = {router}, interval = "1s", needed_failures = 2 }}
 """

@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from zlh_hooks.application.ports import Clock, CustomerDirectory, Inventory, OutageSource
+from zlh_hooks.domain.announcement import ANNOUNCED, Announcement, describe_announcement
 from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.downtime import Account, sort_out
+from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.life import Life, LifeBook
@@ -18,6 +20,7 @@ from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.rollout_outage import SAID_TO_RUN, fold_guest_logs
 from zlh_hooks.domain.span import Span, intersect
+from zlh_hooks.domain.window import decide
 
 Piece = TypeVar("Piece", Outage, Gap)
 NOBODY = Customer(OPERATOR, "", frozenset())
@@ -104,6 +107,34 @@ class DowntimeDesk:
             guests.append(KnownGuest(vmid, name, node, kind[0] if kind else None, kind[1].line if kind else None))
         return tuple(guests)
 
+    def propose(self, point: str, begin: datetime, end: datetime, told: datetime, *, security: bool) -> Announcement:
+        """Work by hand on a watched point of which customers have been told, to be recorded before it begins.
+
+        ``NotAllowed`` if it lies in no window of its component, has begun, or was told too late.
+        """
+        watch, now = require_rules(self.policy).watch, self.clock.now()
+        known = watch.points if watch else {}
+        if point not in known:
+            raise NotAllowed(f"{point} is no point of [availability.watch]; there are: {', '.join(known) or 'none'}")
+        if not now < begin < end:
+            raise NotAllowed("what is announced must lie ahead, and end after it begins; what has begun is unplanned")
+        decision = decide(self.policy, known[point].component, begin, end - begin, security=security)
+        if not decision.allowed:
+            raise NotAllowed(f"from {_render(begin)} to {_render(end)}: {decision.rule}", decision.until)
+        notices = self.policy.notices
+        lead = notices.ladder_for(end - begin).promise if notices else timedelta(0)
+        if told > now or told + lead > begin:
+            rule = (
+                f"customers are told {render_duration(lead)} before: told {_render(told)}, it begins {_render(begin)}"
+            )
+            raise NotAllowed(rule, told + lead)
+        return Announcement(point, begin, end, told, lead)
+
+    def announce(self, proposed: Announcement, reason: str) -> None:
+        """Record a person's word that customers were told of it."""
+        data = describe_announcement(proposed) | {"reason": reason, "author": self.author}
+        self.append(Draft(Kind.COMMAND, ANNOUNCED, data=data))
+
     def note_ended(self, vmid: int, at: datetime, reason: str) -> None:
         """A person's word that a guest whose outage is open can be used again, since ``at``."""
         log = fold_guest_logs(self.read_entries()).get(vmid)
@@ -112,10 +143,14 @@ class DowntimeDesk:
         if outage is None:
             raise NotAllowed(f"guest {vmid} is in no outage that a rollout began and nothing has ended")
         if not outage.span.begin < at <= now:
-            earliest = f"{outage.span.begin:%Y-%m-%d %H:%M} UTC"
-            raise NotAllowed(f"guest {vmid} has been down since {earliest}: say a time after that, and not after now")
+            since = _render(outage.span.begin)
+            raise NotAllowed(f"guest {vmid} has been down since {since}: say a time after that, and not after now")
         data = {"at": at.isoformat(), "reason": reason, "author": self.author}
         self.append(Draft(Kind.COMMAND, SAID_TO_RUN, target=vmid, data=data))
+
+
+def _render(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
 def _by_guest(pieces: Iterable[Piece]) -> Mapping[int, list[Piece]]:
@@ -145,4 +180,4 @@ def _draw_up(
 
 
 def _describe_open(outages: Sequence[Outage]) -> Iterator[str]:
-    yield from (f"not ended: {one.cause}, since {one.span.begin:%Y-%m-%d %H:%M} UTC" for one in outages if one.is_open)
+    yield from (f"not ended: {one.cause}, since {_render(one.span.begin)}" for one in outages if one.is_open)

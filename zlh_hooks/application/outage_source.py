@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from zlh_hooks.domain.announcement import list_announced
+from zlh_hooks.domain.announcement import list_announced, read_announcements
 from zlh_hooks.domain.availability_rules import WatchRules
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
 from zlh_hooks.domain.progress import group_by_rollout
 from zlh_hooks.domain.rollout_outage import GuestLog, fold_guest_logs
-from zlh_hooks.domain.span import Span, intersect, unite
+from zlh_hooks.domain.span import Span, Spans, intersect, unite
 from zlh_hooks.domain.watch_book import PointHistory, WatchBook
 
 
@@ -66,6 +66,10 @@ class WatchOutages:
     def _book(self) -> WatchBook:
         return WatchBook().add(self.entries)
 
+    @cached_property
+    def _announced(self) -> Mapping[str, Spans]:
+        return read_announcements(self.entries)
+
     def _tell(self, until: datetime) -> Iterator[tuple[str, PointHistory]]:
         for name in self.rules.points:
             yield name, self._book.tell(name, min(until, self.seen_until))
@@ -77,7 +81,8 @@ class WatchOutages:
             for span in history.away:
                 is_open = history.is_away and span == history.away[-1] and span.end == min(until, self.seen_until)
                 cause = f"{point.title} ({name}) could not be reached from outside"
-                yield from (Outage(one.vmid, span, cause, (), is_open) for one in guests if point.behind.holds(one))
+                told = self._announced.get(name, ())
+                yield from (Outage(one.vmid, span, cause, told, is_open) for one in guests if point.behind.holds(one))
 
     def list_gaps(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Gap]:
         """When a point was not looked at, or what was seen says nothing about it."""

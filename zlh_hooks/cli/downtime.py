@@ -12,7 +12,7 @@ import typer
 from zlh_hooks import downtime_wiring, wiring
 from zlh_hooks.application.downtime_desk import Report
 from zlh_hooks.cli.downtime_table import describe_report, render_csv
-from zlh_hooks.cli.option import LOCAL_FORMATS, Config, Json, PolicyFile, resolve_instant
+from zlh_hooks.cli.option import LOCAL_FORMATS, Config, Json, PolicyFile, Security, resolve_instant
 from zlh_hooks.domain.month import EXPECTED, Month, parse_month
 
 app = typer.Typer(no_args_is_help=True)
@@ -77,6 +77,28 @@ def watch(
         lambda length: stop.wait(length.total_seconds()),
         timedelta(seconds=wait),
     )
+
+
+@app.command()
+def announce(
+    point: Annotated[str, typer.Argument(help="A watched point of the policy, e.g. router.")],
+    begin: Annotated[datetime, typer.Option("--from", formats=[*LOCAL_FORMATS], help="When it may be away at first.")],
+    end: Annotated[datetime, typer.Option("--until", formats=[*LOCAL_FORMATS], help="The end that was announced.")],
+    reason: Annotated[str, typer.Option("--reason", help="What is done, and how customers were told; recorded.")],
+    told: Annotated[
+        datetime | None, typer.Option("--told", formats=[*LOCAL_FORMATS], help="When they were told; now if left out.")
+    ] = None,
+    security: Security = False,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Say that you have told customers of work by hand on a watched point: up to its announced end it is planned."""
+    site = wiring.open_site(config, policy)
+    desk = downtime_wiring.open_desk(site)
+    times = (resolve_instant(site.policy, one) for one in (begin, end, told))
+    proposed = desk.propose(point, *times, security=security)
+    desk.announce(proposed, reason)
+    typer.echo(f"recorded: {point} may be away {proposed.begin:%Y-%m-%d %H:%M} to {proposed.end:%Y-%m-%d %H:%M} UTC")
 
 
 @app.command()

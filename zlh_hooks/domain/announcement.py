@@ -1,7 +1,11 @@
-"""Of which times a guest's customer was told before, from what the ledger holds of one rollout's notices. Pure."""
+"""Of which times customers were told before: by a rollout's notices, or by a person who tells of work by hand. Pure."""
 
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
+from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.notice import OPERATOR, Round
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.span import Spans, make_spans, unite
@@ -29,3 +33,48 @@ def _find_told(book: NoticeBook, one: Round, customer: str) -> datetime | None:
     told = book.told_at(customer, one)
     kept = [] if told is None else [told + one.lead]
     return min([*kept, *filter(None, [book.vouched.get(customer)])], default=None)
+
+
+# ----------------------------------------------------------- told by a person
+
+ANNOUNCED = "downtime.announced"
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A person's word that customers were told, at ``told``, that a point will be away from ``begin`` to ``end``.
+
+    ``lead``: how long before they have to be told; until it has passed, nothing is planned.
+    """
+
+    point: str
+    begin: datetime
+    end: datetime
+    told: datetime
+    lead: timedelta
+
+    @property
+    def planned(self) -> Spans:
+        """What of it counts as planned."""
+        return make_spans(max(self.begin, self.told + self.lead), self.end)
+
+
+def describe_announcement(one: Announcement) -> dict[str, Any]:
+    """What is recorded of it."""
+    times = {name: getattr(one, name).isoformat() for name in ("begin", "end", "told")}
+    return {"point": one.point, **times, "lead_seconds": one.lead.total_seconds()}
+
+
+def read_announcements(entries: Iterable[Entry]) -> Mapping[str, Spans]:
+    """Point to the times that were announced for it."""
+    found: dict[str, Spans] = {}
+    for entry in entries:
+        if entry.kind is Kind.COMMAND and entry.name == ANNOUNCED:
+            one = _parse(entry.data)
+            found[one.point] = unite((*found.get(one.point, ()), *one.planned))
+    return found
+
+
+def _parse(data: Mapping[str, Any]) -> Announcement:
+    begin, end, told = (datetime.fromisoformat(data[name]) for name in ("begin", "end", "told"))
+    return Announcement(str(data["point"]), begin, end, told, timedelta(seconds=data["lead_seconds"]))

@@ -13,6 +13,7 @@ from zlh_hooks.domain.flaw import Misfit, render_found
 from zlh_hooks.domain.outage import KnownGuest
 from zlh_hooks.domain.probe import HttpProbe, MinecraftProbe, SourceProbe, TcpProbe
 from zlh_hooks.domain.value import Percent, Value
+from zlh_hooks.domain.window_rule import Component
 
 OutsideProbe = Annotated[HttpProbe | TcpProbe | MinecraftProbe | SourceProbe, Field(discriminator="kind")]
 """What can be asked of an address from outside: an agent is in a guest, and Prometheus looks from where it stands."""
@@ -62,6 +63,9 @@ class WatchedPoint(Value):
     """Something shared that customers need to reach their servers."""
 
     title: Sentence = Field(description="How people call it.")
+    component: Component = Field(
+        description="Which system it is: work on it that people announce by hand must lie in its windows."
+    )
     probe: OutsideProbe = Field(
         description="Asked every `interval`; `needed_failures` in a row are an outage, counted from the first of them."
     )

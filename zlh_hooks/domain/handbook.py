@@ -6,7 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from zlh_hooks.domain.availability_rules import AvailabilityRules, WatchedPoint
+from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.component_rule import ComponentRule, Consequence, order_components
 from zlh_hooks.domain.duty import Person, Role, holders_of
 from zlh_hooks.domain.impact import Course, choose_course
@@ -25,6 +25,7 @@ from zlh_hooks.domain.wording import (
     render_list,
     render_number,
     render_size,
+    render_threshold,
     render_waves,
     render_window,
 )
@@ -166,6 +167,17 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class Lookout:
+    """A watched point in words: who is behind it, and when it counts as away."""
+
+    name: str
+    title: str
+    behind: str
+    threshold: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Promise:
     """What is promised of each server's month, in words."""
 
@@ -199,15 +211,13 @@ class Promise:
         return render_number(self.rules.cap_percent)
 
     @property
-    def points(self) -> tuple[tuple[str, str, str, str], ...]:
-        """What is watched from outside: title, who is behind it, after what it counts as away, and the reason."""
-        found = self.rules.watch.points.values() if self.rules.watch else ()
-        return tuple((one.title, render_behind(one.behind), _render_threshold(one), one.reason) for one in found)
-
-
-def _render_threshold(point: WatchedPoint) -> str:
-    probe = point.probe
-    return f"{probe.needed_failures} failures in a row, {render_length(probe.interval)} apart"
+    def points(self) -> tuple[Lookout, ...]:
+        """What is watched from outside."""
+        found = self.rules.watch.points.items() if self.rules.watch else ()
+        return tuple(
+            Lookout(name, one.title, render_behind(one.behind), render_threshold(one.probe), one.reason)
+            for name, one in found
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from zlh_hooks.domain.availability_rules import Behind
+from zlh_hooks.domain.availability_rules import Behind, OutsideProbe
 from zlh_hooks.domain.impact import Course, Impact
 from zlh_hooks.domain.notice_rules import Ladder
 from zlh_hooks.domain.recurrence import parse_parts
@@ -206,6 +206,13 @@ def render_behind(behind: Behind) -> str:
         return "all servers"
     named = (("of kind", behind.kinds), ("of line", behind.lines), ("on host", behind.nodes))
     return f"servers {render_list([f'{word} {render_list(names)}' for word, names in named if names], 'or')}"
+
+
+def render_threshold(probe: OutsideProbe) -> str:
+    """After what a watched point is away: ``3 failures in a row, 30 seconds apart``."""
+    if probe.needed_failures == 1:
+        return "one failure"
+    return f"{probe.needed_failures} failures in a row, {render_length(probe.interval)} apart"
 
 
 def render_capital(text: str) -> str:
