@@ -9,7 +9,7 @@ from zlh_hooks.adapters.new_file import write_over
 from zlh_hooks.adapters.probes import Probes
 from zlh_hooks.application.downtime_desk import DowntimeDesk, require_rules
 from zlh_hooks.application.herald import EmptyDirectory
-from zlh_hooks.application.outage_source import RolloutOutages, WatchOutages
+from zlh_hooks.application.outage_source import open_sources
 from zlh_hooks.application.ports import LeaseHolder, OutageSource
 from zlh_hooks.application.watcher import Outlook, Watcher, find_last_alive
 from zlh_hooks.application.worker import HeldLease
@@ -37,14 +37,10 @@ def open_desk(site: wiring.Site) -> DowntimeDesk:
 
 
 def _open_sources(site: wiring.Site, entries: Sequence[Entry]) -> tuple[OutageSource, ...]:
-    """Everybody who knows of outages; another one is added here."""
-    rules = require_rules(site.policy)
-    own = RolloutOutages(entries, rules.emergencies == "planned")
-    if rules.watch is None:
-        return (own,)
+    """A ledger without entries may not be there, and is not made by who only looks."""
     now, length = site.clock.now(), site.policy.rollout.lease
     last_alive = find_last_alive(site.ledger.watch_lease.read(), length, now) if entries else None
-    return (own, WatchOutages(entries, rules.watch, last_alive or now))
+    return open_sources(require_rules(site.policy), entries, last_alive or now)
 
 
 def open_outlook(settings: Settings, policy: Policy, file: Path) -> Outlook:
@@ -66,10 +62,10 @@ def open_outlook(settings: Settings, policy: Policy, file: Path) -> Outlook:
     return Outlook(rules, settings.watch.addresses, settings.watch.reference)
 
 
-def run_watcher(
+def open_watcher(
     site: wiring.Site, say: Callable[[str], None], pause: Callable[[timedelta], bool], patience: timedelta
-) -> None:
-    """Take the watcher's lease and look until ``pause`` says so; ``NotAllowed`` if another watcher holds it."""
+) -> Callable[[], None]:
+    """Take the watcher's lease (``NotAllowed`` if another one holds it); returns what looks until ``pause`` says so."""
     outlook = open_outlook(site.settings, site.policy, find_settings(site.config_file))
     lease, length = site.ledger.watch_lease, site.policy.rollout.lease
     before: list[LeaseHolder | None] = []
@@ -80,8 +76,13 @@ def run_watcher(
 
     held = HeldLease(lease, site.take_lease(succeed, patience), length, site.clock)
     seen = find_last_alive(before[-1], length, site.clock.now())
-    Watcher(site.ledger, site.clock, Probes(site.clock), outlook, held, say, pause).run(seen)
-    lease.release(held.holder)
+    watcher = Watcher(site.ledger, site.clock, Probes(site.clock), outlook, held, say, pause)
+
+    def run() -> None:
+        watcher.run(seen)
+        lease.release(held.holder)
+
+    return run
 
 
 def write_export(path: Path, text: str) -> None:

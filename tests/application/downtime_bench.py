@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.application.notice_bench import TellingBench, make_telling_policy
 from zlh_hooks.application.downtime_desk import DowntimeDesk, Report
-from zlh_hooks.application.outage_source import RolloutOutages, WatchOutages
+from zlh_hooks.application.outage_source import open_sources
 from zlh_hooks.application.watcher import Outlook, Watcher, find_last_alive
 from zlh_hooks.application.worker import HeldLease
 from zlh_hooks.domain.downtime import Account
@@ -116,12 +116,9 @@ class DowntimeBench(TellingBench):
 
     def _open_sources(self, entries: Any) -> tuple[Any, ...]:
         assert self.policy.availability is not None
-        rules, now = self.policy.availability, self.clock.now()
-        own = RolloutOutages(entries, rules.emergencies == "planned")
-        if rules.watch is None:
-            return (own,)
+        now = self.clock.now()
         last_alive = find_last_alive(self.ledger.watch_lease.read(), LEASE, now)
-        return (own, WatchOutages(entries, rules.watch, last_alive or now))
+        return open_sources(self.policy.availability, entries, last_alive or now)
 
     def report(self) -> Report:
         """The month so far."""

@@ -7,12 +7,13 @@ import pytest
 from tests.application.downtime_bench import MONTH, DowntimeBench, Killed, make_promising_policy
 from tests.application.notice_bench import QUARTERS, owner
 from tests.application.rollout_bench import ALWAYS
-from tests.datacentre import good, never_boots, turns_unhealthy
+from tests.datacentre import Crash, good, never_boots, turns_unhealthy
 from zlh_hooks.domain.announcement import Announcement
 from zlh_hooks.domain.downtime import Verdict
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError
 from zlh_hooks.domain.month import Month
+from zlh_hooks.domain.rollout_outage import REFUSED
 from zlh_hooks.domain.sight import Turn
 from zlh_hooks.domain.span import measure
 from zlh_hooks.domain.steps import RolloutState, TargetState
@@ -120,6 +121,46 @@ def test_a_guest_that_could_not_be_taken_back_is_down_until_a_person_says_that_i
     assert sum(bench.seconds(5001)) == 300
     with pytest.raises(NotAllowed, match="no outage that a rollout began"):
         desk.note_ended(5001, bench.clock.now(), "")
+
+
+def test_a_worker_that_died_over_a_restart_leaves_what_nobody_knows_until_its_successor_finds_the_task() -> None:
+    bench = open_bench(windows=ALWAYS)
+    bench.datacentre.faults.die_after("reboot", vmid=5001)
+    plan = bench.submit("2")
+    with pytest.raises(Crash):
+        bench.work(plan)
+    bench.datacentre.faults.restart()
+    bench.clock.sleep(5 * MINUTE)
+    planned, unplanned, unknown = bench.seconds(5001)
+    assert (planned, unplanned) == (0, 0) and 300 <= unknown <= 302
+    bench.herald = bench.open_herald()
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    planned, unplanned, unknown = bench.seconds(5001)
+    assert (unplanned, unknown) == (0, 0)
+    assert planned >= 300, "nobody saw it well before the successor asked"
+
+
+def test_a_rollout_that_was_closed_by_force_over_a_restart_leaves_a_gap_that_a_person_can_end() -> None:
+    bench = open_bench(windows=ALWAYS)
+    bench.datacentre.faults.die_before("reboot", vmid=5001)
+    plan = bench.submit("2")
+    with pytest.raises(Crash):
+        bench.work(plan)
+    bench.datacentre.faults.restart()
+    bench.desk().close_by_force(plan.id, "the controller is gone")
+    (intent,) = bench.entries(Kind.INTENT, "exchange.restart", 5001)
+    bench.clock.sleep(60 * MINUTE)
+    assert bench.seconds(5001)[2] >= 3600
+    bench.downtime_desk().note_ended(5001, intent.at + MINUTE, "it was never away")
+    assert bench.seconds(5001) == (0, 0, 60)
+
+
+def test_a_stop_that_its_task_refused_for_a_lock_is_noted_so_that_it_counts_for_nothing() -> None:
+    bench = open_bench(windows=ALWAYS).spoil(5001, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.fail_task("reboot", "got no answer", nth=2, vmid=5001)
+    bench.datacentre.faults.meanwhile("shutdown", lambda: bench.datacentre.lock(5001, "backup", MINUTE), vmid=5001)
+    assert bench.run("2").of(5001).state is TargetState.REVERTED
+    assert {entry.data["step"].partition(".")[2] for entry in bench.entries(Kind.NOTE, REFUSED, 5001)} == {"stop"}
 
 
 # --- emergencies

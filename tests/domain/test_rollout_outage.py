@@ -107,6 +107,15 @@ def test_while_nobody_knows_whether_it_was_asked_for_it_is_a_gap() -> None:
     assert fold_guest_logs(begun())[5001].list_gaps(at(99)) == ()
 
 
+def test_a_gap_ends_when_the_guest_is_seen_well_again_or_a_person_says_so() -> None:
+    intent = write(10, Kind.INTENT, RESTART)
+    seen = fold_guest_logs([intent, write(500, Kind.EVIDENCE, BASELINE, rollout="r2", running=True)])[5001]
+    word = write(999, Kind.COMMAND, SAID_TO_RUN, rollout="", at=at(300).isoformat())
+    assert [one.span.end for one in seen.list_gaps(at(NOW))] == [at(500)]
+    assert [one.span.end for one in fold_guest_logs([intent, word])[5001].list_gaps(at(NOW))] == [at(300)]
+    assert (seen.find_unresolved(at(NOW)), fold_guest_logs([intent])[5001].find_unresolved(at(NOW))) == (None, at(10))
+
+
 def test_a_failed_proof_goes_on_to_the_first_healthy_answer_on_the_old_root() -> None:
     entries = [
         *begun(),

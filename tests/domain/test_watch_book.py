@@ -54,6 +54,12 @@ def test_an_outage_that_goes_on_lasts_until_now() -> None:
     assert (history.away, history.is_away) == ((span(10, 60),), True)
 
 
+def test_an_outage_of_a_later_time_makes_none_of_an_earlier_one_open() -> None:
+    first = (turn(12, Turn.OUTAGE_BEGAN, since=10), turn(30, Turn.OUTAGE_ENDED))
+    history = tell(began(0), *first, turn(90, Turn.OUTAGE_BEGAN), until=60)
+    assert (history.away, history.is_away) == ((span(10, 30),), False)
+
+
 def test_a_watcher_that_was_killed_leaves_a_gap_from_its_last_sign_of_life_to_the_next_one() -> None:
     away = turn(12, Turn.OUTAGE_BEGAN, since=10)
     history = tell(began(0), away, began(100, seen=40))

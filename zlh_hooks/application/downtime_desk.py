@@ -76,7 +76,7 @@ class DowntimeDesk:
         customers = self.directory.list_customers()
         guests = self._list_guests(book, customers)
         sources = self.open_sources(entries)
-        outages = _by_guest(piece for one in sources for piece in one.list_outages(guests, within.end))
+        outages = _by_guest(piece for one in sources for piece in one.list_outages(guests, within))
         gaps = _by_guest(piece for one in sources for piece in one.list_gaps(guests, within))
         owners = {vmid: customer for customer in customers for vmid in customer.guests}
         accounts = (
@@ -137,14 +137,13 @@ class DowntimeDesk:
 
     def note_ended(self, vmid: int, at: datetime, reason: str) -> None:
         """A person's word that a guest whose outage is open can be used again, since ``at``."""
-        log = fold_guest_logs(self.read_entries()).get(vmid)
-        now = self.clock.now()
-        outage = next((one for one in (log.list_outages(now) if log else ()) if one.is_open), None)
-        if outage is None:
+        log, now = fold_guest_logs(self.read_entries()).get(vmid), self.clock.now()
+        since = log.find_unresolved(now) if log else None
+        if since is None:
             raise NotAllowed(f"guest {vmid} is in no outage that a rollout began and nothing has ended")
-        if not outage.span.begin < at <= now:
-            since = _render(outage.span.begin)
-            raise NotAllowed(f"guest {vmid} has been down since {since}: say a time after that, and not after now")
+        if not since < at <= now:
+            rule = f"guest {vmid} has been down since {_render(since)}: say a time after that, and not after now"
+            raise NotAllowed(rule)
         data = {"at": at.isoformat(), "reason": reason, "author": self.author}
         self.append(Draft(Kind.COMMAND, SAID_TO_RUN, target=vmid, data=data))
 

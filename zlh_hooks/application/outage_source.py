@@ -1,7 +1,7 @@
 """Who knows of outages: the rollouts' own record, and the watcher's.
 
-Another source joins them in ``wiring`` by the port ``OutageSource`` alone. Stops that zlh-hooks did not cause are seen
-by none of these two, except through the points that are watched from outside.
+Another source joins them in ``open_sources``, by the port ``OutageSource`` alone. Stops that zlh-hooks did not cause
+are seen by neither of these two, except through the points that are watched from outside.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
+from zlh_hooks.application.ports import OutageSource
 from zlh_hooks.domain.announcement import list_announced, read_announcements
-from zlh_hooks.domain.availability_rules import WatchRules
+from zlh_hooks.domain.availability_rules import AvailabilityRules, WatchRules
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
 from zlh_hooks.domain.progress import group_by_rollout
 from zlh_hooks.domain.rollout_outage import GuestLog, fold_guest_logs
-from zlh_hooks.domain.span import Span, Spans, intersect, unite
+from zlh_hooks.domain.span import Span, Spans, intersect
 from zlh_hooks.domain.watch_book import PointHistory, WatchBook
 
 
@@ -31,27 +32,26 @@ class RolloutOutages:
     def _logs(self) -> Mapping[int, GuestLog]:
         return fold_guest_logs(self.entries)
 
-    @cached_property
-    def _books(self) -> tuple[NoticeBook, ...]:
-        return tuple(NoticeBook().add(entries) for entries in group_by_rollout(self.entries).values())
+    def list_outages(self, guests: Sequence[KnownGuest], within: Span) -> tuple[Outage, ...]:
+        """Each with the times of which its customer was told by the notices of the same rollout."""
+        logs = [self._logs[guest.vmid] for guest in guests if guest.vmid in self._logs]
+        found = [one for log in logs for one in log.list_outages(within.end) if intersect([one.span], [within])]
+        announced = self._list_announced({one.rollout for one in found})
+        return tuple(replace(one, announced=announced[one.rollout].get(one.vmid, ())) for one in found)
 
-    def list_outages(self, guests: Sequence[KnownGuest], until: datetime) -> Iterator[Outage]:
-        """Each with the times of which its customer was told."""
-        for guest in guests:
-            found = self._logs[guest.vmid].list_outages(until) if guest.vmid in self._logs else ()
-            if found:
-                announced = self._list_announced(guest.vmid)
-                yield from (replace(one, announced=announced) for one in found)
-
-    def _list_announced(self, vmid: int) -> tuple[Span, ...]:
-        told = (list_announced(book, vmid, counts_emergencies=self.counts_emergencies) for book in self._books)
-        return unite(span for spans in told for span in spans)
+    def _list_announced(self, rollouts: set[str]) -> Mapping[str, Mapping[int, Spans]]:
+        """Rollout to guest to times; a recovery, which belongs to none, was never announced."""
+        groups = group_by_rollout(self.entries)
+        books = {rollout: NoticeBook().add(groups.get(rollout, ())) for rollout in rollouts}
+        counts = self.counts_emergencies
+        return {rollout: list_announced(book, counts_emergencies=counts) for rollout, book in books.items()}
 
     def list_gaps(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Gap]:
         """Restarts of which nobody knows whether they were asked for."""
         for guest in guests:
-            if guest.vmid in self._logs:
-                yield from self._logs[guest.vmid].list_gaps(within.end)
+            log = self._logs.get(guest.vmid)
+            for gap in log.list_gaps(within.end) if log else ():
+                yield from (replace(gap, span=span) for span in intersect([gap.span], [within]))
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class WatchOutages:
         for name in self.rules.points:
             yield name, self._book.tell(name, min(until, self.seen_until))
 
-    def list_outages(self, guests: Sequence[KnownGuest], until: datetime) -> Iterator[Outage]:
+    def list_outages(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Outage]:
         """A point's outage is one of every guest behind it, though none stopped."""
-        for name, history in self._tell(until):
+        for name, history in self._tell(within.end):
             point = self.rules.points[name]
-            for span in history.away:
-                is_open = history.is_away and span == history.away[-1] and span.end == min(until, self.seen_until)
+            for span in (one for one in history.away if intersect([one], [within])):
+                is_open = history.is_away and span == history.away[-1]
                 cause = f"{point.title} ({name}) could not be reached from outside"
                 told = self._announced.get(name, ())
                 yield from (Outage(one.vmid, span, cause, told, is_open) for one in guests if point.behind.holds(one))
@@ -96,3 +96,9 @@ class WatchOutages:
             }
             found = [(span, cause) for cause, spans in causes.items() for span in spans]
             yield from (Gap(g.vmid, span, cause) for span, cause in found for g in guests if point.behind.holds(g))
+
+
+def open_sources(rules: AvailabilityRules, entries: Sequence[Entry], seen_until: datetime) -> tuple[OutageSource, ...]:
+    """Everybody who knows of outages. ``entries``: the whole ledger; ``seen_until``: see ``WatchOutages``."""
+    own = RolloutOutages(entries, rules.emergencies == "planned")
+    return (own,) if rules.watch is None else (own, WatchOutages(entries, rules.watch, seen_until))

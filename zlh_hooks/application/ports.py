@@ -259,11 +259,11 @@ class StatusFeed(Protocol):
 class OutageSource(Protocol):
     """Somebody who knows of outages. Each is asked by itself; what they say of one guest is laid over one another."""
 
-    def list_outages(self, guests: Sequence[KnownGuest], until: datetime) -> Iterable[Outage]:
-        """All that these guests ever had, up to ``until``."""
+    def list_outages(self, guests: Sequence[KnownGuest], within: Span) -> Iterable[Outage]:
+        """All that these guests had and that touch the time; they may reach out of it at its begin."""
 
     def list_gaps(self, guests: Sequence[KnownGuest], within: Span) -> Iterable[Gap]:
-        """When it should have known how these guests are, and did not."""
+        """When, in that time, it should have known how these guests are, and did not."""
 
 
 class Clock(Protocol):

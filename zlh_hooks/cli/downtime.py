@@ -69,14 +69,15 @@ def watch(
 ) -> None:
     """Look at router, edge and all else that is shared, from outside; a line for each change. Ends on SIGTERM."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    downtime_wiring.run_watcher(
+    run = downtime_wiring.open_watcher(
         wiring.open_site(config, policy),
-        lambda line: print(line, flush=True),
+        typer.echo,
         lambda length: stop.wait(length.total_seconds()),
         timedelta(seconds=wait),
     )
+    for number in (signal.SIGTERM, signal.SIGINT):  # only now: whoever still waits for the lease just ends
+        signal.signal(number, lambda *_: stop.set())
+    run()
 
 
 @app.command()

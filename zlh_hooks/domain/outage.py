@@ -21,7 +21,7 @@ class Outage:
     """A time in which a guest could not be used. ``cause`` is for people.
 
     ``announced``: the times of which its customer was told before; what lies in them is planned. ``is_open``: it had
-    not ended when it was last looked at, and ``span`` ends there.
+    not ended when it was last looked at, and ``span`` ends there. ``rollout``: the one whose act it was, or empty.
     """
 
     vmid: int
@@ -29,6 +29,7 @@ class Outage:
     cause: str
     announced: Spans = ()
     is_open: bool = False
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)

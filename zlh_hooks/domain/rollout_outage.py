@@ -47,6 +47,7 @@ class GuestLog:
 
     vmid: int
     outages: list[Outage] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
     _down_since: datetime | None = None
     _opened_by: str = ""
     _rollout: str = ""
@@ -125,6 +126,8 @@ class GuestLog:
             self._is_reverting, self._examined_since = False, None
 
     def _end(self, at: datetime) -> None:
+        self.gaps += self.list_open_gaps(at)
+        self._stops = {key: stop for key, stop in self._stops.items() if stop.is_asked}
         self._examined_since = None
         if self._down_since is not None:
             self.outages += self._close(at, is_open=False)
@@ -134,7 +137,7 @@ class GuestLog:
         assert self._down_since is not None
         cause = f"rollout {self._rollout}" if self._rollout else "recovery without a ledger"
         for span in make_spans(self._down_since, at):
-            yield Outage(self.vmid, span, cause, is_open=is_open)
+            yield Outage(self.vmid, span, cause, is_open=is_open, rollout=self._rollout)
 
     # ------------------------------------------------------------------- now
 
@@ -144,10 +147,19 @@ class GuestLog:
         return (*self.outages, *open_ones)
 
     def list_gaps(self, until: datetime) -> tuple[Gap, ...]:
+        """Every one so far; one that has not ended is cut at ``until``."""
+        return (*self.gaps, *self.list_open_gaps(until))
+
+    def list_open_gaps(self, until: datetime) -> tuple[Gap, ...]:
         """A stop that was intended and of which nothing more is known: a worker died over it, or waits for a lock."""
         unknown = [stop.intent for stop in self._stops.values() if not stop.is_asked]
         cause = "a restart was about to be asked for, and nobody has recorded whether it was"
         return tuple(Gap(self.vmid, span, cause) for intent in unknown for span in make_spans(intent, until))
+
+    def find_unresolved(self, until: datetime) -> datetime | None:
+        """Since when the guest has been down, or may have been, and nothing has ended it; None if all is well."""
+        begins = [gap.span.begin for gap in self.list_open_gaps(until)]
+        return min([*begins, *filter(None, [self._down_since])], default=None)
 
 
 def _find_start(entry: Entry, intent: datetime) -> datetime:

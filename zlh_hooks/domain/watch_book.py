@@ -120,4 +120,5 @@ class WatchBook:
         log = self.points.get(point, PointLog())
         watched, unseen = log.watched.list_until(until), log.unseen.list_until(until)
         away = subtract(intersect(log.away.list_until(until), watched), unseen)
-        return PointHistory(watched, away, intersect(unseen, watched), log.away.since is not None)
+        is_away = log.away.since is not None and log.away.since < until
+        return PointHistory(watched, away, intersect(unseen, watched), is_away)
