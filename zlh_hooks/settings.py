@@ -12,10 +12,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, Field, StrictInt, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, field_validator
 
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.flaw import Place, list_flaws, render_place
@@ -83,6 +84,24 @@ class MetricsSettings(Value):
         return path
 
 
+def _check_host(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError as error:
+        reason = "with a name, a fault of the name server would look like one of the machine"
+        raise ValueError(f"an IP address such as 203.0.113.7: {reason}") from error
+
+
+HostAddress = Annotated[str, AfterValidator(_check_host)]
+
+
+class WatchSettings(Value):
+    """Where ``downtime watch`` finds what the policy watches from outside."""
+
+    reference: HostAddress = Field(description="The address of somebody else's machine that is hardly ever away.")
+    addresses: Mapping[str, HostAddress] = Field(default={}, description="Each point's public address, by its name.")
+
+
 class Settings(Value):
     """The whole settings file."""
 
@@ -95,6 +114,7 @@ class Settings(Value):
     feed: FeedSettings | None = None
     operator: OperatorSettings | None = None
     metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings | None = None
 
 
 def find_policy(path: Path | None = None) -> Path:

@@ -36,6 +36,7 @@ from zlh_hooks.application.ports import (
     Ledger,
     NoticeChannel,
     StatusFeed,
+    WorkerLease,
 )
 from zlh_hooks.application.press import Press
 from zlh_hooks.application.proof import Examiner
@@ -208,7 +209,7 @@ class Site:
         """Where the launch gate finds its facts."""
         settings = self.settings
         return Survey(
-            self._read_entries,
+            self.read_entries,
             lambda: open_directory(settings),
             lambda: open_channels(settings),
             make_operator(settings),
@@ -225,11 +226,11 @@ class Site:
         proxmox = open_proxmox(self.settings)
         return check_ready(proxmox, proxmox, want(self.policy))
 
-    def _read_entries(self) -> tuple[Entry, ...]:
+    def read_entries(self) -> tuple[Entry, ...]:
+        """All of the ledger. Who only looks makes none: until it is there, nothing is recorded."""
         return self.ledger.read() if self._has_ledger() else ()
 
     def _has_ledger(self) -> bool:
-        """Who only looks makes none: until it is there, nothing is recorded."""
         try:
             self.settings.ledger.path.stat()
         except FileNotFoundError:
@@ -254,7 +255,7 @@ class Site:
         from zlh_hooks.adapters.exposition import render_exposition
         from zlh_hooks.adapters.new_file import write_over
 
-        read = self._read_entries, lambda: self.ledger.lease.read() if self._has_ledger() else None
+        read = self.read_entries, lambda: self.ledger.lease.read() if self._has_ledger() else None
         return Measures(*read, self.policy, self.clock, render_exposition, write_over)
 
     def list_progress(self) -> tuple[Progress, ...]:
@@ -297,7 +298,7 @@ class Site:
     def run_worker(self, *, stays: bool, patience: timedelta) -> None:
         """Take the lease and execute until nothing is left; ``NotAllowed`` if another worker holds it."""
         gauges, lease = keep_fresh(self.measures(), self.settings.metrics.textfile), self.ledger.lease
-        held = HeldLease(lease, self._take_lease(patience), self.policy.rollout.lease, self.clock)
+        held = HeldLease(lease, self.take_lease(lease, patience), self.policy.rollout.lease, self.clock)
         ledger = self.ledger.fenced(held.holder)
         lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
         herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
@@ -307,14 +308,14 @@ class Site:
             worker.run(stays=stays)
             lease.release(held.holder)
 
-    def _take_lease(self, patience: timedelta) -> LeaseHolder:
-        """Take it within ``patience``, unless its holder renews it meanwhile: that one lives."""
-        deadline, seen = self.clock.monotonic() + patience.total_seconds(), self.ledger.lease.read()
+    def take_lease(self, lease: WorkerLease, patience: timedelta) -> LeaseHolder:
+        """Take it within ``patience``; ``NotAllowed`` if its holder still has it, or renews it meanwhile: it lives."""
+        deadline, seen = self.clock.monotonic() + patience.total_seconds(), lease.read()
         while True:
             try:
-                return self.ledger.lease.take(self._holder(), self.policy.rollout.lease)
+                return lease.take(self._holder(), self.policy.rollout.lease)
             except NotAllowed:
-                if self.clock.monotonic() >= deadline or self.ledger.lease.read() != seen:
+                if self.clock.monotonic() >= deadline or lease.read() != seen:
                     raise
             self.clock.sleep(timedelta(milliseconds=200))
 

@@ -156,3 +156,26 @@ def test_no_entry_of_the_old_worker_comes_after_one_of_the_new(
         worker.join(30)
         assert not worker.is_alive()
     assert [entry.name for entry in ledger.read()][-1] == "new"
+
+
+def test_who_watches_and_who_executes_do_not_stand_in_each_others_way(ledger: SqlLedger) -> None:
+    executing = ledger.lease.take("pve1:17", MINUTE)
+    watching = ledger.watch_lease.take("pve1:18", MINUTE)
+    assert (ledger.lease.read(), ledger.watch_lease.read()) == (executing, watching)
+    with pytest.raises(NotAllowed, match="pve1:18 watches for what"):
+        ledger.watch_lease.take("pve2:4", MINUTE)
+    ledger.watch_lease.release(watching)
+    assert (ledger.lease.read(), ledger.watch_lease.read()) == (executing, None)
+
+
+def test_a_ledger_that_nobody_ever_watched_for_has_no_watcher_and_takes_one(ledger: SqlLedger) -> None:
+    assert ledger.watch_lease.read() is None
+    assert [ledger.watch_lease.take(f"pve1:{number}", timedelta(0)).number for number in (1, 2)] == [1, 2]
+
+
+def test_a_watcher_that_was_succeeded_finds_out_at_its_next_sign_of_life(ledger: SqlLedger, clock: FakeClock) -> None:
+    first = ledger.watch_lease.take("pve1:18", MINUTE)
+    clock.advance(MINUTE)
+    ledger.watch_lease.take("pve2:4", MINUTE)
+    with pytest.raises(LeaseLost, match="held by pve2:4"):
+        ledger.watch_lease.renew(first, MINUTE)

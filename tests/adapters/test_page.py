@@ -66,6 +66,10 @@ def test_words_between_backticks_are_code_and_a_lone_backtick_is_none() -> None:
     assert escape_markdown("a ` b") == "a ' b"
 
 
+def test_a_number_with_a_point_in_it_begins_no_list_and_stays_as_it_is() -> None:
+    assert [escape_markdown(text) for text in ("99.5", "1. x", "1.")] == ["99.5", r"1\. x", r"1\."]
+
+
 EVIL = "<script>alert(1)</script> [x](javascript:alert(1)) ![y](https://evil.example/z) \n# H\n- l | c"
 
 
@@ -83,8 +87,17 @@ def make_evil() -> Policy:
     ladder = {"leads": ["24h"], "reason": EVIL}
     person = {"name": EVIL, "roles": ["platform"], "mail": "a@example.net", "keys": [EVIL]}
     contact = {"name": EVIL, "mail": "a@example.net", "status_page": "https://status.example.net"}
+    probe = {"kind": "tcp", "port": 443}
+    point = {"title": EVIL, "component": "edge", "probe": probe, "behind": {"nodes": [EVIL]}, "reason": EVIL}
+    availability = {
+        "goal_percent": 99,
+        "reason": EVIL,
+        "credits": [{"below_percent": 98, "credit_percent": 5, "reason": EVIL}],
+        "watch": {"reference": probe, "points": {"edge": point}},
+    }
     return Policy.model_validate(
         make_tables(
+            availability=availability,
             roles=roles, people={"x": person}, components={"pbs": component}, windows=[window], freezes=[freeze],
             symptoms={"x": symptom}, notices={"ladders": [ladder]}, contact=contact,
             lines={"a": {"data_paths": ["/a\n```\n<script>"], "probes": [{"kind": "agent"}]}},

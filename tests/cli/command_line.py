@@ -12,7 +12,15 @@ from zlh_hooks.cli.app import app
 
 (UsageError,) = typer.BadParameter.__bases__
 """Click's own; newer Typer carries a Click of its own."""
-FILLED_IN = {"VMID": "5001", "VERSION": "2026.11.1", "OLD-VERSION": "2026.10.1", "ROLLOUT": "r1123-abcd"}
+FILLED_IN = {
+    "VMID": "5001",
+    "VERSION": "2026.11.1",
+    "OLD-VERSION": "2026.10.1",
+    "ROLLOUT": "r1123-abcd",
+    "YYYY-MM": "2026-11",
+    "BEGIN": "2027-02-03T04:00",
+    "END": "2027-02-03T06:00",
+}
 
 
 def find_commands(text: str) -> list[str]:

@@ -51,7 +51,7 @@ def test_by_defaults_nothing_is_asked_and_all_of_it_is_to_be_confirmed(tmp_path:
     assert result.exit_code == 0, result.output
     policy = load(tmp_path)
     assert policy.time_zone == "Asia/Tokyo"
-    assert list_unconfirmed(tmp_path, ledger) == ("time_zone", "contact", "people", "kinds", "lines")
+    assert list_unconfirmed(tmp_path, ledger) == ("time_zone", "contact", "people", "kinds", "lines", "availability")
     assert ledger.read() == ()
     assert "The time zone is this machine's: Asia/Tokyo" in result.stdout
 
@@ -61,7 +61,7 @@ def test_what_was_asked_is_confirmed_and_stands_in_the_policy(tmp_path: Path, le
     policy = load(tmp_path)
     assert policy.contact is not None
     assert (policy.time_zone, policy.contact.mail) == ("Europe/Vienna", "help@nightfall.example")
-    assert list_unconfirmed(tmp_path, ledger) == ("kinds", "lines")
+    assert list_unconfirmed(tmp_path, ledger) == ("kinds", "lines", "availability")
     people = {key: (one.name, one.roles, one.phone) for key, one in policy.people.items()}
     assert people == {
         "ada-lovelace": ("Ada Lovelace", ("platform", "on-call"), "+43 1 234"),
@@ -82,7 +82,7 @@ def test_what_was_asked_is_confirmed_by_nobody_where_that_cannot_be_recorded(
     assert result.exit_code == 0
     assert "cannot be recorded: /var/lib/zlh-hooks: Permission denied" in result.output
     assert "the time zone, addresses, who is on duty, which numbers servers have" in result.output
-    assert load(tmp_path).to_confirm == ("time_zone", "contact", "people", "kinds", "lines")
+    assert load(tmp_path).to_confirm == ("time_zone", "contact", "people", "kinds", "lines", "availability")
 
 
 def test_a_wrong_answer_is_asked_again_and_says_what_would_be_right(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_without_settings_pages_are_rendered_and_it_is_said_that_nothing_was_rec
 def test_what_a_person_confirmed_is_on_no_rendered_page_to_be_confirmed(settings: Path) -> None:
     out = settings.parent / "customer.md"
     site = wiring.open_site(settings, SHIPPED_POLICY)
-    for key in ("time_zone", "contact"):
+    for key in ("time_zone", "contact", "availability"):
         site.launch_desk().attest(f"confirmed.{key}")
     render("customer", "--output", str(out), "--config", str(settings))
     assert "Draft" not in out.read_text()

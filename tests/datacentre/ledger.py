@@ -60,11 +60,13 @@ class MemoryLedger(SimulatedLedger):
         self._faults = faults or Faults(clock)
         self._fence = fence
         self.lease = MemoryLease(clock, self._faults)
+        self.watch_lease = MemoryLease(clock, self._faults)
 
     def fenced(self, lease: LeaseHolder) -> "MemoryLedger":
         """The same ledger for the worker that holds the lease."""
         view = MemoryLedger(self._clock, self._faults, lease)
         view._entries, view._mutex, view.lease = self._entries, self._mutex, self.lease
+        view.watch_lease = self.watch_lease
         return view
 
     def append(self, draft: Draft) -> Entry:

@@ -89,6 +89,6 @@ def test_the_record_shows_a_value_and_of_people_nothing_that_could_not_be_taken_
 
 def test_what_is_confirmed_is_on_no_page_to_be_confirmed_and_pages_are_of_another_policy_then() -> None:
     confirmed = drop_confirmed(POLICY, say(POLICY, "confirmed.contact"))
-    assert confirmed.to_confirm == ("time_zone", "people", "kinds", "lines")
+    assert confirmed.to_confirm == ("time_zone", "people", "kinds", "lines", "availability")
     assert digest_policy(confirmed) != digest_policy(POLICY)
     assert digest_policy(POLICY) == digest_policy(change())

@@ -111,6 +111,7 @@ def test_ranges_hold_both_their_ends() -> None:
 
 OURS = ("Policy", "WindowRule", "Freeze", "GuestKind", "Line", "RolloutRules", "Role", "Person", "Contact")
 OURS += ("ComponentRule", "Consequence", "Step", "Symptom", "Responsibility")
+OURS += ("AvailabilityRules", "CreditStep", "WatchRules", "WatchedPoint", "Behind")
 
 
 def test_the_schema_describes_every_key_of_the_policy() -> None:

@@ -1,23 +1,29 @@
 """Rules of wording: what people read is what the engine keeps."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from zlh_hooks.domain.availability_rules import Behind
 from zlh_hooks.domain.notice_rules import Ladder
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.probe import TcpProbe
 from zlh_hooks.domain.rollout_rules import RolloutRules
 from zlh_hooks.domain.window import list_occurrences
 from zlh_hooks.domain.window_rule import Freeze, WindowRule
 from zlh_hooks.domain.wording import (
     WEEKDAYS,
+    render_behind,
     render_cutoff,
     render_freeze,
     render_leads,
     render_length,
     render_list,
+    render_number,
     render_size,
+    render_threshold,
     render_waves,
     render_window,
 )
@@ -126,3 +132,26 @@ def test_a_ladder_is_told_by_the_interruptions_that_it_is_for() -> None:
 )
 def test_waves_are_told_to_the_last_server(rules: dict[str, Any], words: str) -> None:
     assert render_waves(RolloutRules.model_validate(rules)) == words
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        ({"all": True}, "all servers"),
+        ({"kinds": ["game"]}, "servers of kind game"),
+        ({"nodes": ["n1", "n2"], "lines": ["game-base"]}, "servers of line game-base or on host n1 and n2"),
+    ],
+)
+def test_who_is_behind_a_watched_point_is_said_by_what_is_common_to_them(behind: dict[str, Any], words: str) -> None:
+    assert render_behind(Behind.model_validate(behind)) == words
+
+
+@pytest.mark.parametrize(("failures", "words"), [(1, "one failure"), (3, "3 failures in a row, 30 seconds apart")])
+def test_what_counts_as_away_is_said_by_the_number_of_failures(failures: int, words: str) -> None:
+    probe = TcpProbe(kind="tcp", port=443, interval=timedelta(seconds=30), needed_failures=failures)
+    assert render_threshold(probe) == words
+
+
+@pytest.mark.parametrize(("number", "words"), [("99.500", "99.5"), ("50", "50"), ("100", "100"), ("0", "0")])
+def test_a_number_has_no_noughts_that_say_nothing(number: str, words: str) -> None:
+    assert render_number(Decimal(number)) == words

@@ -63,8 +63,8 @@ LEASE_TABLE = Table(
     Column("holder", String(255)),
     Column("until", String(32)),
 )
-WORKER = "worker"
-"""The one row of the lease table."""
+WORKER, WATCHER = "worker", "watcher"
+"""The rows of the lease table: who executes, and who watches from outside."""
 
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from zlh_hooks.adapters.database import ENTRY_TABLE, Database, guarded, parse_time, render_time, write_whole
+from zlh_hooks.adapters.database import ENTRY_TABLE, WATCHER, Database, guarded, parse_time, render_time, write_whole
 from zlh_hooks.adapters.lease import SqlLease, check_fence
 from zlh_hooks.application.ports import Clock, LeaseHolder
 from zlh_hooks.domain.audit import find_break
@@ -41,6 +41,11 @@ class SqlLedger:
     def lease(self) -> SqlLease:
         """Who executes what this ledger holds."""
         return SqlLease(self.database, self.clock)
+
+    @property
+    def watch_lease(self) -> SqlLease:
+        """Who watches from outside and records it here."""
+        return SqlLease(self.database, self.clock, WATCHER)
 
     def fenced(self, lease: LeaseHolder) -> "SqlLedger":
         """The same ledger for the holder of ``lease``: appends raise ``LeaseLost`` once it is lost or given back."""

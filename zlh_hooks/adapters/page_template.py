@@ -16,7 +16,7 @@ from zlh_hooks.domain.wording import render_anchor, render_capital, render_leads
 
 FOLDER = Path(__file__).parents[1] / "shipped" / "pages"
 _STRUCTURE = re.compile(r"[\\*_\[\]<&|~$]")
-_AT_START = re.compile(r"^( ?)(?:([-+=>#:])|(\d+)(?=[.)]))")
+_AT_START = re.compile(r"^( ?)(?:([-+=>#:])|(\d+)(?=[.)](?:\s|$)))")
 _CODE = re.compile(r"`([^`]+)`")
 
 

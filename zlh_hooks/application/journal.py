@@ -15,6 +15,7 @@ from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, GuestMissing, RoadError, TargetError, Unanswered
+from zlh_hooks.domain.rollout_outage import REFUSED, UNANSWERED
 from zlh_hooks.domain.steps import (
     ROLLOUT_TABLE,
     TARGET_TABLE,
@@ -252,7 +253,7 @@ class Journal:
             try:
                 upid = self._wait_for_lock(lambda: step.act(record.intent.data))  # type: ignore[union-attr]
             except Unanswered as error:
-                self.write(Kind.NOTE, "unanswered", {"step": step.name, "reason": str(error)})
+                self.write(Kind.NOTE, UNANSWERED, {"step": step.name, "reason": str(error)})
                 return self._resume(step, record)
             except ConfigChanged:
                 if attempt == ATTEMPTS:
@@ -301,6 +302,7 @@ class Journal:
     def _refuse_locked(self, step: Step, record: Record, result: TaskResult) -> None:
         if result.lock is not None:
             record.upid = None
+            self.write(Kind.NOTE, REFUSED, {"step": step.name, "reason": result.exit_status})
             raise GuestLocked(f"{step.name}: {result.exit_status}", result.lock)
 
     def _finish(self, step: Step, found: Found) -> Data:

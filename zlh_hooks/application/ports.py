@@ -5,7 +5,7 @@ guest also raise ``GuestMissing``, writes ``GuestLocked`` and ``ConfigChanged``.
 ``Unanswered`` and is never repeated by the adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType, Protocol
@@ -15,7 +15,9 @@ from zlh_hooks.domain.evidence import Measurement
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
 from zlh_hooks.domain.line import Promotion
 from zlh_hooks.domain.notice import Bulletin, Customer, Message
+from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
 from zlh_hooks.domain.probe import Probe
+from zlh_hooks.domain.span import Span
 
 Upid = NewType("Upid", str)
 """A Proxmox task id, ``UPID:node:pid:pstart:starttime:type:id:user:`` in full."""
@@ -252,6 +254,16 @@ class StatusFeed(Protocol):
 
     def write_bulletins(self, bulletins: Sequence[Bulletin], now: datetime) -> None:
         """Replace what is shown; a reader sees the old state or the new one. ``RoadError`` if it cannot be written."""
+
+
+class OutageSource(Protocol):
+    """Somebody who knows of outages. Each is asked by itself; what they say of one guest is laid over one another."""
+
+    def list_outages(self, guests: Sequence[KnownGuest], within: Span) -> Iterable[Outage]:
+        """All that these guests had and that touch the time; they may reach out of it at its begin."""
+
+    def list_gaps(self, guests: Sequence[KnownGuest], within: Span) -> Iterable[Gap]:
+        """When, in that time, it should have known how these guests are, and did not."""
 
 
 class Clock(Protocol):

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from zlh_hooks.application.ports import Clock, Inventory, Prober
 from zlh_hooks.domain.errors import Unreadable
@@ -11,21 +12,29 @@ from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Judgement, Outcome, Round, judge
 from zlh_hooks.domain.probe import Probe
+from zlh_hooks.domain.rollout_outage import EXAMINED_SINCE, HEALTHY_SINCE
 
 Expected = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The judgement and the measurements it rests on (the last round)."""
+    """The judgement, the measurements it rests on (the last round), and since when (aware UTC) was asked."""
 
     judgement: Judgement
     last: tuple[Measurement, ...]
+    began: datetime
 
     @property
     def facts(self) -> dict[str, dict[str, str]]:
         """Probe label to what it learnt in the last round."""
         return {measurement.probe: dict(measurement.facts) for measurement in self.last}
+
+    def times(self) -> dict[str, Any]:
+        """For the ledger: since when was asked and, if it is healthy, since when it has answered well, in ISO 8601."""
+        seconds = self.judgement.healthy_from_seconds
+        healthy = {} if seconds is None else {HEALTHY_SINCE: (self.began + timedelta(seconds=seconds)).isoformat()}
+        return {EXAMINED_SINCE: self.began.isoformat(), **healthy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +55,13 @@ class Examiner:
     ) -> Proof:
         """Ask in rounds until the rules decide, at the latest at their deadline, or until ``interrupted``."""
         rounds: list[Round] = []
-        began = self.clock.monotonic()
+        began, began_at = self.clock.monotonic(), self.clock.now()
         pause = min((probe.interval for probe in probes), default=timedelta(seconds=1))
         while True:
             rounds.append(Round(self.clock.monotonic() - began, self._ask(ref, probes)))
             judgement = judge(probes, rounds, rules, self.clock.monotonic() - began, expect)
             if judgement.outcome is not Outcome.WAITING or interrupted():
-                return Proof(judgement, rounds[-1].measurements)
+                return Proof(judgement, rounds[-1].measurements, began_at)
             self.clock.sleep(pause)
 
     def _ask(self, ref: GuestRef, probes: Sequence[Probe]) -> tuple[Measurement, ...]:

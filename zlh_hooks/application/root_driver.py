@@ -29,6 +29,7 @@ from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
+from zlh_hooks.domain.rollout_outage import AFTER, BASELINE, EXAMINED_SINCE, NOT_RUNNING
 from zlh_hooks.domain.steps import TargetEvent
 
 PUT = "exchange.put"
@@ -189,7 +190,7 @@ class RootDriver:
             facts = proof.facts
         config = self.cluster.inventory.read_config(ref)
         record = make_record(config, power.running, power.uptime_seconds, facts)
-        journal.write(Kind.EVIDENCE, "baseline", record.dump())
+        journal.write(Kind.EVIDENCE, BASELINE, record.dump())
 
     def _wait_unlocked(self, ref: GuestRef) -> None:
         deadline = self.clock.monotonic() + self.plan.rules.lock_wait.total_seconds()
@@ -252,7 +253,7 @@ class RootDriver:
 
     def baseline(self, journal: Journal) -> GuestRecord:
         """The guest as it was when it was last seen before its exchange."""
-        data = journal.evidence("baseline") or journal.evidence("before")
+        data = journal.evidence(BASELINE) or journal.evidence("before")
         assert data is not None
         return parse_record(data)
 
@@ -285,7 +286,8 @@ class RootDriver:
         proof = self.examiner.examine(ref, self.plan.line.probes, self.health_rules(), expect)
         after = read_record(self.cluster, ref, proof.facts)
         reason = proof.judgement.reason
-        journal.write(Kind.EVIDENCE, "after", after.dump() | {"judgement": reason, "note": IDENTITY_CHANGES})
+        seen = {"judgement": reason, "note": IDENTITY_CHANGES, **proof.times()}
+        journal.write(Kind.EVIDENCE, AFTER, after.dump() | seen)
         if proof.judgement.outcome is Outcome.HEALTHY and after.running:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
@@ -302,6 +304,7 @@ class RootDriver:
 
     def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
         if self.fails_to_start(ref, journal):
+            journal.write(Kind.EVIDENCE, NOT_RUNNING, {EXAMINED_SINCE: self.clock.now().isoformat()})
             raise Unhealthy("it does not run although somebody else started or restarted it")
         if not before.running:
             raise Deferred("it was stopped and stays so; proved at its next start")

@@ -5,6 +5,7 @@ freed: that is owed then, and cleared away as soon as it can be. ``GuestLocked``
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.journal import Journal
@@ -18,6 +19,7 @@ from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
+from zlh_hooks.domain.rollout_outage import BACK
 from zlh_hooks.domain.steps import TargetEvent
 
 
@@ -148,15 +150,16 @@ class WayBack:
 
     def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> str | None:
         facts: dict[str, dict[str, str]] = {}
+        times: dict[str, Any] = {}
         if before.running:
             expect = merge_expected(expect_state(before.facts), expect_version(before.facts))
             probes = self.driver.plan.line.probes
             proof = self.driver.examiner.examine(ref, probes, self.driver.health_rules(), expect)
-            facts = proof.facts
+            facts, times = proof.facts, proof.times()
             if proof.judgement.outcome is not Outcome.HEALTHY:
                 return f"not healthy on its old root: {proof.judgement.reason}"
         after = read_record(self.driver.cluster, ref, facts)
-        journal.write(Kind.EVIDENCE, "reverted", after.dump())
+        journal.write(Kind.EVIDENCE, BACK, after.dump() | times)
         return find_difference(before, after)
 
     def _clear_or_owe(self, ref: GuestRef, journal: Journal, act: str) -> None:

@@ -28,6 +28,7 @@ NOUNS = {
     "rollout": "Carry a template version out to guests, and back.",
     "notice": "What customers are told of a rollout.",
     "emergency": "What cannot wait for a window.",
+    "downtime": "What customers could not use, and what it is worth.",
     "ledger": "The record of intents and outcomes.",
     "ready": "What is missing before the launch.",
 }

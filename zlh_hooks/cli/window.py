@@ -2,13 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
-from zlh_hooks.cli.option import Json, PolicyFile
+from zlh_hooks.cli.option import LOCAL_FORMATS, Json, PolicyFile, resolve_instant
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window import HORIZON, Occurrence, decide, list_occurrences, next_occurrence
 from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.settings import load_policy
@@ -21,9 +19,7 @@ NEXT_COLUMNS = ("component", "now", "next window", "starts (local)", "starts (UT
 ComponentOption = Annotated[Component | None, typer.Option("--component", "-c", help="For which system; all.")]
 From = Annotated[
     datetime | None,
-    typer.Option(
-        "--from", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="As if it were then, in the policy's zone; now."
-    ),
+    typer.Option("--from", formats=[*LOCAL_FORMATS], help="As if it were then, in the policy's zone; now."),
 ]
 
 
@@ -37,7 +33,7 @@ def list_windows(
 ) -> None:
     """Windows and freezes of the next days, in local time and UTC, and where a change of clocks moves a start."""
     rules = load_policy(policy)
-    after = _resolve_begin(rules, begin)
+    after = resolve_instant(rules, begin)
     found = list_occurrences(rules, component, after, after + timedelta(days=days))
     if json:
         print_json([_describe(occurrence) for occurrence in found])
@@ -51,7 +47,7 @@ def show_next(
 ) -> None:
     """Whether work may start now, and the next window that is not denied altogether; for one component or for each."""
     rules = load_policy(policy)
-    now = _resolve_begin(rules, begin)
+    now = resolve_instant(rules, begin)
     wanted = (component,) if component else tuple(Component)
     found = [(one, decide(rules, one, now, timedelta(0)), next_occurrence(rules, one, now)) for one in wanted]
     if json:
@@ -69,11 +65,6 @@ def show_next(
         )
         return
     print_table(NEXT_COLUMNS, [(one, decision.rule, *_next_cells(then)) for one, decision, then in found])
-
-
-def _resolve_begin(policy: Policy, begin: datetime | None) -> datetime:
-    """An aware instant from what was typed, or the present."""
-    return datetime.now(UTC) if begin is None else begin.replace(tzinfo=ZoneInfo(policy.time_zone)).astimezone(UTC)
 
 
 def _row(occurrence: Occurrence) -> tuple[str, ...]:

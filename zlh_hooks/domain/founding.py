@@ -13,8 +13,8 @@ from zlh_hooks.domain.value import AbsolutePath, Value, ZoneName
 ROLES = ("platform", "service")
 """The shipped policy's roles that two people share; both are on call."""
 ON_CALL = "on-call"
-NOT_ASKED = ("kinds", "lines")
-"""What nobody can answer at a prompt: numbers of servers, and where customer data lies."""
+NOT_ASKED = ("kinds", "lines", "availability")
+"""What nobody can answer at a prompt: numbers of servers, where customer data lies, and what is promised."""
 ASKED: tuple[str, ...] = ("time_zone", "contact", "people")
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Phone = Annotated[str, Field(pattern=r"^[0-9+() /-]*$")]

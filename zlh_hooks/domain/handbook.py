@@ -6,6 +6,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 
+from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.component_rule import ComponentRule, Consequence, order_components
 from zlh_hooks.domain.duty import Person, Role, holders_of
 from zlh_hooks.domain.impact import Course, choose_course
@@ -14,6 +15,7 @@ from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.value import VmidRange
 from zlh_hooks.domain.window_rule import Component, WindowRule
 from zlh_hooks.domain.wording import (
+    render_behind,
     render_course,
     render_cutoff,
     render_freeze,
@@ -21,7 +23,9 @@ from zlh_hooks.domain.wording import (
     render_leads,
     render_length,
     render_list,
+    render_number,
     render_size,
+    render_threshold,
     render_waves,
     render_window,
 )
@@ -46,14 +50,16 @@ TITLES: Mapping[Page, str] = {
     Page.FIRST_RUN: "First run",
     Page.HANDOVER: "Handover",
 }
+_MONTH = timedelta(days=30)
 _UNCONFIRMED = {
     "time_zone": "the time zone",
     "contact": "addresses",
     "people": "who is on duty",
     "kinds": "which numbers servers have",
     "lines": "where customer data lies",
+    "availability": "what is promised and credited",
 }
-FOR_CUSTOMERS = frozenset({"time_zone", "contact"})
+FOR_CUSTOMERS = frozenset({"time_zone", "contact", "availability"})
 """What is unconfirmed and stands on the customers' page."""
 
 
@@ -161,6 +167,60 @@ class Rung:
 
 
 @dataclass(frozen=True)
+class Lookout:
+    """A watched point in words: who is behind it, and when it counts as away."""
+
+    name: str
+    title: str
+    behind: str
+    threshold: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What is promised of each server's month, in words."""
+
+    rules: AvailabilityRules
+
+    @property
+    def goal(self) -> str:
+        """Percent of the month."""
+        return render_number(self.rules.goal_percent)
+
+    @property
+    def slack(self) -> str:
+        """How much unplanned downtime a month of 30 days has room for."""
+        return render_length(_MONTH * float((100 - self.rules.goal_percent) / 100))
+
+    @property
+    def credits(self) -> tuple[tuple[str, str, str], ...]:
+        """Bound, credit (never above the cap) and reason of each step, the smallest first."""
+        return tuple(
+            (
+                render_number(one.below_percent),
+                render_number(min(one.credit_percent, self.rules.cap_percent)),
+                one.reason,
+            )
+            for one in self.rules.credits
+        )
+
+    @property
+    def cap(self) -> str:
+        """Percent of a month's fee."""
+        return render_number(self.rules.cap_percent)
+
+    @property
+    def points(self) -> tuple[Lookout, ...]:
+        """What is watched from outside."""
+        found = self.rules.watch.points.items() if self.rules.watch else ()
+        return tuple(
+            Lookout(name, one.title, render_behind(one.behind), render_threshold(one.probe), one.reason)
+            for name, one in found
+        )
+
+
+@dataclass(frozen=True)
 class Handbook:
     """The policy as its pages see it."""
 
@@ -225,6 +285,12 @@ class Handbook:
         """What every customer of a felt change is promised at least; empty if nobody is told."""
         promises = [one.ladder.promise for one in self.chapters if one.ladder and one.is_felt]
         return render_length(min(promises)) if promises else ""
+
+    @cached_property
+    def promise(self) -> Promise | None:
+        """What is promised of availability; None if nothing is."""
+        rules = self.policy.availability
+        return Promise(rules) if rules else None
 
     @cached_property
     def duties(self) -> tuple[Duty, ...]:

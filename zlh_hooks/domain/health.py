@@ -40,11 +40,15 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The decision, one sentence for people, and how many measurements failed by themselves (not the guest's fault)."""
+    """The decision, one sentence for people, and how many measurements failed by themselves (not the guest's fault).
+
+    ``healthy_from_seconds``: if it is healthy, when the first round was asked since which every answer was healthy.
+    """
 
     outcome: Outcome
     reason: str
     errors: int
+    healthy_from_seconds: float | None = None
 
 
 def judge(
@@ -66,7 +70,9 @@ def judge(
     counted = [each for each in rounds if each.at_seconds <= deadline]
     courses = [_trace(probe, counted, (expect or {}).get(probe.label, {})) for probe in probes]
     outcome, reason = _decide(courses, rules, elapsed_seconds >= deadline)
-    return Judgement(outcome, reason, sum(m.verdict is Verdict.ERROR for each in counted for m in each.measurements))
+    errors = sum(m.verdict is Verdict.ERROR for each in counted for m in each.measurements)
+    healthy_from = max(course.healthy_from() for course in courses) if outcome is Outcome.HEALTHY else None
+    return Judgement(outcome, reason, errors, healthy_from)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,11 @@ class _Course:
                 break
             instants.append(at)
         return len(instants), instants[0] - instants[-1] if instants else 0.0
+
+    def healthy_from(self) -> float:
+        """When the first of its last unbroken healthy answers was asked for, in seconds."""
+        count, _ = self.streak(Verdict.HEALTHY)
+        return self.answers[-count][0]
 
     def is_proved(self, rules: HealthRules, *verdicts: Verdict) -> bool:
         """Whether the last answers with these verdicts are enough, in number and in time."""

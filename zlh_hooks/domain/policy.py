@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validator, model_validator
 
+from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.component_rule import ComponentRule, check_components
 from zlh_hooks.domain.duty import Contact, Person, Responsibility, Role, Symptom, check_kinds, check_roles
 from zlh_hooks.domain.emergency_rules import EmergencyRules
@@ -135,6 +136,9 @@ class Policy(Value):
     emergency: EmergencyRules | None = Field(
         default=None, description="How windows and promises may be passed over; left out: there are no emergencies."
     )
+    availability: AvailabilityRules | None = Field(
+        default=None, description="What is promised and credited; left out: nothing is, and downtime is not reckoned."
+    )
     roles: Mapping[str, Role] = Field(default={}, description="Duties by name.")
     people: Mapping[str, Person] = Field(default={}, description="Who has them, by a short name.")
     contact: Contact | None = Field(default=None, description="How customers reach the platform.")
@@ -197,6 +201,18 @@ class Policy(Value):
         check_components(self.components)
         check_roles(self.roles, self.people, self.components, self.symptoms)
         check_kinds(self.responsibility, self.kinds)
+        return self
+
+    @model_validator(mode="after")
+    def _check_watched(self) -> Self:
+        watch = self.availability.watch if self.availability else None
+        for name, point in watch.points.items() if watch else ():
+            for table, known in (("kinds", sorted(self.kinds)), ("lines", sorted(self.lines))):
+                for position, one in enumerate(getattr(point.behind, table)):
+                    if one not in known:
+                        place = ("availability", "watch", "points", name, "behind", table, position)
+                        expected = f"a name of [{table}]: {', '.join(known) or 'none yet'}{render_hint(one, known)}"
+                        raise Misfit(place, render_found(one), expected)
         return self
 
     @model_validator(mode="after")

@@ -69,7 +69,8 @@ class RolloutRules(Value):
         default="skip", description="HA-managed guests: leave them out, or set them to `ignored` meanwhile."
     )
     lease: PositiveDuration = Field(
-        default=timedelta(seconds=60), description="After so long without a sign of life a worker counts as dead."
+        default=timedelta(seconds=60),
+        description="After so long without a sign of life a worker or watcher counts as dead.",
     )
 
     @model_validator(mode="after")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -168,3 +169,22 @@ def _check_positive(length: timedelta) -> timedelta:
 
 
 PositiveDuration = Annotated[Duration, AfterValidator(_check_positive)]
+
+
+def _parse_percent(value: object) -> Decimal:
+    """TOML's numbers; exact, so that a bound is met or missed and never nearly."""
+    expected = "a number from 0 to 100 with at most three decimals"
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise ValueError(expected)
+    number = Decimal(str(value))
+    if not number.is_finite() or not 0 <= number <= 100 or number != round(number, 3):
+        raise ValueError(expected)
+    return number
+
+
+Percent = Annotated[
+    Decimal,
+    BeforeValidator(_parse_percent),
+    PlainSerializer(float, return_type=float),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100, "examples": [99.5]}),
+]

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
+from zlh_hooks.domain.availability_rules import Behind, OutsideProbe
 from zlh_hooks.domain.impact import Course, Impact
 from zlh_hooks.domain.notice_rules import Ladder
 from zlh_hooks.domain.recurrence import parse_parts
@@ -191,6 +193,26 @@ def _render_count(count: Count) -> str:
     if count.is_percent:
         return f"{count.number} %"
     return "one server" if count.number == 1 else f"{count.number} servers"
+
+
+def render_number(number: Decimal) -> str:
+    """Without noughts that say nothing: ``99.5``, ``50``."""
+    return f"{number.normalize():f}"
+
+
+def render_behind(behind: Behind) -> str:
+    """Which servers: ``all servers``, ``servers of kind game, or on host pve1``."""
+    if behind.all:
+        return "all servers"
+    named = (("of kind", behind.kinds), ("of line", behind.lines), ("on host", behind.nodes))
+    return f"servers {render_list([f'{word} {render_list(names)}' for word, names in named if names], 'or')}"
+
+
+def render_threshold(probe: OutsideProbe) -> str:
+    """After what a watched point is away: ``3 failures in a row, 30 seconds apart``."""
+    if probe.needed_failures == 1:
+        return "one failure"
+    return f"{probe.needed_failures} failures in a row, {render_length(probe.interval)} apart"
 
 
 def render_capital(text: str) -> str:
