@@ -19,6 +19,7 @@ from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
+from zlh_hooks.application.deferral_desk import DeferralDesk
 from zlh_hooks.application.desk import Desk, list_progress
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
@@ -41,6 +42,7 @@ from zlh_hooks.application.proof import Examiner
 from zlh_hooks.application.ready import Readiness, check_ready, want
 from zlh_hooks.application.recover import Recovery
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
+from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
@@ -49,7 +51,7 @@ from zlh_hooks.domain.notice_text import Imprint
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.notice_settings import MailSettings, WebhookSettings
-from zlh_hooks.settings import Settings, load_policy, load_settings, read_secret, read_token
+from zlh_hooks.settings import Settings, load_policy, load_settings, read_key, read_secret, read_token
 
 if TYPE_CHECKING:
     from zlh_hooks.adapters.ledger import SqlLedger
@@ -128,6 +130,12 @@ def _open_webhook(reach: WebhookSettings) -> NoticeChannel:
     return WebhookChannel(web, shape, reach.allow_private)
 
 
+def open_links(settings: Settings) -> LinkMaker | None:
+    """What signs links to other dates; None if the settings name no page. The key is read now."""
+    reach = settings.deferral
+    return LinkMaker(reach.url, read_key(reach.key_file, "deferral.key_file")) if reach else None
+
+
 def open_feed(settings: Settings) -> StatusFeed | None:
     """Where everybody reads of maintenance; None if the settings name no place."""
     from zlh_hooks.adapters.feed import StatusFiles
@@ -144,7 +152,8 @@ def make_operator(settings: Settings) -> Customer:
 def open_roads(settings: Settings, policy: Policy) -> Roads:
     """All ways to customers. Without a directory every guest is the operator's own business."""
     contact = policy.contact
-    imprint = Imprint(policy.time_zone, contact.mail if contact else "", contact.status_page if contact else "")
+    words = (contact.mail, contact.status_page) if contact else ("", "")
+    imprint = Imprint(policy.time_zone, *words, open_links(settings))
     directory = open_directory(settings) or EmptyDirectory()
     return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), imprint)
 
@@ -190,6 +199,13 @@ class Site:
         """Shows and corrects what customers are told."""
         return NoticeDesk(self.ledger, self.clock, self.policy, open_roads(self.settings, self.policy), self.author)
 
+    def deferral_desk(self) -> DeferralDesk:
+        """Moves dates."""
+        links = open_links(self.settings)
+        return DeferralDesk(
+            self.ledger, self.clock, self.policy, lambda: self.cluster.inventory.list_guests(), links, self.author
+        )
+
     def launch_desk(self) -> LaunchDesk:
         """Takes people's words before the launch."""
         return LaunchDesk(self.ledger, self.policy, self.author)
@@ -204,6 +220,7 @@ class Site:
             make_operator(settings),
             settings.feed is not None,
             lambda: self.emergency_desk().list_debts() if self._read_entries() else (),
+            lambda: self.deferral_desk().list_overdue() if self._read_entries() else (),
             self.ask_rights,
             is_file,
             self.clock,

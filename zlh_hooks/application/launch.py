@@ -17,6 +17,7 @@ from zlh_hooks.domain.attestation import (
     read_attestations,
 )
 from zlh_hooks.domain.audit import find_break
+from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, ZlhError
 from zlh_hooks.domain.handbook import Page
@@ -35,6 +36,7 @@ class Survey:
     operator: Customer
     has_feed: bool
     list_debts: Callable[[], Sequence[str]]
+    list_overdue: Callable[[], Sequence[Overdue]]
     ask_rights: Callable[[], Readiness]
     is_there: Callable[[Path], bool]
     clock: Clock
@@ -61,6 +63,7 @@ def find_facts(survey: Survey) -> Facts:
         rights_trouble=trouble,
         synchronised=survey.keeper.read_synchronised(),
         debts=tuple(survey.list_debts()),
+        overdue=tuple(survey.list_overdue()),
         lost=frozenset(path for path in _list_paths(entries) if not survey.is_there(Path(path))),
     )
 

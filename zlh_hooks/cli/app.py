@@ -31,7 +31,13 @@ NOUNS = {
     "ledger": "The record of intents and outcomes.",
     "ready": "What is missing before the launch.",
 }
-COMMANDS = {"init": "found_site", "plan": "show_plan", "worker": "run_worker", "recover": "recover"}
+COMMANDS = {
+    "init": "found_site",
+    "plan": "show_plan",
+    "defer": "defer",
+    "worker": "run_worker",
+    "recover": "recover",
+}
 
 
 class Rooms(TyperGroup):

@@ -65,6 +65,13 @@ class Wish:
         is_whole_day = self.moment.hour == self.moment.minute == 0
         return is_inside or (is_whole_day and starts.date() == self.moment.date())
 
+    def __str__(self) -> str:
+        return (
+            f"{self.moment:%Y-%m-%d}"
+            if self.moment.hour == self.moment.minute == 0
+            else f"{self.moment:%Y-%m-%d %H:%M}"
+        )
+
 
 def find_latest(first: datetime, limit: timedelta, zone: str) -> datetime:
     """The cap's end, UTC: so many days later on the same clock, also where clocks change in between."""

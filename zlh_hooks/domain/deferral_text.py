@@ -15,7 +15,7 @@ from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.notice_plan import Due
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.wording import render_length
+from zlh_hooks.domain.wording import render_limits
 
 SHOWN = 3
 """So many dates stand in a notice; the page behind the link, or a person, knows them all."""
@@ -81,12 +81,6 @@ def render_other_date(
         yield f"Choose one: {other.link}"
     if contact:
         yield f"{'Or write' if other.link else 'Write'} to us which one: {render_mail_link(contact, change, names)}"
-
-
-def render_limits(rules: DeferralRules) -> str:
-    """``up to 21 days, for a security fix up to 7 days``."""
-    security = f"up to {render_length(rules.security_limit)}" if rules.security_limit else "not at all"
-    return f"up to {render_length(rules.limit)}, for a security fix {security}"
 
 
 def render_mail_link(contact: str, change: str, names: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from zlh_hooks.domain.attestation import (
     render_value,
 )
 from zlh_hooks.domain.component_rule import ComponentRule
+from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.duty import holders_of
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.handbook import Page
@@ -30,7 +31,7 @@ from zlh_hooks.domain.notice_book import NOTICE
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window import list_hints
 from zlh_hooks.domain.window_rule import Component
-from zlh_hooks.domain.wording import render_list
+from zlh_hooks.domain.wording import render_limits, render_list
 
 RENDERED = "rendered"
 TEST_LASTS = timedelta(days=30)
@@ -79,6 +80,7 @@ class Facts:
     """What was found. ``rights``: missing rights, None if ``rights_trouble`` kept us from asking.
 
     ``lost``: paths of rendered pages at which nothing is any more. ``debts``: what emergencies still owe, in words.
+    ``overdue``: guests that were deferred and whose cap has passed.
     """
 
     now: datetime
@@ -89,6 +91,7 @@ class Facts:
     synchronised: bool | None
     lost: frozenset[str] = frozenset()
     debts: tuple[str, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
 
 
 def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
@@ -99,6 +102,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         *_judge_confirmed(policy, attested),
         *_judge_emergency(policy, facts.debts),
         _judge_notices(policy),
+        *_judge_deferral(policy, facts.overdue),
         *_judge_reach(facts),
         *(_judge_component(policy, name) for name in Component),
         *_judge_rehearsals(policy, attested, facts.now),
@@ -154,6 +158,20 @@ def _judge_notices(policy: Policy) -> Point:
     if policy.notices is None:
         return Point("notices", False, "not decided: nobody is told", "write [[notices.ladders]] into the policy")
     return Point("notices", True, f"decided for {len(policy.notices.ladders)} sizes of interruption")
+
+
+def _judge_deferral(policy: Policy, overdue: Sequence[Overdue]) -> Iterator[Point]:
+    if policy.deferral is None:
+        act = 'write [deferral] into the policy; limit = "0s" if no date is ever moved'
+        yield Point("deferral", False, "not decided, so no date can be moved", act)
+    else:
+        can = f"a server may wait {render_limits(policy.deferral)}" if policy.deferral.limit else "no date can be moved"
+        yield Point("deferral", True, can)
+    for one in overdue:
+        found = f"{one.name} was deferred in {one.rollout}, until {one.latest:%Y-%m-%d} at the latest, and is unchanged"
+        bring = f"zlh-hooks rollout start {shlex.quote(one.line)} --to {shlex.quote(one.version)}"
+        act = "let the rollout that runs come to it; if it is in none, bring the version, or a newer one, now:"
+        yield Point(f"overdue.{one.vmid}", False, found, act, (bring,))
 
 
 # -------------------------------------------------------------------- reach
