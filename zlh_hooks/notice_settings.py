@@ -113,6 +113,13 @@ class DeferralSettings(Value):
         description="Signs the links: at least 32 characters, not world-readable. Another key ends all links."
     )
 
+    @field_validator("url")
+    @classmethod
+    def _check_whole(cls, url: str) -> str:
+        if "#" in url:
+            raise ValueError("a URL without #: what stands behind it is never sent to the page")
+        return url
+
 
 class OperatorSettings(Value):
     """Whoever runs the platform: told of guests without an owner."""

@@ -35,6 +35,7 @@ def make_survey(ledger: MemoryLedger, **changes: Any) -> Survey:
         "operator": Customer(OPERATOR, "", frozenset(), mail="noc@example.com"),
         "has_feed": True,
         "list_debts": tuple,
+        "list_overdue": tuple,
         "ask_rights": lambda: Readiness(SCOPE, (Right("/vms", "VM.Audit"),)),
         "is_there": lambda path: True,
         "clock": FakeClock(),

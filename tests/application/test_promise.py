@@ -193,10 +193,13 @@ def deferred(story: Story) -> None:
 
 
 def deferred_and_cancelled(story: Story) -> None:
+    def cancel() -> None:
+        story.bench.deferral_desk().cancel(5003)
+        story.deferred.clear()
+
     deferred(story)
     if story.deferred:
-        story.deferred.clear()
-        story.bench.later(MINUTE, lambda: story.bench.deferral_desk().cancel(5003))
+        story.bench.later(MINUTE, cancel)
 
 
 DISTURBANCES: tuple[Callable[[Story], None], ...] = (

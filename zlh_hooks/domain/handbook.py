@@ -20,6 +20,7 @@ from zlh_hooks.domain.wording import (
     render_impact,
     render_leads,
     render_length,
+    render_limits,
     render_list,
     render_size,
     render_waves,
@@ -225,6 +226,12 @@ class Handbook:
         """What every customer of a felt change is promised at least; empty if nobody is told."""
         promises = [one.ladder.promise for one in self.chapters if one.ladder and one.is_felt]
         return render_length(min(promises)) if promises else ""
+
+    @cached_property
+    def deferral(self) -> str:
+        """How long a server may wait for another date; empty if it may not, or if nobody is told of any."""
+        rules = self.policy.deferral
+        return render_limits(rules) if rules and rules.limit and self.policy.notices else ""
 
     @cached_property
     def duties(self) -> tuple[Duty, ...]:
