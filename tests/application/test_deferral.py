@@ -428,6 +428,23 @@ def test_a_server_that_was_sold_since_is_not_its_former_owners_to_defer(bench: T
     assert "a newer notice has taken the place" in said[0]
 
 
+def test_a_link_that_an_emergency_overtook_says_so_and_does_not_point_to_a_newer_notice(bench: TellingBench) -> None:
+    links: list[str] = []
+    said: list[str] = []
+
+    def declare() -> None:
+        links.append(find_link(bench, "ann@example.com"))
+        bench.declare()
+        bench.later(timedelta(seconds=10), lambda: said.append(refused(lambda: follow(bench, links[0], "04:40"))))
+
+    bench.later(3 * MINUTE, declare)
+    assert bench.run("2").state is RolloutState.SUCCEEDED
+    assert bench.clock.now() < at("04:09")
+    said.append(refused(lambda: follow(bench, links[0], "04:40")))
+    assert "this is an emergency and cannot wait: a hole is being used" in said[0]
+    assert "is over (SUCCEEDED)" in said[1]
+
+
 def test_a_link_outlives_neither_its_rollout_nor_its_date(bench: TellingBench) -> None:
     links: list[str] = []
     bench.later(3 * MINUTE, lambda: links.append(find_link(bench, "ann@example.com")))

@@ -96,9 +96,11 @@ class DeferralDesk:
         book = NoticeBook().add(entries)
         asked = ticket.vmids if vmid is None else (vmid,)
         mine = tuple(one for one in asked if _is_valid(ticket, book, one))
+        request = Request(ticket.rollout, mine, f"customer {ticket.customer}", ticket.id)
         if not mine:
+            self._open(request, tuple(one for one in asked if book.round_of(one) is not None)).refuse_past()
             raise NotAllowed(_SUPERSEDED)
-        return Request(ticket.rollout, mine, f"customer {ticket.customer}", ticket.id)
+        return request
 
     # ------------------------------------------------------------- offer, take
 

@@ -40,17 +40,21 @@ class Case:
 
     def find_room(self) -> Room:
         """The windows to which all of the guests can be moved, at least one; ``NotAllowed`` if there is none."""
-        self._refuse_ended()
         self._refuse_fixed()
-        self._refuse_emergency()
-        for vmid in self.vmids:
-            self._refuse_begun(vmid)
+        self.refuse_past()
         of = self._find_round()
         plan, needs = self.progress.plan, predict_need(self.progress)
         room = find_room_of(of, self.vmids, plan, self.book, self.policy, needs, self.now)
         if not room.offers:
             self._refuse_late(room)
         return room
+
+    def refuse_past(self) -> None:
+        """``NotAllowed`` if no date is left to be moved: the rollout or the guests' part is over, or must be now."""
+        self._refuse_ended()
+        self._refuse_emergency()
+        for vmid in self.vmids:
+            self._refuse_begun(vmid)
 
     def choose(self, wish: Wish) -> Offer:
         """The window that is meant; ``NotAllowed`` names those that can be had."""
