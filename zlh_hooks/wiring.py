@@ -201,9 +201,13 @@ class Site:
 
     def deferral_desk(self) -> DeferralDesk:
         """Moves dates."""
-        links = open_links(self.settings)
         return DeferralDesk(
-            self.ledger, self.clock, self.policy, lambda: self.cluster.inventory.list_guests(), links, self.author
+            self.ledger,
+            self.clock,
+            self.policy,
+            lambda: self.cluster.inventory.list_guests(),
+            lambda: open_links(self.settings),
+            self.author,
         )
 
     def launch_desk(self) -> LaunchDesk:
@@ -217,6 +221,7 @@ class Site:
             self._read_entries,
             lambda: open_directory(settings),
             lambda: open_channels(settings),
+            lambda: open_links(settings),
             make_operator(settings),
             settings.feed is not None,
             lambda: self.emergency_desk().list_debts() if self._read_entries() else (),

@@ -114,7 +114,7 @@ class TellingBench(Bench):
 
     def deferral_desk(self) -> DeferralDesk:
         """Where dates are moved."""
-        return DeferralDesk(self.ledger, self.clock, self.policy, self.datacentre.list_guests, LINKS, "tester")
+        return DeferralDesk(self.ledger, self.clock, self.policy, self.datacentre.list_guests, lambda: LINKS, "tester")
 
     def defer(self, vmid: int, clock: str) -> None:
         """An operator moves the guest to the window that begins at that time of today."""

@@ -170,6 +170,15 @@ def test_a_deferred_guest_that_fails_goes_back_and_the_promoted_version_goes_on_
     assert bench.stable() == ["2"]
 
 
+def test_one_that_fails_beyond_the_budget_takes_the_promoted_version_back_from_all() -> None:
+    bench = TellingBench(make_telling_policy(max_failures=0)).furnish(guests=4)
+    bench.spoil(5003, behaviour=turns_unhealthy("2"))
+    bench.later(3 * MINUTE, lambda: bench.defer(5003, "04:25"))
+    assert bench.run("2").state is RolloutState.REVERTED
+    assert {bench.runs(vmid) for vmid in GUESTS} == {"1"}
+    assert (bench.stable(), bench.revoked()) == (["1"], ["2"])
+
+
 def test_a_guest_whose_new_window_is_missed_is_told_another_one_after_it(bench: TellingBench) -> None:
     bench.later(3 * MINUTE, lambda: bench.defer(5003, "04:25"))
     bench.later(20 * MINUTE, bench.order("pause", "lunch"))
@@ -460,7 +469,7 @@ def test_a_link_outlives_neither_its_rollout_nor_its_date(bench: TellingBench) -
 def test_without_links_a_token_is_refused_and_the_notice_has_the_address_alone(bench: TellingBench) -> None:
     bench.run("2")
     link = find_link(bench, "ann@example.com")
-    desk = replace(bench.deferral_desk(), links=None)
+    desk = replace(bench.deferral_desk(), open_links=lambda: None)
     assert "please write to us instead" in refused(lambda: desk.verify(link))
 
 

@@ -227,5 +227,5 @@ def test_what_makes_no_sense_together_is_a_usage_error(counter: Counter, words: 
 
 def test_a_key_that_others_may_read_is_refused(counter: Counter, tmp_path: Path) -> None:
     (tmp_path / "key").chmod(0o644)
-    done = counter.type("5003")
+    done = counter.type("--link", "-", answer=counter.token(5003))
     assert "open to everybody" in str(done.exception) and KEY not in str(done.exception)

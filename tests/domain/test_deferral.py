@@ -121,22 +121,31 @@ def test_whatever_is_offered_may_start_then_within_the_cap_and_not_before(
 # --- what is typed
 
 
-OFFER = Offer(local("2026-12-08T22:00").astimezone(UTC), local("2026-12-09T02:00").astimezone(UTC))
+NIGHTS = [
+    Offer(local(f"2026-12-0{day}T22:00").astimezone(UTC), local(f"2026-12-0{day + 1}T02:00").astimezone(UTC))
+    for day in (7, 8)
+]
 
 
 @pytest.mark.parametrize(
-    ("typed", "fits"),
+    ("typed", "night"),
     [
-        ("2026-12-08T00:00", True),
-        ("2026-12-08T22:00", True),
-        ("2026-12-09T01:59", True),
-        ("2026-12-09T00:00", True),
-        ("2026-12-09T02:00", False),
-        ("2026-12-08T21:59", False),
-        ("2026-12-07T00:00", False),
+        ("2026-12-07T00:00", 0),
+        ("2026-12-08T00:00", 1),
+        ("2026-12-08T22:00", 1),
+        ("2026-12-08T01:59", 0),
+        ("2026-12-08T02:00", None),
+        ("2026-12-09T00:00", None),
     ],
 )
-def test_a_date_means_the_window_that_begins_on_it_and_a_time_the_window_that_is_open_then(
-    typed: str, fits: bool
+def test_a_date_means_the_window_that_begins_on_it_and_a_time_the_one_that_is_open_then(
+    typed: str, night: int | None
 ) -> None:
-    assert Wish(local(typed)).fits(OFFER) is fits
+    assert Wish(local(typed)).choose(NIGHTS) == (None if night is None else NIGHTS[night])
+
+
+def test_where_windows_lie_over_each_other_the_one_that_begins_at_the_time_is_meant() -> None:
+    day = Offer(local("2026-12-08T00:00"), local("2026-12-09T00:00"))
+    noon = Offer(local("2026-12-08T12:00"), local("2026-12-09T12:00"))
+    assert Wish(local("2026-12-08T12:00")).choose([day, noon]) == noon
+    assert Wish(local("2026-12-08T00:00")).choose([day, noon]) == day

@@ -157,7 +157,11 @@ def test_going_back_is_decided_when_somebody_holds_the_role_that_decides(name: s
 
 
 def test_deferral_is_decided_by_a_table_also_by_one_that_allows_none() -> None:
-    assert find("deferral").found == "a server may wait up to 21 days, for a security fix up to 7 days"
+    waits = "a server may wait up to 21 days, for a security fix up to 7 days"
+    assert find("deferral").found == f"{waits}, asked for by mail"
+    assert find("deferral", reach=replace(REACH, has_links=True)).found == f"{waits}, asked for by link or mail"
+    broken = find("deferral", reach=replace(REACH, links_trouble="deferral.key_file: open to everybody"))
+    assert (broken.is_green, broken.found) == (False, "deferral.key_file: open to everybody")
     none = find("deferral", change(deferral={"limit": "0s", "security_limit": "0s"}))
     assert (none.is_green, none.found) == (True, "no date can be moved")
     assert find("deferral", change(deferral=None)).is_green is False

@@ -55,7 +55,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class DeferralDesk:
-    """Moves dates. ``author`` is recorded for whoever comes without a link; ``links`` None: nobody has one.
+    """Moves dates. ``author`` is recorded for whoever comes without a link; ``open_links``: None if nobody has one.
 
     ``list_guests`` asks the cluster; only what is overdue depends on it.
     """
@@ -64,7 +64,7 @@ class DeferralDesk:
     clock: Clock
     policy: Policy
     list_guests: Callable[[], Sequence[GuestSummary]]
-    links: LinkMaker | None
+    open_links: Callable[[], LinkMaker | None]
     author: str
 
     # --------------------------------------------------------- who wants what
@@ -85,9 +85,10 @@ class DeferralDesk:
 
         ``vmid``: only this one of its guests.
         """
-        if self.links is None:
+        links = self.open_links()
+        if links is None:
             raise NotAllowed("no links are made here ([deferral] in zlh-hooks.toml): please write to us instead")
-        ticket = self.links.read_token(token, self.clock.now())
+        ticket = links.read_token(token, self.clock.now())
         if vmid is not None and vmid not in ticket.vmids:
             raise NotAllowed(f"this link is for other servers, not for {vmid}")
         entries = self.ledger.read(ticket.rollout)

@@ -18,6 +18,7 @@ from zlh_hooks.domain.attestation import (
 )
 from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.deferral_debt import Overdue
+from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, ZlhError
 from zlh_hooks.domain.handbook import Page
@@ -33,6 +34,7 @@ class Survey:
     read_entries: Callable[[], tuple[Entry, ...]]
     open_directory: Callable[[], CustomerDirectory | None]
     open_channels: Callable[[], Sequence[NoticeChannel]]
+    open_links: Callable[[], LinkMaker | None]
     operator: Customer
     has_feed: bool
     list_debts: Callable[[], Sequence[str]]
@@ -86,7 +88,8 @@ def _find_reach(survey: Survey) -> Reach:
     ways = ((channel.name, channel.find_address(survey.operator)) for channel in channels)
     operator = {name: address for name, address in ways if address is not None}
     names = tuple(channel.name for channel in channels)
-    return Reach(customers, directory, names, trouble, operator, survey.has_feed)
+    has_links, links = _open_links(survey.open_links)
+    return Reach(customers, directory, names, trouble, operator, survey.has_feed, has_links, links)
 
 
 def _count_customers(open_directory: Callable[[], CustomerDirectory | None]) -> tuple[int | None, str]:
@@ -102,6 +105,13 @@ def _open_channels(open_channels: Callable[[], Sequence[NoticeChannel]]) -> tupl
         return open_channels(), ""
     except ZlhError as error:
         return (), str(error)
+
+
+def _open_links(open_links: Callable[[], LinkMaker | None]) -> tuple[bool, str]:
+    try:
+        return open_links() is not None, ""
+    except ZlhError as error:
+        return False, str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 A claim is a command in the ledger. It counts from the moment it is written: the gate reads it, and the herald tells.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -58,19 +58,24 @@ class Wish:
 
     moment: datetime
 
-    def fits(self, offer: Offer) -> bool:
-        """Whether it means that window."""
-        is_inside = offer.start <= self.moment < offer.end
-        starts = offer.start.astimezone(self.moment.tzinfo)
-        is_whole_day = self.moment.hour == self.moment.minute == 0
-        return is_inside or (is_whole_day and starts.date() == self.moment.date())
+    @property
+    def is_day(self) -> bool:
+        """Whether no time of day is said."""
+        return self.moment.hour == self.moment.minute == 0
+
+    def means(self, start: datetime) -> bool:
+        """Whether it names the window that begins then."""
+        same_day = start.astimezone(self.moment.tzinfo).date() == self.moment.date()
+        return start == self.moment or (self.is_day and same_day)
+
+    def choose(self, offers: Sequence[Offer]) -> Offer | None:
+        """The window that it names, else the one that is open at the time it says."""
+        named = [one for one in offers if self.means(one.start)]
+        around = [one for one in offers if not self.is_day and one.start <= self.moment < one.end]
+        return next(iter((*named, *around)), None)
 
     def __str__(self) -> str:
-        return (
-            f"{self.moment:%Y-%m-%d}"
-            if self.moment.hour == self.moment.minute == 0
-            else f"{self.moment:%Y-%m-%d %H:%M}"
-        )
+        return f"{self.moment:%Y-%m-%d}" if self.is_day else f"{self.moment:%Y-%m-%d %H:%M}"
 
 
 def find_latest(first: datetime, limit: timedelta, zone: str) -> datetime:

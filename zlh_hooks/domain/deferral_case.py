@@ -59,7 +59,7 @@ class Case:
     def choose(self, wish: Wish) -> Offer:
         """The window that is meant; ``NotAllowed`` names those that can be had."""
         room = self.find_room()
-        offer = next((one for one in room.offers if wish.fits(one)), None)
+        offer = wish.choose(room.offers)
         if offer is not None:
             return offer
         dates = render_list([self.render(one.start) for one in room.offers], "or")
@@ -69,11 +69,8 @@ class Case:
 
     def find_taken(self, vmid: int, wish: Wish) -> Deferral | None:
         """The deferral that the guest has already, if it is to the date that is meant."""
-        known, of = self.book.deferrals.get(vmid), self.book.round_of(vmid)
-        if known is None:
-            return None
-        end = of.end if of is not None and of.deferred_until == known.until else known.until + MOMENT
-        return known if wish.fits(Offer(known.until, end)) else None
+        known = self.book.deferrals.get(vmid)
+        return known if known is not None and wish.means(known.until) else None
 
     def refuse_cancel(self, vmid: int) -> None:
         """``NotAllowed`` unless the guest is deferred and still waits for its date."""

@@ -64,7 +64,7 @@ class Point:
 class Reach:
     """How customers are reached. ``customers``: None without a directory; ``operator``: channel to address.
 
-    ``directory_trouble``, ``channels_trouble``: why it cannot be known; empty if it is.
+    ``directory_trouble``, ``channels_trouble``, ``links_trouble``: why it cannot be known; empty if it is.
     """
 
     customers: int | None = None
@@ -73,6 +73,8 @@ class Reach:
     channels_trouble: str = ""
     operator: Mapping[str, str] = field(default_factory=dict)
     has_feed: bool = False
+    has_links: bool = False
+    links_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         *_judge_confirmed(policy, attested),
         *_judge_emergency(policy, facts.debts),
         _judge_notices(policy),
-        *_judge_deferral(policy, facts.overdue),
+        *_judge_deferral(policy, facts),
         *_judge_reach(facts),
         *(_judge_component(policy, name) for name in Component),
         *_judge_rehearsals(policy, attested, facts.now),
@@ -160,18 +162,24 @@ def _judge_notices(policy: Policy) -> Point:
     return Point("notices", True, f"decided for {len(policy.notices.ladders)} sizes of interruption")
 
 
-def _judge_deferral(policy: Policy, overdue: Sequence[Overdue]) -> Iterator[Point]:
-    if policy.deferral is None:
+def _judge_deferral(policy: Policy, facts: Facts) -> Iterator[Point]:
+    rules, way = policy.deferral, "asked for by link or mail" if facts.reach.has_links else "asked for by mail"
+    if rules is None:
         act = 'write [deferral] into the policy; limit = "0s" if no date is ever moved'
         yield Point("deferral", False, "not decided, so no date can be moved", act)
+    elif facts.reach.links_trouble:
+        yield Point("deferral", False, facts.reach.links_trouble, "mend what it names")
     else:
-        can = f"a server may wait {render_limits(policy.deferral)}" if policy.deferral.limit else "no date can be moved"
-        yield Point("deferral", True, can)
-    for one in overdue:
-        found = f"{one.name} was deferred in {one.rollout}, until {one.latest:%Y-%m-%d} at the latest, and is unchanged"
-        bring = f"zlh-hooks rollout start {shlex.quote(one.line)} --to {shlex.quote(one.version)}"
-        act = "let the rollout that runs come to it; if it is in none, bring the version, or a newer one, now:"
-        yield Point(f"overdue.{one.vmid}", False, found, act, (bring,))
+        may_wait = f"a server may wait {render_limits(rules)}, {way}"
+        yield Point("deferral", True, may_wait if rules.limit else "no date can be moved")
+    yield from (_judge_overdue(one) for one in facts.overdue)
+
+
+def _judge_overdue(one: Overdue) -> Point:
+    found = f"{one.name} was deferred in {one.rollout}, until {one.latest:%Y-%m-%d} at the latest, and is unchanged"
+    bring = f"zlh-hooks rollout start {shlex.quote(one.line)} --to {shlex.quote(one.version)}"
+    act = "let the rollout that runs come to it; if it is in none, bring the version, or a newer one, now:"
+    return Point(f"overdue.{one.vmid}", False, found, act, (bring,))
 
 
 # -------------------------------------------------------------------- reach
