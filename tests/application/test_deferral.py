@@ -13,7 +13,8 @@ from tests.datacentre import turns_unhealthy
 from zlh_hooks.application.deferral_desk import Request
 from zlh_hooks.domain.deferral import TAKEN
 from zlh_hooks.domain.entry import Draft, Entry, Kind
-from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.errors import NotAllowed, RoadError
+from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.notice_book import ROUND
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
@@ -524,6 +525,26 @@ def test_once_a_later_rollout_has_brought_the_version_nothing_is_overdue(bench: 
     assert bench.run("2").state is RolloutState.SUCCEEDED
     assert bench.runs(5003) == "2"
     assert bench.deferral_desk().list_overdue() == ()
+
+
+def test_while_the_cluster_does_not_answer_the_ledger_says_what_is_overdue(bench: TellingBench) -> None:
+    def fail() -> tuple[GuestSummary, ...]:
+        raise RoadError("no route to host")
+
+    _abort_deferred(bench)
+    bench.clock.advance(timedelta(days=1))
+    desk = replace(bench.deferral_desk(), list_guests=fail)
+    assert [one.vmid for one in desk.list_overdue()] == [5003]
+
+
+def test_a_guest_that_is_gone_or_has_a_newer_version_by_now_owes_nothing(bench: TellingBench) -> None:
+    _abort_deferred(bench)
+    bench.clock.advance(timedelta(days=1))
+    guests = bench.datacentre.list_guests()
+    gone = tuple(one for one in guests if one.vmid != 5003)
+    newer = tuple(replace(one, tags=("zlh-version.2.1",)) for one in guests)
+    for listed in (gone, newer):
+        assert replace(bench.deferral_desk(), list_guests=lambda listed=listed: listed).list_overdue() == ()
 
 
 def test_a_version_that_was_taken_back_is_owed_by_nobody(bench: TellingBench) -> None:
