@@ -129,7 +129,7 @@ def test_without_a_date_it_shows_those_that_can_be_had_up_to_the_cap(counter: Co
     assert columns == "--until\tstarts\tends (UTC)"
     assert [row.split("\t")[0] for row in rows] == [f"{DATE + n * DAY:%Y-%m-%dT%H:%M}" for n in range(1, 8)]
     shown = json.loads(counter.type("5003", "--json").output)
-    assert (shown["guests"], len(shown["dates"])) == ([5003], 7)
+    assert (shown["guests"], len(shown["dates"])) == ([{"vmid": 5003, "name": "mc-5003"}], 7)
     assert counter.commands() == counter.started == []
 
 
@@ -137,7 +137,7 @@ def test_a_date_that_can_be_had_is_taken_once_and_a_worker_tells_of_it(counter: 
     day = f"{DATE + 2 * DAY:%Y-%m-%d}"
     for _ in range(2):
         done = counter.type("5003", "--until", day, "--reason", "a tournament")
-        assert done.output == f"guest 5003 is not changed before {day} 04:00 UTC (04:00 UTC); a notice follows\n"
+        assert done.output == f"mc-5003 (5003) is not changed before {day} 04:00 UTC (04:00 UTC); a notice follows\n"
     assert counter.commands() == ["deferral.taken"]
     assert counter.started
     (row,) = json.loads(counter.type("--json").output)
@@ -181,7 +181,7 @@ def test_a_guest_of_no_rollout_has_no_date_to_move(counter: Counter) -> None:
 def test_a_customers_link_is_read_from_standard_input_shows_its_dates_and_takes_one(counter: Counter) -> None:
     link = counter.token(5001, 5003)
     shown = json.loads(counter.type("--link", "-", "--json", answer=link).output)
-    assert (shown["guests"], len(shown["dates"])) == ([5001, 5003], 7)
+    assert ([one["name"] for one in shown["guests"]], len(shown["dates"])) == (["mc-5001", "mc-5003"], 7)
     taken = counter.type("--link", "-", "--until", shown["dates"][0]["until"], "--json", answer=link)
     deferrals = json.loads(taken.output)["deferrals"]
     assert [(one["vmid"], one["author"]) for one in deferrals] == [(5001, "customer ann"), (5003, "customer ann")]

@@ -81,12 +81,12 @@ def test_a_link_from_the_mail_moves_the_date_the_move_is_told_and_only_an_emerge
     link = find_link(first)
 
     offered = json.loads(click(office, link, "--json").stdout)
-    assert (offered["guests"], len(offered["dates"]) > 10) == ([5002], True)
+    assert (offered["guests"], len(offered["dates"]) > 10) == ([{"vmid": 5002, "name": "game-5002"}], True)
     chosen = offered["dates"][3]
     for _ in range(2):
         taken = click(office, link, "--until", chosen["until"])
         assert taken.returncode == 0, taken.stderr
-        assert "guest 5002 is not changed before" in taken.stdout
+        assert "game-5002 (5002) is not changed before" in taken.stdout
     office.wait_for_mails(3)
     _, moved = mails_to(office, "bob")
     assert "Maintenance moved to" in str(moved["Subject"]) and len(mails_to(office, "ann")) == 1

@@ -20,7 +20,7 @@ from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.plain_text import render_line
-from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.plan import PlannedTarget, parse_plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout
 from zlh_hooks.domain.steps import TargetState
@@ -32,12 +32,20 @@ _SUPERSEDED = "a newer notice has taken the place of the one with this link: use
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody, ``author``, wants another date for guests of a rollout. ``link``: the ticket's id, if there is one."""
+    """Somebody, ``author``, wants another date for guests of a rollout. ``link``: the ticket's id, if there is one.
+
+    ``guests``: number to name.
+    """
 
     rollout: str
-    vmids: tuple[int, ...]
+    guests: Mapping[int, str]
     author: str
     link: str = ""
+
+    @property
+    def vmids(self) -> tuple[int, ...]:
+        """The guests' numbers."""
+        return tuple(self.guests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +82,12 @@ class DeferralDesk:
         running = find_executing(list_progress(self.ledger))
         if running is None:
             raise NotAllowed("no rollout runs: there is no announced date to move")
-        if all(target.vmid != vmid for target in running.plan.targets):
+        names = {target.vmid: target.name for target in running.plan.targets}
+        if vmid not in names:
             raise NotAllowed(
                 f"guest {vmid} is not in {running.plan.id}, which runs: there is no announced date to move"
             )
-        return Request(running.plan.id, (vmid,), self.author)
+        return Request(running.plan.id, {vmid: names[vmid]}, self.author)
 
     def verify(self, token: str, vmid: int | None = None) -> Request:
         """What a token, or the whole link, lets its customer ask for; ``NotAllowed`` says what is wrong with it.
@@ -95,11 +104,12 @@ class DeferralDesk:
         if not entries:
             raise NotAllowed(f"there is no maintenance {ticket.rollout} any more")
         book = NoticeBook().add(entries)
-        asked = ticket.vmids if vmid is None else (vmid,)
-        mine = tuple(one for one in asked if _is_valid(ticket, book, one))
+        names = {target.vmid: target.name for target in parse_plan(entries[0].data).targets}
+        asked = [one for one in ticket.vmids if vmid in (None, one) and one in names]
+        mine = {one: names[one] for one in asked if _is_valid(ticket, book, one)}
         request = Request(ticket.rollout, mine, f"customer {ticket.customer}", ticket.id)
         if not mine:
-            self._open(request, tuple(one for one in asked if book.round_of(one) is not None)).refuse_past()
+            self._open(request, tuple(asked)).refuse_past()
             raise NotAllowed(_SUPERSEDED)
         return request
 

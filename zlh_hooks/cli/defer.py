@@ -101,7 +101,8 @@ def _serve(
         print_json({"rollout": request.rollout, "deferrals": [_describe(one) for one in taken]})
         return
     for one in taken:
-        typer.echo(f"guest {one.vmid} is not changed before {render_moment(one.until, site.policy)}; a notice follows")
+        name, begin = request.guests[one.vmid], render_moment(one.until, site.policy)
+        typer.echo(f"{name} ({one.vmid}) is not changed before {begin}; a notice follows")
 
 
 def _describe(one: Deferral) -> dict[str, Any]:
@@ -114,12 +115,13 @@ def _describe(one: Deferral) -> dict[str, Any]:
 def _print_room(policy: Policy, request: Request, room: Room, json: bool) -> None:
     if json:
         dates = [{"until": _type(policy, one), "start": one.start, "end": one.end} for one in room.offers]
-        found = {"rollout": request.rollout, "guests": request.vmids, "first": room.first, "latest": room.latest}
+        guests = [{"vmid": vmid, "name": name} for vmid, name in request.guests.items()]
+        found = {"rollout": request.rollout, "guests": guests, "first": room.first, "latest": room.latest}
         print_json({**found, "dates": dates})
         return
     first, latest = render_moment(room.first, policy), render_moment(room.latest, policy)
-    guests = render_list([str(vmid) for vmid in request.vmids])
-    typer.echo(f"{request.rollout}, guest {guests}: first announced for {first}, deferred until {latest} at the latest")
+    names = render_list([f"{name} ({vmid})" for vmid, name in request.guests.items()])
+    typer.echo(f"{request.rollout}, {names}: first announced for {first}, deferred until {latest} at the latest")
     print_table(OFFER_COLUMNS, [_row_of_offer(policy, one) for one in room.offers])
 
 

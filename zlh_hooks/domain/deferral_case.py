@@ -17,6 +17,12 @@ from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.domain.wording import render_limits, render_list
 
 _WAITING = (TargetState.PENDING, TargetState.STAGED)
+_PLACED = {
+    TargetState.HEALTHY: "has the new version already",
+    TargetState.SETTLED: "has the new version already",
+    TargetState.REVERTED: "was changed, and taken back, already",
+    TargetState.STUCK: "was changed already, and is being looked at",
+}
 
 
 def refuse_shared(component: Component, policy: Policy) -> None:
@@ -77,7 +83,7 @@ class Case:
         self._refuse_ended()
         self._refuse_begun(vmid)
         if vmid not in self.book.deferrals:
-            raise NotAllowed(f"guest {vmid} is not deferred: there is nothing to cancel")
+            raise NotAllowed(f"{self._name(vmid)} is not deferred: there is nothing to cancel")
 
     def render(self, moment: datetime) -> str:
         """As people read it: on the policy's clock and in UTC."""
@@ -108,18 +114,23 @@ class Case:
     def _refuse_begun(self, vmid: int) -> None:
         row = self.progress.of(vmid)
         if row.state is TargetState.SKIPPED:
-            raise NotAllowed(f"guest {vmid} is left as it is in {self.progress.plan.id}: {row.reason}")
+            raise NotAllowed(f"{self._name(vmid)} is left as it is in {self.progress.plan.id}: {row.reason}")
         if row.state not in _WAITING:
-            raise NotAllowed(
-                f"guest {vmid} was begun already: it is {row.state}, and there is no date to move any more"
-            )
+            how = _PLACED.get(row.state, "is being changed right now")
+            raise NotAllowed(f"{self._name(vmid)} {how}: there is no date to move any more")
+
+    def _name(self, vmid: int) -> str:
+        """As its customer calls it, and its number."""
+        return f"{self.progress.of(vmid).target.name} ({vmid})"
 
     def _find_round(self) -> Round:
         """The round of them all; those of another one are refused."""
         rounds = {vmid: self.book.round_of(vmid) for vmid in self.vmids}
         of = next(iter(rounds.values()))
         if of is None or of.emergency:
-            raise NotAllowed(f"no date of guest {self.vmids[0]} is announced yet; it can be moved as soon as one is")
+            raise NotAllowed(
+                f"no date of {self._name(self.vmids[0])} is announced yet; it can be moved as soon as one is"
+            )
         if any(other is None or other.number != of.number for other in rounds.values()):
             raise NotAllowed("these servers have different dates by now: move them one by one")
         if self.now >= of.start - MOMENT:

@@ -74,8 +74,7 @@ def render_other_date(
     if not room.offers:
         yield f"here that is until {latest}, and no later window is left: this date cannot be moved any more."
         return
-    yield f"here that is until {latest}. If this date suits you, do nothing."
-    yield "Else these are the next ones:"
+    yield f"here that is until {latest}. If this date suits you, do nothing. The next ones are:"
     yield from (f"  {render_span(offer, zone)}" for offer in room.offers[:SHOWN])
     if other.link:
         yield f"Choose one: {other.link}"

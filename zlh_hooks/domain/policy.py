@@ -134,7 +134,7 @@ class Policy(Value):
         default=None, description="How early customers are told; left out: nobody is, and nothing waits for it."
     )
     deferral: DeferralRules | None = Field(
-        default=None, description="How far customers may move an announced date; left out: not at all."
+        default=None, description="How far customers may move a date that [notices] announced; left out: not at all."
     )
     emergency: EmergencyRules | None = Field(
         default=None, description="How windows and promises may be passed over; left out: there are no emergencies."
