@@ -164,6 +164,9 @@ def test_a_deferral_can_be_given_up(counter: Counter) -> None:
     assert "is deferred no more" in counter.type("5003", "--cancel").output
     assert counter.commands() == ["deferral.taken", "deferral.cancelled"]
     assert json.loads(counter.type("--json").output) == []
+    counter.type("5003", "--until", f"{DATE + 2 * DAY:%Y-%m-%d}")
+    shown = json.loads(counter.type("5003", "--cancel", "--json").output)
+    assert shown == {"rollout": "r1", "cancelled": [5003]}
 
 
 def test_what_all_share_is_refused_with_that_reason(counter: Counter) -> None:
@@ -215,6 +218,7 @@ def test_a_link_that_was_changed_or_is_anothers_is_refused_in_a_customers_words(
     "words",
     [
         ("--cancel",),
+        ("5003", "--reason", "a tournament"),
         ("5003", "--cancel", "--until", "2026-12-08"),
         ("--until", "2026-12-08"),
         ("5003", "--until", "soon"),

@@ -132,12 +132,13 @@ class DeferralDesk:
             taken |= {vmid: self._write(request, vmid, offer, reason) for vmid in rest}
         return tuple(taken[vmid] for vmid in request.vmids)
 
-    def cancel(self, vmid: int, reason: str = "") -> None:
-        """The guest gets the next date that keeps the promise to its owner."""
+    def cancel(self, vmid: int, reason: str = "") -> Request:
+        """The guest gets the next date that keeps the promise to its owner; returns what was given up."""
         request = self.ask(vmid)
         self._open(request).refuse_cancel(vmid)
         data = {"author": self.author, "reason": _shorten(reason)}
         self.ledger.append(Draft(Kind.COMMAND, CANCELLED, request.rollout, vmid, data))
+        return request
 
     def _open(self, request: Request, vmids: tuple[int, ...] = ()) -> Case:
         now, entries = self.clock.now(), self.ledger.read(request.rollout)

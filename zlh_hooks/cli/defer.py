@@ -57,21 +57,26 @@ def defer(
     json: Json = False,
 ) -> None:
     """Show to which dates a guest can be moved, or move it; its customer is told. The rest of the rollout goes on."""
-    if cancel and (until or link or what is None):
-        raise typer.BadParameter("--cancel takes a VMID, and neither --until nor --link")
-    if until and what is None and link is None:
-        raise typer.BadParameter("--until needs a VMID, or a --link")
+    _refuse_senseless(what, until, cancel, link, reason)
     site = wiring.open_site(config, policy)
     desk, vmid = site.deferral_desk(), _parse_vmid(what, site.policy)
     if vmid is None and link is None:
         _print_standings(desk, json)
     elif vmid is not None and cancel:
-        desk.cancel(vmid, reason)
-        site.ensure_worker()
-        typer.echo(f"guest {vmid} is deferred no more: it gets the next date of which its customer can be told in time")
+        _cancel(site, desk, vmid, reason, json)
     else:
         request = desk.ask(vmid) if link is None and vmid is not None else desk.verify(_read_link(str(link)), vmid)
         _serve(site, desk, request, until, reason, json)
+
+
+def _refuse_senseless(what: str | None, until: datetime | None, cancel: bool, link: str | None, reason: str) -> None:
+    """Options that would do nothing together."""
+    if cancel and (until or link or what is None):
+        raise typer.BadParameter("--cancel takes a VMID, and neither --until nor --link")
+    if until and what is None and link is None:
+        raise typer.BadParameter("--until needs a VMID, or a --link")
+    if reason and not (until or cancel):
+        raise typer.BadParameter("--reason is recorded with --until or --cancel; alone it changes nothing")
 
 
 def _parse_vmid(what: str | None, policy: Policy) -> int | None:
@@ -103,6 +108,16 @@ def _serve(
     for one in taken:
         name, begin = request.guests[one.vmid], render_moment(one.until, site.policy)
         typer.echo(f"{name} ({one.vmid}) is not changed before {begin}; a notice follows")
+
+
+def _cancel(site: wiring.Site, desk: DeferralDesk, vmid: int, reason: str, json: bool) -> None:
+    request = desk.cancel(vmid, reason)
+    site.ensure_worker()
+    if json:
+        print_json({"rollout": request.rollout, "cancelled": [vmid]})
+        return
+    name = request.guests[vmid]
+    typer.echo(f"{name} ({vmid}) is deferred no more: it gets the next date of which its customer can be told in time")
 
 
 def _describe(one: Deferral) -> dict[str, Any]:
