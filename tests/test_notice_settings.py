@@ -9,6 +9,8 @@ from zlh_hooks.settings import Settings, load_settings
 
 PROXMOX = '[proxmox]\nhost = "pve1.example.com"\ntoken_name = "hooks"\n'
 MAIL = '[mail]\nhost = "mail.example.com"\nsender = "noc@example.com"\n'
+DEFERRAL = '[deferral]\nurl = "https://x.example/date"\n'
+KEY = 'key_file = "/etc/zlh-hooks/deferral-key"\n'
 WEBHOOK = '[webhook]\nsecret_file = "/etc/zlh-hooks/webhook"\n'
 
 
@@ -65,6 +67,10 @@ def test_the_port_follows_from_the_security_unless_it_is_said(tmp_path: Path, te
         ("[feed]\n", "feed.directory", "nothing", "a value"),
         ('[feed]\ndirectory = "www"\n', "feed.directory", '"www"', "an absolute path"),
         ("[operator]\n", "operator", "neither", "mail or webhook"),
+        (DEFERRAL, "deferral.key_file", "nothing", "a value"),
+        (DEFERRAL + 'key_file = "key"\n', "deferral.key_file", '"key"', "an absolute path"),
+        (DEFERRAL.replace("/date", "/#date") + KEY, "deferral.url", '"https://x.example/#date"', "a URL without #"),
+        (DEFERRAL.replace("https:", "http:") + KEY, "deferral.url", "http://x.example/…", "http only on this"),
         (
             '[operator]\nwebhook = "http://x.example/s3cret"\n',
             "operator.webhook",

@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.command_line import find_commands, parse
 from zlh_hooks import wiring
+from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.domain.wording import render_anchor
@@ -80,6 +81,19 @@ def test_where_nothing_is_promised_nothing_is_said_of_it() -> None:
     press = wiring.open_press(POLICY.model_copy(update={"availability": None}), False, tuple(Page))
     assert "What we promise" not in press.render(Page.CUSTOMER)
     assert "Downtime and credit" not in press.render(Page.INTERNAL)
+
+
+def test_customers_and_operators_read_how_far_a_date_can_be_moved_and_that_it_cannot_where_it_cannot() -> None:
+    words = "can wait up to 21 days, for a security fix up to 7 days from the first date"
+    assert words in PAGES[Page.CUSTOMER]
+    assert "Why: most dates that do not suit are a week off" in PAGES[Page.INTERNAL]
+    none = DeferralRules.model_validate({"limit": "0s", "security_limit": "0s"})
+    for deferral in (None, none):
+        press = wiring.open_press(POLICY.model_copy(update={"deferral": deferral}), False, tuple(Page))
+        assert "It cannot be moved." in press.render(Page.CUSTOMER)
+        assert "Choose another one" not in press.render(Page.CUSTOMER)
+        assert "No date can be moved by customers." in press.render(Page.INTERNAL)
+        assert not any("zlh-hooks defer" in press.render(page) for page in Page)
 
 
 def test_customers_do_not_read_our_insides() -> None:

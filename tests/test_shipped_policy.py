@@ -6,12 +6,14 @@ import pytest
 
 from tests.cli.command_line import UsageError, find_commands, parse
 from zlh_hooks.domain.component_rule import may_run_together, order_components
+from zlh_hooks.domain.deferral import find_room
 from zlh_hooks.domain.impact import Impact
 from zlh_hooks.domain.window import decide, list_hints, list_occurrences
 from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.settings import SHIPPED_POLICY, load_policy
 
 POLICY = load_policy(SHIPPED_POLICY)
+HOUR = timedelta(hours=1)
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 HOSTS = (Component.PVE_HOST, Component.PBS, Component.OPNSENSE)
 TEXT = SHIPPED_POLICY.read_text()
@@ -87,9 +89,20 @@ def test_long_interruptions_are_told_a_week_before_and_short_ones_three_days() -
     assert promised == [3, 3, 7]
 
 
-def test_windows_freezes_ladders_and_emergencies_say_why() -> None:
-    assert POLICY.notices is not None and POLICY.emergency is not None
-    assert all(one.reason for one in (*POLICY.windows, *POLICY.freezes, *POLICY.notices.ladders, POLICY.emergency))
+def test_windows_freezes_ladders_deferral_and_emergencies_say_why() -> None:
+    assert POLICY.notices is not None and POLICY.emergency is not None and POLICY.deferral is not None
+    lists = (*POLICY.windows, *POLICY.freezes, *POLICY.notices.ladders)
+    assert all(one.reason for one in (*lists, POLICY.deferral, POLICY.emergency))
+
+
+@pytest.mark.parametrize(("security", "tuesdays"), [(False, 3), (True, 1)])
+def test_a_date_can_be_moved_by_as_many_tuesdays_as_the_caps_say(security: bool, tuesdays: int) -> None:
+    first = datetime(2027, 3, 23, 3, 0, tzinfo=UTC)  # before clocks change
+    assert POLICY.deferral is not None
+    room = find_room(POLICY, [first], POLICY.deferral.limit_for(security), first + HOUR, HOUR, security)
+    assert [one.start.isoformat() for one in room.offers] == [
+        f"2027-{day}T02:00:00+00:00" for day in ("03-30", "04-06", "04-13")[:tuesdays]
+    ]
 
 
 def test_what_we_cannot_know_is_left_to_be_confirmed() -> None:

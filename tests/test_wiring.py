@@ -10,8 +10,8 @@ from tests.adapters.web_bench import receiver
 from tests.certificate import write_certificate
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.notice import OPERATOR, Customer, Message
+from zlh_hooks.notice_wiring import make_operator, open_channels, open_directory, open_feed, open_links
 from zlh_hooks.settings import Settings, load_settings
-from zlh_hooks.wiring import make_operator, open_channels, open_directory, open_feed
 
 NOTICE = Message("r7-1-0-announced", "Maintenance", "Hello", {}, make_event())
 
@@ -95,3 +95,24 @@ def test_the_feed_is_written_where_the_file_says(tmp_path: Path) -> None:
 def test_the_operator_is_reached_as_the_file_says(tmp_path: Path) -> None:
     settings = read(tmp_path, '[operator]\nmail = "noc@example.com"\nwebhook = "https://hooks.example/"\n')
     assert make_operator(settings) == Customer(OPERATOR, "", frozenset(), "noc@example.com", "https://hooks.example/")
+
+
+@pytest.mark.parametrize(
+    ("key", "mode", "words"),
+    [("k" * 64, 0o644, "open to everybody"), ("k" * 31, 0o600, "31 characters"), ("two words", 0o600, "several words")],
+)
+def test_a_key_that_others_may_read_or_guess_signs_no_links(tmp_path: Path, key: str, mode: int, words: str) -> None:
+    path = write_secret(tmp_path, "key", mode)
+    path.write_text(key)
+    settings = read(tmp_path, f'[deferral]\nurl = "https://portal.example/date"\nkey_file = "{path}"\n')
+    with pytest.raises(SettingsError, match=words) as refused:
+        open_links(settings)
+    assert (refused.value.key, key in str(refused.value)) == ("deferral.key_file", False)
+
+
+def test_links_lead_to_the_page_that_the_file_names_and_there_are_none_without(tmp_path: Path) -> None:
+    path = write_secret(tmp_path, "key")
+    path.write_text("k" * 32 + "\n")
+    links = open_links(read(tmp_path, f'[deferral]\nurl = "https://portal.example/date"\nkey_file = "{path}"\n'))
+    assert links is not None and (links.url, links.key) == ("https://portal.example/date", "k" * 32)
+    assert open_links(read(tmp_path, "")) is None

@@ -16,6 +16,7 @@ from zlh_hooks.application.worker import HeldLease
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.notice_wiring import open_directory
 from zlh_hooks.settings import Settings, find_settings
 
 FOR_OWNERS_EYES = 0o600
@@ -30,7 +31,7 @@ def open_desk(site: wiring.Site) -> DowntimeDesk:
         site.clock,
         site.policy,
         site.cluster.inventory,
-        wiring.open_directory(site.settings) or EmptyDirectory(),
+        open_directory(site.settings) or EmptyDirectory(),
         lambda entries: _open_sources(site, entries),
         site.author,
     )

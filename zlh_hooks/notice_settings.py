@@ -105,6 +105,22 @@ class FeedSettings(Value):
     url: WebAddress | None = Field(default=None, description="Where the public reads them.")
 
 
+class DeferralSettings(Value):
+    """How customers get to other dates by themselves: by signed links in notices."""
+
+    url: WebAddress = Field(description="The page that passes the token of a link to `zlh-hooks defer --link -`.")
+    key_file: AbsolutePath = Field(
+        description="Signs the links: at least 32 characters, not world-readable. Another key ends all links."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_whole(cls, url: str) -> str:
+        if "#" in url:
+            raise ValueError("a URL without #: what stands behind it is never sent to the page")
+        return url
+
+
 class OperatorSettings(Value):
     """Whoever runs the platform: told of guests without an owner."""
 

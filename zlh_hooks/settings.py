@@ -18,11 +18,13 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, field_validator
 
+from zlh_hooks.domain.deferral_link import SHORTEST_KEY
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.flaw import Place, list_flaws, render_place
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.value import AbsolutePath, PositiveDuration, Value
 from zlh_hooks.notice_settings import (
+    DeferralSettings,
     DirectorySettings,
     FeedSettings,
     MailSettings,
@@ -112,6 +114,7 @@ class Settings(Value):
     mail: MailSettings | None = None
     webhook: WebhookSettings | None = None
     feed: FeedSettings | None = None
+    deferral: DeferralSettings | None = None
     operator: OperatorSettings | None = None
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings | None = None
@@ -163,6 +166,15 @@ def read_secret(path: Path, key: str) -> str:
         raise SettingsError(str(path), key, f"mode {mode:04o}, open to everybody", "mode 0600 or 0640")
     if len(secret.split()) != 1:
         raise SettingsError(str(path), key, "several words" if secret else "an empty file", "the secret alone")
+    return secret
+
+
+def read_key(path: Path, key: str) -> str:
+    """A secret that signs for a long time, so that nobody may guess it; errors as for others."""
+    secret = read_secret(path, key)
+    if len(secret) < SHORTEST_KEY:
+        expected = f"at least {SHORTEST_KEY}, such as `openssl rand -hex 32` makes"
+        raise SettingsError(str(path), key, f"{len(secret)} characters", expected)
     return secret
 
 

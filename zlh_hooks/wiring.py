@@ -18,11 +18,12 @@ from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
+from zlh_hooks.application.deferral_desk import DeferralDesk
 from zlh_hooks.application.desk import Desk, list_progress
 from zlh_hooks.application.drill import EmergencyDrill, Trainee
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
-from zlh_hooks.application.herald import EmptyDirectory, Herald, Roads
+from zlh_hooks.application.herald import Herald
 from zlh_hooks.application.herald_thread import HeraldThread
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.launch import LaunchDesk, Survey
@@ -31,11 +32,8 @@ from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
 from zlh_hooks.application.ports import (
     Cluster,
-    CustomerDirectory,
     LeaseHolder,
     Ledger,
-    NoticeChannel,
-    StatusFeed,
     WorkerLease,
 )
 from zlh_hooks.application.press import Press
@@ -46,14 +44,12 @@ from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
-from zlh_hooks.domain.notice import OPERATOR, Customer
-from zlh_hooks.domain.notice_text import make_imprint
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.domain.window_rule import Component
-from zlh_hooks.notice_settings import MailSettings, WebhookSettings
-from zlh_hooks.settings import Settings, load_policy, load_settings, read_secret, read_token
+from zlh_hooks.notice_wiring import make_operator, open_channels, open_directory, open_links, open_roads
+from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
 
 if TYPE_CHECKING:
     from zlh_hooks.adapters.ledger import SqlLedger
@@ -81,74 +77,6 @@ def open_cluster(settings: Settings, permit: Callable[[], None] = permit_all) ->
     """Proxmox in each of the roles that stories ask for; ``permit`` is asked before each change."""
     proxmox = open_proxmox(settings, permit)
     return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
-
-
-def open_directory(settings: Settings) -> CustomerDirectory | None:
-    """Who the customers are; None if the settings do not say. Nothing is read yet but the token."""
-    from zlh_hooks.adapters.directory_file import DirectoryFile
-    from zlh_hooks.adapters.directory_url import LIMIT_BYTES, DirectoryUrl
-    from zlh_hooks.adapters.trust import open_trust
-    from zlh_hooks.adapters.web import Web
-
-    reach = settings.directory
-    if reach is None or reach.file is not None:
-        return DirectoryFile(reach.file) if reach and reach.file else None
-    token = read_secret(reach.token_file, "directory.token_file") if reach.token_file else None
-    web = Web(SystemClock(), open_trust(None, "directory"), reach.timeout, LIMIT_BYTES)
-    return DirectoryUrl(str(reach.url), web, token)
-
-
-def open_channels(settings: Settings) -> tuple[NoticeChannel, ...]:
-    """Every way to customers that the settings name. Secrets and CA files are read now, and again at the next start."""
-    opened = [
-        _open_mail(settings.mail, settings) if settings.mail else None,
-        _open_webhook(settings.webhook) if settings.webhook else None,
-    ]
-    return tuple(channel for channel in opened if channel is not None)
-
-
-def _open_mail(reach: MailSettings, settings: Settings) -> NoticeChannel:
-    from zlh_hooks.adapters.mail import Letterhead, Login, MailChannel, MailServer
-    from zlh_hooks.adapters.trust import open_trust
-
-    login = None
-    if reach.user is not None and reach.password_file is not None:
-        login = Login(reach.user, read_secret(reach.password_file, "mail.password_file"))
-    trust = open_trust(reach.ca_file, "mail.ca_file")
-    server = MailServer(reach.host, reach.real_port, reach.security, trust, login, reach.timeout)
-    url = settings.feed.url if settings.feed else None
-    return MailChannel(server, Letterhead(reach.sender, reach.reply_to, url), SystemClock())
-
-
-def _open_webhook(reach: WebhookSettings) -> NoticeChannel:
-    from zlh_hooks.adapters.trust import open_trust
-    from zlh_hooks.adapters.web import Web
-    from zlh_hooks.adapters.webhook import LIMIT_BYTES, WebhookChannel
-    from zlh_hooks.adapters.webhook_shape import DiscordShape, PlainShape
-
-    secret = read_secret(reach.secret_file, "webhook.secret_file") if reach.secret_file else None
-    shape = DiscordShape() if secret is None else PlainShape(secret)
-    web = Web(SystemClock(), open_trust(reach.ca_file, "webhook.ca_file"), reach.timeout, LIMIT_BYTES)
-    return WebhookChannel(web, shape, reach.allow_private)
-
-
-def open_feed(settings: Settings) -> StatusFeed | None:
-    """Where everybody reads of maintenance; None if the settings name no place."""
-    from zlh_hooks.adapters.feed import StatusFiles
-
-    return StatusFiles(settings.feed.directory, settings.feed.url) if settings.feed else None
-
-
-def make_operator(settings: Settings) -> Customer:
-    """Whoever runs the platform, as the customer to whom guests without an owner belong."""
-    reach = settings.operator
-    return Customer(OPERATOR, "", frozenset(), reach.mail if reach else None, reach.webhook if reach else None)
-
-
-def open_roads(settings: Settings, policy: Policy) -> Roads:
-    """All ways to customers. Without a directory every guest is the operator's own business."""
-    directory = open_directory(settings) or EmptyDirectory()
-    return Roads(directory, open_channels(settings), open_feed(settings), make_operator(settings), make_imprint(policy))
 
 
 @dataclass(frozen=True)
@@ -201,6 +129,17 @@ class Site:
         """Shows and corrects what customers are told."""
         return NoticeDesk(self.ledger, self.clock, self.policy, open_roads(self.settings, self.policy), self.author)
 
+    def deferral_desk(self) -> DeferralDesk:
+        """Moves dates."""
+        return DeferralDesk(
+            self.ledger,
+            self.clock,
+            self.policy,
+            lambda: self.cluster.inventory.list_guests(),
+            lambda: open_links(self.settings),
+            self.author,
+        )
+
     def launch_desk(self) -> LaunchDesk:
         """Takes people's words before the launch."""
         return LaunchDesk(self.ledger, self.policy, self.author)
@@ -212,9 +151,11 @@ class Site:
             self.read_entries,
             lambda: open_directory(settings),
             lambda: open_channels(settings),
+            lambda: open_links(settings),
             make_operator(settings),
             settings.feed is not None,
             lambda: self.emergency_desk().list_debts() if self._has_ledger() else (),
+            lambda: self.deferral_desk().list_overdue() if self._has_ledger() else (),
             self.ask_rights,
             is_file,
             self.clock,

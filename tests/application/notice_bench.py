@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from tests.application.rollout_bench import Bench, make_policy
+from zlh_hooks.application.deferral_desk import DeferralDesk
 from zlh_hooks.application.herald import Herald, Roads
 from zlh_hooks.application.notice_desk import NoticeDesk
+from zlh_hooks.domain.deferral import Wish
+from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Message
 from zlh_hooks.domain.notice_text import Imprint
@@ -16,6 +19,7 @@ from zlh_hooks.simulation.customer import SimulatedDirectory, SimulatedFeed, Sim
 PROMISE = timedelta(minutes=6)
 LADDERS = ({"over": "0s", "leads": ["6m", "3m", "1m"]},)
 """A short promise: the world is asked once a second while it waits."""
+LINKS = LinkMaker("https://portal.example/date", "k" * 32)
 QUARTERS = tuple(
     {"name": f"at {start}", "rule": "FREQ=DAILY", "start": start, "length_minutes": 8}
     for start in ("04:10", "04:25", "04:40", "04:55")
@@ -26,7 +30,8 @@ def make_telling_policy(windows: Sequence[Mapping[str, object]] = QUARTERS, **ro
     """The bench's policy with a promise."""
     policy = make_policy(windows, **rollout)
     notices = {"ladders": list(LADDERS), "attempts": 3, "retry": "2m"}
-    return Policy.model_validate(policy.model_dump(mode="json", exclude_none=True) | {"notices": notices})
+    more = {"notices": notices, "deferral": {"limit": "40m", "security_limit": "15m"}}
+    return Policy.model_validate(policy.model_dump(mode="json", exclude_none=True) | more)
 
 
 class Directory(SimulatedDirectory):
@@ -100,8 +105,23 @@ class TellingBench(Bench):
 
     def _open_roads(self) -> Roads:
         operator = Customer(OPERATOR, "", frozenset(), "ops@example.com")
-        return Roads(self.directory, (self.mail, self.hook), self.feed, operator, Imprint("UTC"))
+        imprint = Imprint("UTC", "help@example.com", links=LINKS)
+        return Roads(self.directory, (self.mail, self.hook), self.feed, operator, imprint)
 
     def notice_desk(self) -> NoticeDesk:
         """Where people ask about notices."""
         return NoticeDesk(self.ledger, self.clock, self.policy, self._open_roads(), "tester")
+
+    def deferral_desk(self) -> DeferralDesk:
+        """Where dates are moved."""
+        return DeferralDesk(self.ledger, self.clock, self.policy, self.datacentre.list_guests, lambda: LINKS, "tester")
+
+    def defer(self, vmid: int, clock: str) -> None:
+        """An operator moves the guest to the window that begins at that time of today."""
+        desk = self.deferral_desk()
+        desk.take(desk.ask(vmid), wish(self, clock))
+
+
+def wish(bench: Bench, clock: str) -> Wish:
+    """The window that begins at that time of today."""
+    return Wish(datetime.combine(bench.clock.now().date(), time.fromisoformat(clock), UTC))

@@ -32,9 +32,11 @@ def make_survey(ledger: MemoryLedger, **changes: Any) -> Survey:
         "read_entries": ledger.read,
         "open_directory": lambda: Directory(owner("ann"), owner("bob")),
         "open_channels": lambda: (Channel("mail"), Channel("webhook")),
+        "open_links": lambda: None,
         "operator": Customer(OPERATOR, "", frozenset(), mail="noc@example.com"),
         "has_feed": True,
         "list_debts": tuple,
+        "list_overdue": tuple,
         "ask_rights": lambda: Readiness(SCOPE, (Right("/vms", "VM.Audit"),)),
         "is_there": lambda path: True,
         "clock": FakeClock(),
@@ -66,7 +68,12 @@ def test_facts_are_what_the_site_says(ledger: MemoryLedger) -> None:
 
 @pytest.mark.parametrize(
     ("broken", "point"),
-    [("ask_rights", "api-token"), ("open_directory", "directory"), ("open_channels", "channels")],
+    [
+        ("ask_rights", "api-token"),
+        ("open_directory", "directory"),
+        ("open_channels", "channels"),
+        ("open_links", "deferral"),
+    ],
 )
 def test_what_does_not_answer_is_red_with_its_reason_and_hides_nothing_else(
     ledger: MemoryLedger, broken: str, point: str

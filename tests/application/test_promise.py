@@ -12,9 +12,10 @@ import pytest
 
 from tests.application.notice_bench import PROMISE, QUARTERS, TellingBench, make_telling_policy, owner
 from zlh_hooks.application.notice_board import NoticeBoard
+from zlh_hooks.domain.deferral import Wish
 from zlh_hooks.domain.entry import Draft, Kind
-from zlh_hooks.domain.errors import RoadError, Unanswered
-from zlh_hooks.domain.notice_book import BOUNCED
+from zlh_hooks.domain.errors import NotAllowed, RoadError, Unanswered
+from zlh_hooks.domain.notice_book import BOUNCED, NoticeBook
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.domain.steps import RolloutState, TargetEvent
@@ -67,6 +68,7 @@ class Story:
     plan: Plan
     touches: list[tuple[int, float, datetime, str | None]] = field(default_factory=list)
     _owners: dict[int, str | None] = field(default_factory=dict)
+    deferred: dict[int, datetime] = field(default_factory=dict)
     _seen: int = 0
 
     @classmethod
@@ -96,6 +98,13 @@ class Story:
             if entry.kind is Kind.EVENT and entry.name == TargetEvent.EXCHANGE_BEGAN and entry.target is not None:
                 owner_now = self._owners.get(entry.target)
                 self.touches.append((entry.target, self.bench.clock.monotonic(), entry.at, owner_now))
+
+    def assert_touched_rightly(self) -> None:
+        """Each in time for its owner, and none that was deferred before the date that was asked for."""
+        for vmid, touched, wall, address in self.touches:
+            assert address is not None
+            self.accepted.assert_told_in_time(vmid, touched, wall, address)
+            assert wall >= self.deferred.get(vmid, wall), f"guest {vmid} was touched before its date"
 
     def end(self) -> Progress:
         while True:
@@ -171,6 +180,28 @@ def directory_down(story: Story) -> None:
     story.bench.later(3 * MINUTE, lambda: setattr(story.bench.directory, "broken", False))
 
 
+def deferred(story: Story) -> None:
+    """An operator moves one of ann's guests, if that can still be done."""
+    desk = story.bench.deferral_desk()
+    try:
+        request = desk.ask(5003)
+        *_, last = desk.offer(request).offers
+        (taken,) = desk.take(request, Wish(last.start))
+    except NotAllowed:
+        return
+    story.deferred[5003] = taken.until
+
+
+def deferred_and_cancelled(story: Story) -> None:
+    def cancel() -> None:
+        story.bench.deferral_desk().cancel(5003)
+        story.deferred.clear()
+
+    deferred(story)
+    if story.deferred:
+        story.bench.later(MINUTE, cancel)
+
+
 DISTURBANCES: tuple[Callable[[Story], None], ...] = (
     nothing,
     clock_forward,
@@ -184,10 +215,19 @@ DISTURBANCES: tuple[Callable[[Story], None], ...] = (
     answer_lost,
     server_down,
     directory_down,
+    deferred,
+    deferred_and_cancelled,
 )
 SECONDS = (0, 45, 120, 405, 595, 620, 700)
 """While it prepares, as it is announced, soon after, when the promise is just kept, before, at and in the window."""
-SAMPLE = {(sold, 595), (bounced, 405), (died_after_the_next_sending, 0), (window_moved, 120), (clock_forward, 405)}
+SAMPLE = {
+    (deferred, 120),
+    (sold, 595),
+    (bounced, 405),
+    (died_after_the_next_sending, 0),
+    (window_moved, 120),
+    (clock_forward, 405),
+}
 CASES = [
     pytest.param(act, at, id=f"{act.__name__}-{at}s", marks=() if (act, at) in SAMPLE else pytest.mark.matrix)
     for act in DISTURBANCES
@@ -203,12 +243,45 @@ def test_the_promise_is_kept_and_nobody_is_told_twice(disturb: Callable[[Story],
     bench.later(timedelta(hours=3), lambda: bench.order("abort")() if bench.progress(story.plan).is_executing else None)
     state = story.end().state
     story.watch(bench.clock.now())
-    for vmid, touched, wall, address in story.touches:
-        assert address is not None
-        story.accepted.assert_told_in_time(vmid, touched, wall, address)
+    story.assert_touched_rightly()
     story.accepted.assert_nobody_heard_twice()
     assert state is (RolloutState.SUCCEEDED if len(story.touches) == 4 else RolloutState.ABORTED)
     assert NoticeBoard(story.plan.id, bench.ledger).find_obstacle(1, bench.clock.now()) is not None
+
+
+DEFERRED_SAMPLE = {(window_moved, 405), (died_after_the_next_sending, 181), (directory_down, 120), (sold, 405)}
+DEFERRED_CASES = [
+    pytest.param(act, at, id=f"{act.__name__}-{at}s", marks=() if (act, at) in DEFERRED_SAMPLE else pytest.mark.matrix)
+    for act in DISTURBANCES[1:]
+    for at in (120, 179, 181, 405, 595, 620, 1450, 2380, 2430)
+]
+"""Before and after the deferral, while the others are changed, and before and in the deferred guest's own window."""
+
+
+@pytest.mark.parametrize(("disturb", "seconds"), DEFERRED_CASES)
+def test_the_promise_of_a_deferred_guest_is_kept_too_and_nobody_is_told_twice(
+    disturb: Callable[[Story], None], seconds: int
+) -> None:
+    story = Story.begin()
+    bench = story.bench
+    bench.later(timedelta(seconds=180), lambda: deferred(story))
+    bench.later(timedelta(seconds=seconds), lambda: disturb(story))
+    bench.later(timedelta(hours=3), lambda: bench.order("abort")() if bench.progress(story.plan).is_executing else None)
+    state = story.end().state
+    story.watch(bench.clock.now())
+    story.assert_touched_rightly()
+    story.accepted.assert_nobody_heard_twice()
+    assert state is (RolloutState.SUCCEEDED if len(story.touches) == 4 else RolloutState.ABORTED)
+
+
+def test_a_deferral_that_the_gate_did_not_read_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NoticeBook, "wish_of", lambda *_: None)
+    story = Story.begin()
+    story.bench.later(timedelta(seconds=180), lambda: deferred(story))
+    story.end()
+    story.watch(story.bench.clock.now())
+    with pytest.raises(AssertionError, match="guest 5003 was touched before its date"):
+        story.assert_touched_rightly()
 
 
 def test_a_promise_that_is_not_checked_would_be_found_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,5 +293,4 @@ def test_a_promise_that_is_not_checked_would_be_found_broken(monkeypatch: pytest
     story.watch(story.bench.clock.now())
     assert story.touches
     with pytest.raises(AssertionError, match="had not been told in time"):
-        for vmid, touched, wall, address in story.touches:
-            story.accepted.assert_told_in_time(vmid, touched, wall, str(address))
+        story.assert_touched_rightly()

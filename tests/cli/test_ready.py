@@ -11,7 +11,7 @@ from tests.cli.command_line import parse
 from tests.stand_in.fixture import stand_in
 from tests.stand_in.serving import TOKEN_NAME, USER, Serving
 from zlh_hooks.cli.ready import app
-from zlh_hooks.domain.launch import Point
+from zlh_hooks.domain.point import Point
 
 __all__ = ["stand_in"]
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from zlh_hooks.domain.attestation import describe, digest_policy
+from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.drill import DRILL, describe_drill
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.handbook import Page
-from zlh_hooks.domain.launch import Facts, Point, Reach, judge_launch
+from zlh_hooks.domain.launch import Facts, Reach, judge_launch
+from zlh_hooks.domain.point import Point
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutState
 from zlh_hooks.domain.window_rule import Component
@@ -156,6 +158,24 @@ def test_going_back_is_decided_when_somebody_holds_the_role_that_decides(name: s
     assert find(f"rollback.{name}", without("symptoms", name)).found == "not decided"
     nobody = find(f"rollback.{name}", change(people={"bob": PEOPLE["bob"]}))
     assert nobody.found == "nobody has the role on-call, which decides"
+
+
+def test_deferral_is_decided_by_a_table_also_by_one_that_allows_none() -> None:
+    waits = "a server may wait up to 21 days, for a security fix up to 7 days"
+    assert find("deferral").found == f"{waits}, asked for by mail"
+    assert find("deferral", reach=replace(REACH, has_links=True)).found == f"{waits}, asked for by link or mail"
+    broken = find("deferral", reach=replace(REACH, links_trouble="deferral.key_file: open to everybody"))
+    assert (broken.is_green, broken.found) == (False, "deferral.key_file: open to everybody")
+    none = find("deferral", change(deferral={"limit": "0s", "security_limit": "0s"}))
+    assert (none.is_green, none.found) == (True, "no date can be moved")
+    assert find("deferral", change(deferral=None)).is_green is False
+
+
+def test_each_guest_whose_deferral_has_passed_its_cap_is_a_red_line_with_what_brings_the_version() -> None:
+    one = Overdue("r1", 5003, "mc-5003", "game-base", "2026.11.1", NOW - timedelta(days=1))
+    point = find("overdue.5003", overdue=(one,))
+    assert (point.is_green, point.commands) == (False, ("zlh-hooks rollout start game-base --to 2026.11.1",))
+    assert point.found == "mc-5003 was deferred in r1, until 2026-11-24 at the latest, and is unchanged"
 
 
 # --- how customers are reached

@@ -1,5 +1,6 @@
 """Rounds of notices: in a window of the policy, never sooner than promised, also in nights when clocks change."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -82,6 +83,15 @@ def test_around_a_change_of_clocks_no_round_is_sooner_than_promised_or_outside_i
 def test_a_round_survives_the_ledger() -> None:
     (made,) = plan_first(make_policy("UTC", "04:00"), datetime(2027, 1, 1, tzinfo=UTC))
     assert parse_round(render_round(made)) == made
+
+
+def test_a_round_that_was_deferred_survives_the_ledger_and_one_from_before_deferrals_is_read() -> None:
+    (made,) = plan_first(make_policy("UTC", "04:00"), datetime(2027, 1, 1, tzinfo=UTC))
+    deferred = replace(made, deferred_until=made.start, follows=7)
+    assert parse_round(render_round(deferred)) == deferred
+    assert deferred.event_number == 7
+    old = {key: value for key, value in render_round(made).items() if key not in ("deferred_until", "follows")}
+    assert parse_round(old) == made
 
 
 def test_nobody_is_told_while_it_is_not_known_which_guests_can_be_changed() -> None:

@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from zlh_hooks.domain.deferral import Offer, Room
+from zlh_hooks.domain.deferral_rules import DeferralRules
+from zlh_hooks.domain.deferral_text import OtherDate, render_mail_link
 from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Round, Stage
 from zlh_hooks.domain.notice_plan import Due, Outcome
 from zlh_hooks.domain.notice_text import Change, Imprint, render_message
@@ -109,3 +112,65 @@ def test_in_an_emergency_whoever_hears_first_reads_why_and_that_data_stays(stage
 def test_no_notice_of_an_emergency_calls_it_planned_or_offers_another_date() -> None:
     texts = [(write_urgent(stage).subject + write_urgent(stage).text).lower() for stage in Stage]
     assert not any("planned" in text.replace("unplanned", "") or "or another date" in text for text in texts)
+
+
+# --- other dates
+
+RULES = DeferralRules()
+LATER = tuple(Offer(START + timedelta(days=7 * n), START + timedelta(days=7 * n, hours=2)) for n in range(1, 5))
+ROOM = Room(START, START + timedelta(days=21), LATER)
+
+
+def write_other(other: OtherDate, contact: str = IMPRINT.contact) -> str:
+    ann = Customer("ann", "Ann", frozenset({5001}))
+    imprint = replace(IMPRINT, contact=contact)
+    return render_message(Due("ann", Stage.ANNOUNCED, ROUND), CHANGE, ann, imprint, START, other).text
+
+
+def test_a_notice_says_both_caps_until_when_the_next_dates_and_how_to_choose_one() -> None:
+    text = write_other(OtherDate(RULES, False, ROOM, "https://portal.example/date?token=x.y"))
+    for fact in (
+        "up to 21 days, for a security fix up to 7 days",
+        "until Tue 22 Dec 2026, 04:00 CET",
+        "on Tue 08 Dec 2026 between 04:00 and 06:00 CET (03:00 to 05:00 UTC)",
+        "Choose one: https://portal.example/date?token=x.y\n",
+        "mailto:help@example.net?subject=Another%20date%20for%20r1125-ab12%3A%20mc-5001",
+    ):
+        assert fact in text
+    assert text.count("between") == 2 + 3
+
+
+def test_without_a_page_the_address_is_the_way_and_without_an_address_the_link() -> None:
+    text = write_other(OtherDate(RULES, False, ROOM))
+    assert "Write to us which one: mailto:help@example.net" in text and "Choose one" not in text
+    alone = write_other(OtherDate(RULES, False, ROOM, "https://portal.example/date?token=x.y"), contact="")
+    assert "Choose one" in alone and "mailto" not in alone
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (OtherDate(None, False, None), "This date cannot be moved."),
+        (OtherDate(DeferralRules.model_validate({"limit": "0s", "security_limit": "0s"}), True, None), "be moved."),
+        (OtherDate(DeferralRules.model_validate({"security_limit": "0s"}), True, None), "it closes a security hole."),
+        (OtherDate(RULES, False, replace(ROOM, offers=())), "this date cannot be moved any more."),
+    ],
+)
+def test_a_date_that_stands_is_said_to_stand_and_nothing_is_offered(other: OtherDate, words: str) -> None:
+    text = write_other(other)
+    assert words in text
+    assert "mailto" not in text and "next ones" not in text
+
+
+def test_the_subject_of_a_mail_names_five_servers_and_counts_the_others() -> None:
+    link = render_mail_link("help@example.net", "r1", [f"mc-{number}" for number in range(8)])
+    assert link.endswith("mc-4%20and%203%20more") and "mc-5" not in link
+
+
+def test_programs_get_dates_and_link_as_facts() -> None:
+    ann = Customer("ann", "Ann", frozenset({5001}))
+    other = OtherDate(RULES, False, ROOM, "https://portal.example/date?token=x.y")
+    facts = render_message(Due("ann", Stage.ANNOUNCED, ROUND), CHANGE, ann, IMPRINT, START, other).facts["deferral"]
+    assert facts["link"] == "https://portal.example/date?token=x.y"
+    assert [one["start"] for one in facts["dates"]] == [one.start.isoformat() for one in LATER]
+    assert write(Stage.ANNOUNCED).facts["deferral"] is None

@@ -25,8 +25,10 @@ class Terminal:
     def __init__(self, site: SimulatedSite) -> None:
         self.site = site
 
-    def type(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self._command(words), capture_output=True, text=True, timeout=120, check=False)
+    def type(self, *words: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+        """``given``: what the command reads from its standard input."""
+        command = self._command(words)
+        return subprocess.run(command, input=given, capture_output=True, text=True, timeout=120, check=False)
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(self._command(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
+from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.emergency_board import EmergencyBoard
@@ -66,7 +67,7 @@ class Engine:
             gate=gate,
             journal=journal,
             preparation=Preparation(driver, journal, gate),
-            channels=self.open_channels(plan.release.line),
+            candidacy=Candidacy(plan, self.open_channels(plan.release.line), journal),
             open_journal=lambda vmid: self.open_journal(plan, vmid),
             crew=Crew(plan.rules.max_parallel, plan.rules.max_parallel_per_node),
         )

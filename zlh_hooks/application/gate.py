@@ -4,7 +4,7 @@ Every worker thread passes the gate before it begins with a guest; what has begu
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from zlh_hooks.application.notice_board import NoticeBoard
 from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutEvent
 from zlh_hooks.domain.window import Decision, decide
@@ -38,7 +39,9 @@ class Turned(Exception):
 
 
 class Later(Exception):
-    """This guest comes after the others that wait: it was told of a later window, or one of them is its canary."""
+    """This guest comes after the others that wait: it was told of a later window or deferred, or one of them is its
+    canary.
+    """
 
 
 class Aborted(Exception):
@@ -49,7 +52,8 @@ class Aborted(Exception):
 class Gate:
     """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan.
 
-    ``board`` knows whose promise is kept, ``emergencies`` when neither that nor a window counts.
+    ``board`` knows whose promise is kept, ``emergencies`` when neither that nor a window counts. ``takes_deferred``:
+    all others are done, so that a deferred guest's date is waited for.
     """
 
     rollout: str
@@ -61,6 +65,7 @@ class Gate:
     board: NoticeBoard | None = None
     security: bool = False
     paused: bool = False
+    takes_deferred: bool = False
     _order: Exception | None = None
     _cursor: int = 0
     _stage: str = ""
@@ -127,7 +132,7 @@ class Gate:
     def wait_for_window(self, needs: timedelta, vmid: int, unless: Callable[[], bool] = lambda: False) -> None:
         """Return when something that takes ``needs`` may begin with the guest, or ``unless`` comes true.
 
-        Obeys commands meanwhile. ``Later`` if others may be changed before it.
+        Obeys commands meanwhile. ``Later`` if others may be changed before it, or all else goes on without it.
         """
         while True:
             self.check()
@@ -172,9 +177,18 @@ class Gate:
     def _find_untold(self, vmid: int) -> str | None:
         if self.board is None:
             return None
-        if self.board.comes_later(vmid):
+        if self.board.comes_later(vmid) or (not self.takes_deferred and self.is_deferred(vmid)):
             raise Later
         return self.board.find_obstacle(vmid, self.clock.now())
+
+    def is_deferred(self, vmid: int) -> bool:
+        """Whether the guest's owner, or whoever runs the platform, moved its date, which has not come."""
+        return self.board is not None and self.board.is_deferred(vmid, self.clock.now())
+
+    def choose_next(self, targets: Sequence[PlannedTarget]) -> list[PlannedTarget]:
+        """Those whose turn it is before the others'."""
+        first = self.board.choose_next(one.vmid for one in targets) if self.board else None
+        return [one for one in targets if first is None or one.vmid in first]
 
     def _pause_if_clock_jumped(self) -> None:
         """A clock that is set while we wait may open a window or age a notice: a person must say that it is right."""

@@ -12,18 +12,19 @@ from datetime import datetime, timedelta
 from zlh_hooks.application.notice_board import TROUBLE
 from zlh_hooks.application.ports import Clock, CustomerDirectory, Ledger, NoticeChannel, StatusFeed
 from zlh_hooks.domain.address import render_address
+from zlh_hooks.domain.deferral_text import find_other_date
 from zlh_hooks.domain.emergency import EmergencyBook
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LeaseLost, RoadError, SettingsError, TargetError, Unanswered
 from zlh_hooks.domain.impact import Impact
-from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Round, Stage
+from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Message, Round, Stage
 from zlh_hooks.domain.notice_book import NOTICE, ROUND, DeliveryState, NoticeBook, render_round
 from zlh_hooks.domain.notice_plan import Due, RoundPlanner, list_due
 from zlh_hooks.domain.notice_rules import Ladder, NoticeRules
 from zlh_hooks.domain.notice_text import Change, Imprint, make_bulletin, render_message
 from zlh_hooks.domain.plan import Plan, parse_plan
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
+from zlh_hooks.domain.progress import Progress, fold_progress, predict_need
 from zlh_hooks.domain.window_rule import Component
 
 
@@ -167,15 +168,14 @@ class Herald:
     # ---------------------------------------------------------------- rounds
 
     def _plan_rounds(self, telling: Telling, customers: Mapping[str, Customer]) -> None:
-        progress, rules, now = telling.progress(), telling.plan.rules, self.clock.now()
+        progress, now = telling.progress(), self.clock.now()
         owners = {vmid: customer.id for customer in customers.values() for vmid in customer.guests}
         emergency = self._emergencies.find_open(Component.TEMPLATE, now)
         ended = [now >= one.end for one in telling.book.rounds.values()]
         planned_for = (len(telling.entries), owners, ended, emergency)
         if planned_for == telling.planned_for:
             return
-        needs = predict_target(progress.durations(), rules.expected_duration) * 2
-        planner = open_planner(self.policy, telling.plan, needs, self._emergencies)
+        planner = open_planner(self.policy, telling.plan, predict_need(progress), self._emergencies)
         for plan_rounds in (planner.plan_rounds, planner.plan_late_rounds):
             for made in plan_rounds(progress, telling.book, owners, now):
                 self._write(telling, Kind.EVIDENCE, ROUND, render_round(made))
@@ -205,7 +205,7 @@ class Herald:
         known = telling.book.deliveries.get(name)
         if known is not None and not known.may_be_sent_again(now, rules.attempts, rules.retry):
             return known.state is DeliveryState.FAILED and known.attempts < rules.attempts
-        message = render_message(due, describe_change(telling.plan), customer, self.roads.imprint, now)
+        message = self._render(telling, due, customer, now)
         self._write(telling, Kind.INTENT, name, _describe(due, message.id, channel, address))
         try:
             answer = channel.send_notice(address, message)
@@ -214,6 +214,11 @@ class Herald:
             return judge(error) is DeliveryState.FAILED
         self._write(telling, Kind.DONE, name, {"answer": answer})
         return False
+
+    def _render(self, telling: Telling, due: Due, customer: Customer, now: datetime) -> Message:
+        plan, imprint, needs = telling.plan, self.roads.imprint, predict_need(telling.progress())
+        other = find_other_date(due, plan, telling.book, self.policy, needs, imprint.links, now)
+        return render_message(due, describe_change(plan), customer, imprint, now, other)
 
     # ------------------------------------------------------------------ feed
 

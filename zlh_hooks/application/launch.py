@@ -17,11 +17,14 @@ from zlh_hooks.domain.attestation import (
     read_attestations,
 )
 from zlh_hooks.domain.audit import find_break
+from zlh_hooks.domain.deferral_debt import Overdue
+from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, ZlhError
 from zlh_hooks.domain.handbook import Page
-from zlh_hooks.domain.launch import RENDERED, Facts, Point, Reach, judge_launch, list_printed
+from zlh_hooks.domain.launch import RENDERED, Facts, Reach, judge_launch, list_printed
 from zlh_hooks.domain.notice import Customer
+from zlh_hooks.domain.point import Point
 from zlh_hooks.domain.policy import Policy
 
 
@@ -32,9 +35,11 @@ class Survey:
     read_entries: Callable[[], tuple[Entry, ...]]
     open_directory: Callable[[], CustomerDirectory | None]
     open_channels: Callable[[], Sequence[NoticeChannel]]
+    open_links: Callable[[], LinkMaker | None]
     operator: Customer
     has_feed: bool
     list_debts: Callable[[], Sequence[str]]
+    list_overdue: Callable[[], Sequence[Overdue]]
     ask_rights: Callable[[], Readiness]
     is_there: Callable[[Path], bool]
     clock: Clock
@@ -61,6 +66,7 @@ def find_facts(survey: Survey) -> Facts:
         rights_trouble=trouble,
         synchronised=survey.keeper.read_synchronised(),
         debts=tuple(survey.list_debts()),
+        overdue=tuple(survey.list_overdue()),
         lost=frozenset(path for path in _list_paths(entries) if not survey.is_there(Path(path))),
     )
 
@@ -83,7 +89,8 @@ def _find_reach(survey: Survey) -> Reach:
     ways = ((channel.name, channel.find_address(survey.operator)) for channel in channels)
     operator = {name: address for name, address in ways if address is not None}
     names = tuple(channel.name for channel in channels)
-    return Reach(customers, directory, names, trouble, operator, survey.has_feed)
+    has_links, links = _open_links(survey.open_links)
+    return Reach(customers, directory, names, trouble, operator, survey.has_feed, has_links, links)
 
 
 def _count_customers(open_directory: Callable[[], CustomerDirectory | None]) -> tuple[int | None, str]:
@@ -99,6 +106,13 @@ def _open_channels(open_channels: Callable[[], Sequence[NoticeChannel]]) -> tupl
         return open_channels(), ""
     except ZlhError as error:
         return (), str(error)
+
+
+def _open_links(open_links: Callable[[], LinkMaker | None]) -> tuple[bool, str]:
+    try:
+        return open_links() is not None, ""
+    except ZlhError as error:
+        return False, str(error)
 
 
 @dataclass(frozen=True, slots=True)

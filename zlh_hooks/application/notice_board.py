@@ -1,7 +1,7 @@
 """What the gate reads of the herald's work: who may be changed now, because they were told in time."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -43,6 +43,14 @@ class NoticeBoard:
         """Whether the guest was told of a later window than another one that still waits."""
         return self._ask(lambda: self._is_behind(vmid))
 
+    def is_deferred(self, vmid: int, now: datetime) -> bool:
+        """Whether another date was asked for, and has not come."""
+        return self._ask(lambda: now < (self._book.wish_of(vmid) or now))
+
+    def choose_next(self, vmids: Iterable[int]) -> frozenset[int]:
+        """Those of the guests that were told of the earliest date, or of none yet."""
+        return self._ask(lambda: self._choose_next(frozenset(vmids)))
+
     def find_unheard(self, vmid: int, now: datetime) -> str | None:
         """Why the guest's owner cannot know yet that it is changed in an emergency; it is for a moment only."""
         return self._ask(lambda: self._explain_unheard(vmid, now))
@@ -80,8 +88,13 @@ class NoticeBoard:
             obstacle = self._book.find_untold(now)
         return f"{obstacle} ({self._trouble})" if obstacle and self._trouble else obstacle
 
+    def _choose_next(self, vmids: frozenset[int]) -> frozenset[int]:
+        dates = {vmid: self._book.date_of(vmid) for vmid in vmids}
+        first = min((date for date in dates.values() if date is not None), default=None)
+        return frozenset(vmid for vmid, date in dates.items() if date in (None, first))
+
     def _is_behind(self, vmid: int) -> bool:
-        mine = self._book.round_of(vmid)
+        mine = self._book.date_of(vmid)
         waiting = (one for of in self._book.rounds.values() for vmids in of.guests.values() for one in vmids)
-        starts = [self._book.round_of(one) for one in waiting if one not in self._placed]
-        return mine is not None and any(other.start < mine.start for other in starts if other is not None)
+        dates = [self._book.date_of(one) for one in waiting if one not in self._placed]
+        return mine is not None and any(other < mine for other in dates if other is not None)

@@ -2,11 +2,13 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zlh_hooks.application.herald import Roads, describe_change, judge, open_planner, promised
 from zlh_hooks.application.ports import Clock, Ledger, NoticeChannel
 from zlh_hooks.domain.address import render_address
+from zlh_hooks.domain.deferral_link import SHORTEST_KEY
+from zlh_hooks.domain.deferral_text import find_other_date
 from zlh_hooks.domain.emergency import EmergencyBook
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
@@ -14,10 +16,10 @@ from zlh_hooks.domain.launch import OPERATOR_WORD
 from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Round, Stage
 from zlh_hooks.domain.notice_book import BOUNCED, NOTICE, VOUCHED, Delivery, DeliveryState, NoticeBook
 from zlh_hooks.domain.notice_plan import Due
-from zlh_hooks.domain.notice_text import render_message
+from zlh_hooks.domain.notice_text import Imprint, render_message
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.progress import Progress, TargetProgress
+from zlh_hooks.domain.progress import Progress, TargetProgress, predict_need
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.window_rule import Component
 
@@ -64,7 +66,7 @@ class NoticeDesk:
         customers = self._list_customers()
         owners = {vmid: customer.id for customer in customers.values() for vmid in customer.guests}
         emergencies = EmergencyBook().add(self.ledger.read(""))
-        planner = open_planner(self.policy, plan, plan.rules.expected_duration * 2, emergencies)
+        planner = open_planner(self.policy, plan, predict_need(_imagine(plan)), emergencies)
         rounds = planner.plan_rounds(_imagine(plan), NoticeBook(), owners, self.clock.now())
         if not rounds and plan.targets:
             raise NotAllowed(f"no window of the policy ever allows {Component.TEMPLATE}")
@@ -72,8 +74,17 @@ class NoticeDesk:
 
     def _preview(self, plan: Plan, of: Round, customer: Customer) -> Preview:
         due = Due(customer.id, Stage.ANNOUNCED, of)
-        message = render_message(due, describe_change(plan), customer, self.roads.imprint, self.clock.now())
+        imprint, now = self._imprint_of_preview(), self.clock.now()
+        needs = predict_need(_imagine(plan))
+        other = find_other_date(due, plan, NoticeBook(), self.policy, needs, imprint.links, now)
+        message = render_message(due, describe_change(plan), customer, imprint, now, other)
         return Preview(customer, of, self._list_addresses(customer), message)
+
+    def _imprint_of_preview(self) -> Imprint:
+        """As customers see it, but for their links: what is only shown must move nobody's date."""
+        imprint = self.roads.imprint
+        links = replace(imprint.links, key=secrets.token_hex(SHORTEST_KEY)) if imprint.links else None
+        return replace(imprint, links=links)
 
     def _list_addresses(self, customer: Customer) -> dict[str, str]:
         found = ((channel.name, channel.find_address(customer)) for channel in self.roads.channels)

@@ -50,6 +50,7 @@ class Planner:
             left_out=tuple(left_out),
             rules=self.policy.rollout,
             notices=self.policy.notices,
+            deferral=self.policy.deferral,
             line=self.policy.lines[line],
             scratch_vmids=self.policy.scratch_vmids,
             security=security,

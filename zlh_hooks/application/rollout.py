@@ -5,11 +5,11 @@ The story is replayed from its start by every worker that takes it up; what was 
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
-from zlh_hooks.application.channel import ChannelPorts, LineChannels
+from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.gate import LISTEN, Aborted, Gate, Later, Turned
 from zlh_hooks.application.journal import Journal
@@ -22,7 +22,7 @@ from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
-from zlh_hooks.domain.progress import Progress, fold_progress, predict_target
+from zlh_hooks.domain.progress import Progress, fold_progress, predict_need
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
 Result = TypeVar("Result")
@@ -43,7 +43,7 @@ class Rollout:
     gate: Gate
     journal: Journal
     preparation: Preparation
-    channels: ChannelPorts
+    candidacy: Candidacy
     open_journal: Callable[[int], Journal]
     crew: Crew
     _journals: dict[int, Journal] = field(default_factory=dict)
@@ -87,25 +87,12 @@ class Rollout:
             self._on_the_road(self._offer)
         self._on_the_road(lambda: self._exchange_late(candidate))
         self._on_the_road(self._promote)
+        self.journal.event(RolloutEvent.SUCCEEDED, "; ".join(self.candidacy.list_untold()))
 
     def _offer(self) -> None:
-        """A share of new guests gets the version as soon as a canary has proved it."""
-        release = self.plan.release
-        if not self._is_proved() or self.journal.evidence("offered"):
-            return
-        self.journal.once("offering", lambda: {"version": release.version})
-        self._line_channels().offer(release.line, release.version)
-        self.journal.write(Kind.EVIDENCE, "offered", {"version": release.version})
-
-    def _line_channels(self) -> LineChannels:
-        templates = [GuestRef(vmid, node) for node, vmid in self.plan.release.templates.items()]
-        return LineChannels(replace(self.channels, templates=templates), self.plan.id)
-
-    def _withdraw(self) -> None:
-        release = self.plan.release
-        if self.journal.evidence("offering") is None:
-            return  # a mark that is not ours, on templates that may be busy
-        self._line_channels().withdraw(release.line, release.version)
+        """As soon as a canary has proved it."""
+        if self._is_proved():
+            self.candidacy.offer()
 
     def _on_the_road(self, act: Callable[[], Result]) -> Result:
         """A broken road or a measurement that fails pauses; when a person resumes, the act is replayed."""
@@ -171,9 +158,13 @@ class Rollout:
         self.gate.check()
 
     def _exchange_late(self, candidate: dict[str, Expected]) -> None:
-        """Guests whose owners were told later than the others."""
+        """Guests whose owners were told later than the others. New guests wait for none that was deferred."""
         while late := self._in_state(self.plan.targets, TargetState.STAGED):
-            self._exchange_wave(late, candidate)
+            if self._is_proved() and all(self.gate.is_deferred(target.vmid) for target in late):
+                self._promote()
+            turn = self.gate.choose_next(late)
+            self.gate.takes_deferred = any(self.gate.is_deferred(target.vmid) for target in turn)
+            self._exchange_wave(turn, candidate)
 
     def _spares_canary(self) -> bool:
         """Only while the emergency lasts: afterwards there is time again to look at a first guest."""
@@ -240,8 +231,8 @@ class Rollout:
         if rules.wait_until_empty is not None and not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             self.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {rules.wait_until_empty}")
             self.gate.wait_until(lambda: self.driver.count_players(target) == 0, rules.wait_until_empty)
-        one = predict_target(self.progress().durations(), rules.expected_duration)
-        self.gate.wait_for_window(one * 2, target.vmid, unless=lambda: self.driver.has_come_up(target, journal))
+        needs = predict_need(self.progress())
+        self.gate.wait_for_window(needs, target.vmid, unless=lambda: self.driver.has_come_up(target, journal))
         if clock.monotonic() - began >= LISTEN.total_seconds():
             self._last_success = clock.monotonic()  # to wait for a window or for players is no standstill
         if self._lacks_canary(target, journal):
@@ -303,19 +294,17 @@ class Rollout:
     # ------------------------------------------------------------- endings
 
     def _promote(self) -> None:
-        line, version = self.plan.release.line, self.plan.release.version
+        """Once. Guests that their owners deferred may still be waited for."""
+        if self.candidacy.is_promoted:
+            return
         if not self._is_proved():
             raise Aborted("no guest could be proved on this version")
         if not self.plan.rules.auto_promote and self.journal.evidence("asked") is None:
             self.gate.pause("all waves are healthy; resume to promote")
-            self.journal.write(Kind.EVIDENCE, "asked", {"version": version})
+            self.journal.write(Kind.EVIDENCE, "asked", {"version": self.plan.release.version})
             self.gate.check()
         self.gate.tell("promoting")
-        moved = self._line_channels().promote(line, version)
-        self._withdraw()
-        for reason in moved.untold:
-            self.journal.write(Kind.NOTE, "untold", {"reason": reason})
-        self.journal.event(RolloutEvent.SUCCEEDED, "; ".join(moved.untold))
+        self.candidacy.promote()
 
     def _go_back(self, turn: Turned) -> None:
         if self.progress().state is not RolloutState.REVERTING:
@@ -332,8 +321,8 @@ class Rollout:
         """Customers first: a template that is being cloned may keep its tags from being written for a while."""
         self.crew.attempt(
             lambda: self._revert_all(turn.reason),
-            self._withdraw,
-            lambda: self._move_stable_back(turn),
+            self.candidacy.withdraw,
+            lambda: self.candidacy.move_stable_back(turn),
             lambda: self._discard_staged(turn.reason),
             self.preparation.clear,
         )
@@ -342,14 +331,6 @@ class Rollout:
         rows = [row for row in self.progress().targets if row.state in (*ON_NEW_ROOT, TargetState.STUCK)]
         newest_first = sorted(rows, key=lambda row: (row.began_at or self.plan.created, row.target.vmid), reverse=True)
         self.crew.attempt_each([row.target for row in newest_first], lambda target: self._revert(target, reason))
-
-    def _move_stable_back(self, turn: Turned) -> None:
-        """A bad version is revoked; one that is merely unwanted loses `stable` if it has it."""
-        release = self.plan.release
-        if turn.revokes:
-            self._line_channels().revoke(release.line, release.version, turn.reason)
-        elif self.plan.previous is not None:
-            self._line_channels().restore(release.line, self.plan.previous, instead_of=release.version)
 
     def _revert(self, target: PlannedTarget, reason: str) -> None:
         journal = self.journal_of(target)
@@ -373,7 +354,7 @@ class Rollout:
     def _leave(self, reason: str) -> None:
         unproved = self._in_state(self.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
         self.crew.attempt(
-            self._withdraw,
+            self.candidacy.withdraw,
             lambda: self.crew.attempt_each(unproved, lambda target: self._revert(target, reason)),
             lambda: self._discard_staged(reason),
             self.preparation.clear,

@@ -35,6 +35,7 @@ NOUNS = {
 COMMANDS = {
     "init": "found_site",
     "plan": "show_plan",
+    "defer": "defer",
     "worker": "run_worker",
     "recover": "recover",
     "metrics": "print_metrics",

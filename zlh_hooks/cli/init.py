@@ -1,5 +1,6 @@
 """``zlh-hooks init``: from an empty machine to a complete policy. Asks only what differs from site to site."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -96,8 +97,11 @@ def _tell(files: tuple[NewFile, ...], answers: Answers, unconfirmed: tuple[str, 
     typer.echo(f"  2. zlh-hooks policy check{policy}")
     typer.echo(f"  3. zlh-hooks ready pve{options}")
     typer.echo(
-        f"  4. How customers are found and told goes into {reach.path} too: directory, mail, webhook, feed, operator."
+        f"  4. How customers are found and told goes into {reach.path} too: directory, mail, webhook, feed, operator,"
     )
+    key = reach.path.parent / "deferral-key"
+    typer.echo("     and deferral, for links by which they choose another date. Its key, for key_file:")
+    typer.echo(f"       (umask 077; openssl rand -hex 32 > {shlex.quote(str(key))})")
     typer.echo(f"  5. zlh-hooks policy render --html --output pages/{options}")
     typer.echo("     pages/first-run.html is the way from here to the first window.")
     typer.echo(f"  6. zlh-hooks ready{options}")

@@ -12,7 +12,7 @@ from zlh_hooks.application.ready import Readiness
 from zlh_hooks.cli.option import Config, Json, PolicyFile, render_options
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.attestation import BACKUP, CONFIRMED, DRILLED, MONITORING, REHEARSED
-from zlh_hooks.domain.launch import Point
+from zlh_hooks.domain.point import Point
 from zlh_hooks.domain.right import render_roles
 from zlh_hooks.domain.window_rule import Component
 

@@ -29,7 +29,7 @@ def list_announced(book: NoticeBook, *, counts_emergencies: bool) -> Mapping[int
 
 def _split_by_customer(book: NoticeBook) -> Mapping[str, NoticeBook]:
     """Each customer's own deliveries: to look through those of all for each of thousands takes minutes."""
-    own: dict[str, NoticeBook] = defaultdict(lambda: NoticeBook(book.rounds, {}, book.vouched))
+    own: dict[str, NoticeBook] = defaultdict(lambda: NoticeBook(book.rounds, vouched=book.vouched))
     for name, delivery in book.deliveries.items():
         own[delivery.customer].deliveries[name] = delivery
     return own

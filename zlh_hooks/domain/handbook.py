@@ -22,6 +22,7 @@ from zlh_hooks.domain.wording import (
     render_impact,
     render_leads,
     render_length,
+    render_limits,
     render_list,
     render_number,
     render_size,
@@ -291,6 +292,12 @@ class Handbook:
         """What is promised of availability; None if nothing is."""
         rules = self.policy.availability
         return Promise(rules) if rules else None
+
+    @cached_property
+    def deferral(self) -> str:
+        """How long a server may wait for another date; empty if it may not, or if nobody is told of any."""
+        rules = self.policy.deferral
+        return render_limits(rules) if rules and rules.limit and self.policy.notices else ""
 
     @cached_property
     def duties(self) -> tuple[Duty, ...]:

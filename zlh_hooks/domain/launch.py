@@ -22,16 +22,18 @@ from zlh_hooks.domain.attestation import (
     render_value,
 )
 from zlh_hooks.domain.component_rule import ComponentRule
+from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.drill import find_gap, read_drills
 from zlh_hooks.domain.duty import holders_of
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.handbook import Page
 from zlh_hooks.domain.impact import Impact
 from zlh_hooks.domain.notice_book import NOTICE
+from zlh_hooks.domain.point import Point
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window import list_hints
 from zlh_hooks.domain.window_rule import Component
-from zlh_hooks.domain.wording import render_list
+from zlh_hooks.domain.wording import render_limits, render_list
 
 RENDERED = "rendered"
 TEST_LASTS = timedelta(days=30)
@@ -46,25 +48,10 @@ RENDER = "zlh-hooks policy render --html --output "
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """One thing that must be so before the launch.
-
-    ``found`` is the evidence, or what is there instead. What is red says what makes it green: ``act`` is what a person
-    does, ``commands`` are then typed as they stand.
-    """
-
-    name: str
-    is_green: bool
-    found: str
-    act: str = ""
-    commands: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Reach:
     """How customers are reached. ``customers``: None without a directory; ``operator``: channel to address.
 
-    ``directory_trouble``, ``channels_trouble``: why it cannot be known; empty if it is.
+    ``directory_trouble``, ``channels_trouble``, ``links_trouble``: why it cannot be known; empty if it is.
     """
 
     customers: int | None = None
@@ -73,6 +60,8 @@ class Reach:
     channels_trouble: str = ""
     operator: Mapping[str, str] = field(default_factory=dict)
     has_feed: bool = False
+    has_links: bool = False
+    links_trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +69,7 @@ class Facts:
     """What was found. ``rights``: missing rights, None if ``rights_trouble`` kept us from asking.
 
     ``lost``: paths of rendered pages at which nothing is any more. ``debts``: what emergencies still owe, in words.
+    ``overdue``: guests that were deferred and whose cap has passed.
     """
 
     now: datetime
@@ -90,6 +80,7 @@ class Facts:
     synchronised: bool | None
     lost: frozenset[str] = frozenset()
     debts: tuple[str, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
 
 
 def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
@@ -100,6 +91,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         *_judge_confirmed(policy, attested),
         *_judge_emergency(policy, facts.debts),
         _judge_notices(policy),
+        *_judge_deferral(policy, facts),
         *_judge_reach(facts),
         *(_judge_component(policy, name) for name in Component),
         *_judge_rehearsals(policy, attested, facts.now),
@@ -161,6 +153,26 @@ def _judge_notices(policy: Policy) -> Point:
     if policy.notices is None:
         return Point("notices", False, "not decided: nobody is told", "write [[notices.ladders]] into the policy")
     return Point("notices", True, f"decided for {len(policy.notices.ladders)} sizes of interruption")
+
+
+def _judge_deferral(policy: Policy, facts: Facts) -> Iterator[Point]:
+    rules, way = policy.deferral, "asked for by link or mail" if facts.reach.has_links else "asked for by mail"
+    if rules is None:
+        act = 'write [deferral] into the policy; limit = "0s" if no date is ever moved'
+        yield Point("deferral", False, "not decided, so no date can be moved", act)
+    elif facts.reach.links_trouble:
+        yield Point("deferral", False, facts.reach.links_trouble, "mend what it names")
+    else:
+        may_wait = f"a server may wait {render_limits(rules)}, {way}"
+        yield Point("deferral", True, may_wait if rules.limit else "no date can be moved")
+    yield from (_judge_overdue(one) for one in facts.overdue)
+
+
+def _judge_overdue(one: Overdue) -> Point:
+    found = f"{one.name} was deferred in {one.rollout}, until {one.latest:%Y-%m-%d} at the latest, and is unchanged"
+    bring = f"zlh-hooks rollout start {shlex.quote(one.line)} --to {shlex.quote(one.version)}"
+    act = "let the rollout that runs come to it; if it is in none, bring the version, or a newer one, now:"
+    return Point(f"overdue.{one.vmid}", False, found, act, (bring,))
 
 
 # -------------------------------------------------------------------- reach

@@ -7,9 +7,10 @@ Whoever joins later, or is left over when a window closes, gets a round of its o
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 OPERATOR = ""
 """The customer to whom guests without an owner belong: whoever runs the platform."""
@@ -49,6 +50,8 @@ class Round:
 
     ``guests``: customer id to guest numbers. ``lead``: the promise that it was made under, at ``made``. ``emergency``:
     the one under which it keeps no promise, and ``because`` why that was declared; both empty in all other rounds.
+    ``deferred_until``: what its guests were deferred to. ``follows``: the round whose event this one replaces in its
+    customers' calendars, because all of theirs moved out of it; 0 for none.
     """
 
     number: int
@@ -60,6 +63,13 @@ class Round:
     made: datetime
     emergency: str = ""
     because: str = ""
+    deferred_until: datetime | None = None
+    follows: int = 0
+
+    @property
+    def event_number(self) -> int:
+        """By which its customers' calendars know it."""
+        return self.follows or self.number
 
     @property
     def version(self) -> tuple[int, int]:
@@ -69,6 +79,26 @@ class Round:
     def of(self, vmid: int) -> str | None:
         """The customer whose guest it is here; None if the guest is not in this round."""
         return next((customer for customer, vmids in self.guests.items() if vmid in vmids), None)
+
+
+class Span(Protocol):
+    """Whatever begins and ends; aware."""
+
+    @property
+    def start(self) -> datetime:
+        """When it begins."""
+
+    @property
+    def end(self) -> datetime:
+        """When it ends."""
+
+
+def render_span(of: Span, zone: ZoneInfo) -> str:
+    """``on Tue 01 Dec 2026 between 04:00 and 06:00 CET (03:00 to 05:00 UTC)``."""
+    start, end = of.start.astimezone(zone), of.end.astimezone(zone)
+    last = f"{end:%H:%M %Z}" if end.date() == start.date() else f"{end:%a %d %b, %H:%M %Z}"
+    utc = f"{of.start.astimezone(UTC):%H:%M} to {of.end.astimezone(UTC):%H:%M} UTC"
+    return f"on {start:%a %d %b %Y} between {start:%H:%M} and {last} ({utc})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the ledger says of a change's notices: its rounds, each delivery, and whom a person vouched for."""
+"""What the ledger says of a change's notices: its rounds, each delivery, deferrals, and whom a person vouched for."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from zlh_hooks.domain.deferral import CANCELLED, TAKEN, Deferral, parse_deferral
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.notice import ANNOUNCING, OPERATOR, Round, Stage
 
@@ -59,9 +60,13 @@ class Delivery:
 
 @dataclass(slots=True)
 class NoticeBook:
-    """All of one change; ``add`` takes in its entries in their order."""
+    """All of one change; ``add`` takes in its entries in their order. ``first_dates``: when each guest's first round
+    was to begin, from which deferrals are counted.
+    """
 
     rounds: dict[int, Round] = field(default_factory=dict)
+    first_dates: dict[int, datetime] = field(default_factory=dict)
+    deferrals: dict[int, Deferral] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     vouched: dict[str, datetime] = field(default_factory=dict)
 
@@ -69,8 +74,10 @@ class NoticeBook:
         """Take in more; entries of other things are passed over."""
         for entry in entries:
             if entry.kind is Kind.EVIDENCE and entry.name == ROUND:
-                found = parse_round(entry.data)
-                self.rounds[found.number] = found
+                self._take_round(parse_round(entry.data))
+            elif entry.kind is Kind.COMMAND and entry.name in (TAKEN, CANCELLED) and entry.target is not None:
+                self.deferrals.pop(entry.target, None)
+                self.deferrals |= {entry.target: parse_deferral(entry)} if entry.name == TAKEN else {}
             elif entry.kind is Kind.COMMAND and entry.name == BOUNCED:
                 self._bounce(str(entry.data["address"]), entry)
             elif entry.kind is Kind.COMMAND and entry.name == VOUCHED:
@@ -78,6 +85,12 @@ class NoticeBook:
             elif entry.name.startswith(NOTICE):
                 self._deliver(entry)
         return self
+
+    def _take_round(self, found: Round) -> None:
+        self.rounds[found.number] = found
+        if not found.emergency:
+            for vmid in (one for vmids in found.guests.values() for one in vmids):
+                self.first_dates.setdefault(vmid, found.start)
 
     def _deliver(self, entry: Entry) -> None:
         known = self.deliveries.get(entry.name)
@@ -103,6 +116,16 @@ class NoticeBook:
         """The round in which the guest is changed."""
         holding = [one for one in self.rounds.values() if one.of(vmid) is not None]
         return max(holding, key=lambda one: one.number, default=None)
+
+    def wish_of(self, vmid: int) -> datetime | None:
+        """Until when the guest is deferred; None if it is not."""
+        deferral = self.deferrals.get(vmid)
+        return deferral.until if deferral else None
+
+    def date_of(self, vmid: int) -> datetime | None:
+        """When the guest's turn begins; None before it has a round. A deferral counts before its round is made."""
+        mine, wish = self.round_of(vmid), self.wish_of(vmid)
+        return None if mine is None else max(mine.start, wish or mine.start)
 
     def told_at(self, customer: str, of: Round) -> datetime | None:
         """When the first announcement of the round, as it stands now, was delivered; None if none is.
@@ -145,9 +168,11 @@ class NoticeBook:
 
     def find_obstacle(self, vmid: int, now: datetime) -> str | None:
         """Why the guest may not be changed now; None if it may. It stays the same sentence while its reason does."""
-        mine = self.round_of(vmid)
+        mine, wish = self.round_of(vmid), self.wish_of(vmid)
         if mine is None:
             return "no notice of it is written yet"
+        if wish is not None and now < wish:
+            return f"guest {vmid} is deferred until {wish:%Y-%m-%d %H:%M} UTC"
         if mine.emergency:
             return f"it was told of emergency {mine.emergency}, which is over, and of no new date yet"
         if now < mine.start:
@@ -184,11 +209,14 @@ def render_round(of: Round) -> dict[str, Any]:
         "made": of.made.isoformat(),
         "emergency": of.emergency,
         "because": of.because,
+        "deferred_until": of.deferred_until.isoformat() if of.deferred_until else None,
+        "follows": of.follows,
     }
 
 
 def parse_round(data: Mapping[str, Any]) -> Round:
     """The round from the ledger's JSON values."""
+    until = data.get("deferred_until")
     return Round(
         number=int(data["number"]),
         sequence=int(data["sequence"]),
@@ -199,6 +227,8 @@ def parse_round(data: Mapping[str, Any]) -> Round:
         made=datetime.fromisoformat(data["made"]),
         emergency=str(data.get("emergency", "")),
         because=str(data.get("because", "")),
+        deferred_until=datetime.fromisoformat(until) if until else None,
+        follows=int(data.get("follows", 0)),
     )
 
 

@@ -71,20 +71,38 @@ class RoundPlanner:
             return ()
         waiting = [row.target.vmid for row in progress.targets if row.state is TargetState.STAGED]
         owners = _keep_promises(book, owners, waiting)
-        moved, trimmed, unplaced = [], [], set(waiting)
+        homes = {vmid: book.round_of(vmid) for vmid in waiting}
+        moves, kept, departed = list[_Move](), set[int](), dict[int, Round]()
         for known in book.rounds.values():
-            mine = [vmid for vmid in waiting if known.of(vmid) is not None]
-            leaving = mine if self._is_over(known, now) else [v for v in mine if known.of(v) != owners[v]]
-            if leaving == mine and mine and self._is_over(known, now) and not _has_begun(progress, known):
-                moved.append((known.number, known.sequence + 1, mine))
-                unplaced -= set(mine)
+            mine = [vmid for vmid in waiting if homes[vmid] is known]
+            leaving = [vmid for vmid in mine if self._leaves(vmid, known, owners, book, now)]
+            if (
+                mine
+                and leaving == mine
+                and self._moves(known, mine, owners, book, now)
+                and not _has_begun(progress, known)
+            ):
+                moves.append(_Move(known.number, known.sequence + 1, mine, book.wish_of(mine[0]), known.follows))
+                kept |= set(mine)
                 continue
-            trimmed += [replace(known, guests=_without(known, leaving))] if leaving else []
-            unplaced -= set(mine) - set(leaving)
-        number = max(book.rounds, default=0) + 1
-        wanted = [*moved, *([(number, 0, sorted(unplaced))] if unplaced else [])]
-        made = [self._make(*one, owners, now) for one in wanted]
-        return (*trimmed, *(one for one in made if one)) if all(made) else ()
+            kept |= set(mine) - set(leaving)
+            departed |= dict.fromkeys(leaving, known)
+        unplaced = [vmid for vmid in sorted(waiting) if vmid not in kept]
+        made = [self._make(move, owners, now) for move in (*moves, *_split(unplaced, departed, owners, book))]
+        return (*(one for one in made if one), *_trim(book, homes, departed)) if all(made) else ()
+
+    def _leaves(self, vmid: int, known: Round, owners: Mapping[int, str], book: NoticeBook, now: datetime) -> bool:
+        """Whether the round is not the guest's any more: over, sold, or another date was asked for or given up."""
+        is_other = known.of(vmid) != owners[vmid] or book.wish_of(vmid) != known.deferred_until
+        return is_other or self._is_over(known, now)
+
+    def _moves(
+        self, known: Round, mine: Sequence[int], owners: Mapping[int, str], book: NoticeBook, now: datetime
+    ) -> bool:
+        """Whether all who leave go to the same date: then the round itself moves, and keeps its number."""
+        is_one_date = len({book.wish_of(vmid) for vmid in mine}) == 1
+        is_sold = any(known.of(vmid) != owners[vmid] for vmid in mine)
+        return is_one_date and (self._is_over(known, now) or not is_sold)
 
     def _is_over(self, known: Round, now: datetime) -> bool:
         """Whether it is not the guests' date any more: it has passed, or the policy does not have it any more, or an
@@ -105,19 +123,20 @@ class RoundPlanner:
     def _decide(self, when: datetime, needs: timedelta) -> Decision:
         return decide(self.policy, self.component, when, needs, security=self.security)
 
-    def _make(
-        self, number: int, sequence: int, vmids: Sequence[int], owners: Mapping[int, str], now: datetime
-    ) -> Round | None:
-        guests = _group(vmids, owners)
+    def _make(self, move: "_Move", owners: Mapping[int, str], now: datetime) -> Round | None:
+        guests = _group(move.vmids, owners)
         emergency = self._find_open(now)
         if emergency is not None:
-            return _make_at_once(number, sequence, guests, emergency, now, now)
+            at_once = _make_at_once(move.number, move.sequence, guests, emergency, now, now)
+            return replace(at_once, deferred_until=move.until, follows=move.follows)
         lead = self.promise if set(guests) - {OPERATOR} else timedelta(0)
-        decision = self._decide(now + lead, self.needs)
+        earliest = max(now + lead, move.until or now)
+        decision = self._decide(earliest, self.needs)
         if decision.window is None:
             return None
-        start = now + lead if decision.allowed else decision.until
-        return Round(number, sequence, start or now + lead, decision.window.end, lead, guests, now)
+        start = earliest if decision.allowed else decision.until or earliest
+        end, number, sequence = decision.window.end, move.number, move.sequence
+        return Round(number, sequence, start, end, lead, guests, now, deferred_until=move.until, follows=move.follows)
 
     def plan_late_rounds(
         self, progress: Progress, book: NoticeBook, owners: Mapping[int, str], now: datetime
@@ -147,6 +166,58 @@ class RoundPlanner:
         vmids = [vmid for vmid, one in begun.items() if one.id == emergency.id]
         first = min(began for vmid in vmids if (began := progress.of(vmid).began_at) is not None)
         return _make_at_once(number, 0, _group(vmids, owners), emergency, first, now)
+
+
+def _trim(book: NoticeBook, homes: Mapping[int, Round | None], departed: Mapping[int, Round]) -> Iterator[Round]:
+    """Rounds without guests that have another one. They are written last: a guest in two belongs to the later one."""
+    for known in book.rounds.values():
+        others = [vmid for vmid, home in homes.items() if home is not known or vmid in departed]
+        kept = _without(known, others)
+        if kept != known.guests:
+            yield replace(known, guests=kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """Guests that get a date together; ``until``: not before, if they are deferred."""
+
+    number: int
+    sequence: int
+    vmids: Sequence[int]
+    until: datetime | None = None
+    follows: int = 0
+
+
+def _split(
+    vmids: Sequence[int], departed: Mapping[int, Round], owners: Mapping[int, str], book: NoticeBook
+) -> Iterator[_Move]:
+    """A round for each customer and date that was asked for, or given up again; one for all others.
+
+    ``departed``: guest to the round that it leaves. Where all of a customer's leave, one takes its event over.
+    """
+    followed = set[tuple[int, str]]()
+    groups = _group_departed(vmids, departed, owners, book)
+    for number, ((origin, owner, wish), mine) in enumerate(groups.items(), max(book.rounds, default=0) + 1):
+        if not origin:
+            yield _Move(number, 0, mine, wish)
+            continue
+        of = book.rounds[origin]
+        is_event_free = departed.keys() >= set(of.guests[owner]) and (origin, owner) not in followed
+        followed.add((origin, owner))
+        yield _Move(number, of.sequence + 1, mine, wish, of.event_number if is_event_free else 0)
+
+
+def _group_departed(
+    vmids: Sequence[int], departed: Mapping[int, Round], owners: Mapping[int, str], book: NoticeBook
+) -> Mapping[tuple[int, str, datetime | None], list[int]]:
+    """By round, customer and date for whom a date was asked for or given up; the first two are empty for others."""
+    groups: dict[tuple[int, str, datetime | None], list[int]] = {}
+    for vmid in vmids:
+        of, owner, wish = departed.get(vmid), owners[vmid], book.wish_of(vmid)
+        is_asked = of is not None and of.of(vmid) == owner and wish != of.deferred_until
+        origin = (of.number, owner) if of is not None and is_asked else (0, "")
+        groups.setdefault((*origin, wish), []).append(vmid)
+    return groups
 
 
 def _make_at_once(

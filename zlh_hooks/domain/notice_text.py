@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from zlh_hooks.domain.deferral_link import LinkMaker
+from zlh_hooks.domain.deferral_text import OtherDate, describe_other_date, render_other_date
 from zlh_hooks.domain.duration import render_duration
-from zlh_hooks.domain.notice import OPERATOR, Bulletin, CalendarEvent, Customer, Message, Round, Stage
+from zlh_hooks.domain.notice import OPERATOR, Bulletin, CalendarEvent, Customer, Message, Round, Stage, render_span
 from zlh_hooks.domain.notice_plan import Due, Outcome
 from zlh_hooks.domain.policy import Policy
 
@@ -50,21 +52,28 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Imprint:
-    """Who writes. ``zone``: for customers who have not said theirs. Empty texts are left out."""
+    """Who writes. ``zone``: for customers who have not said theirs. Empty texts are left out.
+
+    ``links``: by which customers choose another date; None: they write.
+    """
 
     zone: str
     contact: str = ""
     status_url: str = ""
+    links: LinkMaker | None = None
 
 
-def make_imprint(policy: Policy) -> Imprint:
-    """Whoever the policy says writes to customers."""
+def make_imprint(policy: Policy, links: LinkMaker | None = None) -> Imprint:
+    """Whoever the policy says writes to customers; ``links``: by which they choose another date."""
     contact = policy.contact
-    return Imprint(policy.time_zone, contact.mail if contact else "", contact.status_page if contact else "")
+    words = (contact.mail, contact.status_page) if contact else ("", "")
+    return Imprint(policy.time_zone, *words, links)
 
 
-def render_message(due: Due, change: Change, customer: Customer, imprint: Imprint, now: datetime) -> Message:
-    """The notice for one customer, in the customer's own time zone and in UTC."""
+def render_message(
+    due: Due, change: Change, customer: Customer, imprint: Imprint, now: datetime, other: OtherDate | None = None
+) -> Message:
+    """The notice for one customer, in the customer's own time zone and in UTC. ``other``: other dates."""
     zone = ZoneInfo(customer.time_zone or imprint.zone)
     names = [change.guests[vmid] for vmid in due.round.guests[customer.id]]
     lines = [
@@ -75,12 +84,12 @@ def render_message(due: Due, change: Change, customer: Customer, imprint: Imprin
         *_list_facts(due, change, names, zone),
         "",
         *_explain(due, customer),
-        *_sign(due, change, imprint),
+        *(_offer(other, names, change, imprint, zone) if other else ()),
+        *_sign(change, imprint),
     ]
     subject = f"[{change.id}] {_render_title(due, zone)}"
-    return Message(
-        due.id_in(change.id), subject, "\n".join(lines), describe(due, change, names), _event(due, change, now)
-    )
+    facts = describe(due, change, names, other)
+    return Message(due.id_in(change.id), subject, "\n".join(lines), facts, _event(due, change, now))
 
 
 def _render_title(due: Due, zone: ZoneInfo) -> str:
@@ -120,14 +129,6 @@ def _open_emergency(due: Due, when: str) -> Iterator[str]:
     yield "It cannot wait for the usual time of maintenance or be announced earlier, and the date cannot be moved."
 
 
-def render_span(of: Round, zone: ZoneInfo) -> str:
-    """``on Tue 01 Dec 2026 between 04:00 and 06:00 CET (03:00 to 05:00 UTC)``."""
-    start, end = of.start.astimezone(zone), of.end.astimezone(zone)
-    last = f"{end:%H:%M %Z}" if end.date() == start.date() else f"{end:%a %d %b, %H:%M %Z}"
-    utc = f"{of.start.astimezone(UTC):%H:%M} to {of.end.astimezone(UTC):%H:%M} UTC"
-    return f"on {start:%a %d %b %Y} between {start:%H:%M} and {last} ({utc})"
-
-
 def _list_facts(due: Due, change: Change, names: list[str], zone: ZoneInfo) -> Iterator[str]:
     yield f"Servers:      {', '.join(names)}"
     yield f"Window:       {render_span(due.round, zone)}"
@@ -149,15 +150,19 @@ def _explain(due: Due, customer: Customer) -> Iterator[str]:
         yield ""
 
 
-def _sign(due: Due, change: Change, imprint: Imprint) -> Iterator[str]:
+def _offer(other: OtherDate, names: list[str], change: Change, imprint: Imprint, zone: ZoneInfo) -> Iterator[str]:
+    yield from render_other_date(other, names, change.id, imprint.contact, zone)
+    yield ""
+
+
+def _sign(change: Change, imprint: Imprint) -> Iterator[str]:
     if imprint.status_url:
         yield f"Status: {imprint.status_url}"
     if imprint.contact:
-        offer = "Questions" if due.round.emergency else "Questions, or another date"
-        yield f"{offer}: {imprint.contact} (please name {change.id})"
+        yield f"Questions: {imprint.contact} (please name {change.id})"
 
 
-def describe(due: Due, change: Change, names: list[str]) -> dict[str, Any]:
+def describe(due: Due, change: Change, names: list[str], other: OtherDate | None = None) -> dict[str, Any]:
     """The notice's facts as JSON values, for programs."""
     return {
         "change": change.id,
@@ -176,6 +181,7 @@ def describe(due: Due, change: Change, names: list[str]) -> dict[str, Any]:
         ],
         "outcome": due.outcome,
         "emergency": due.round.emergency or None,
+        "deferral": describe_other_date(other),
     }
 
 
@@ -183,16 +189,16 @@ def _event(due: Due, change: Change, now: datetime) -> CalendarEvent | None:
     """Only what changes a calendar carries one."""
     if due.stage not in (Stage.ANNOUNCED, Stage.MOVED, Stage.CANCELLED):
         return None
-    return make_event(due.round, change, due.stage is Stage.CANCELLED, now)
+    return make_event(due.round, change, due.stage is Stage.CANCELLED, now, due.round.event_number)
 
 
-def make_event(of: Round, change: Change, cancelled: bool, now: datetime) -> CalendarEvent:
-    """The round in a calendar; a cancellation counts as one more change of it."""
+def make_event(of: Round, change: Change, cancelled: bool, now: datetime, number: int) -> CalendarEvent:
+    """The round in a calendar, as its event ``number`` of the change; a cancellation counts as one more move of it."""
     kind = "Emergency maintenance" if of.emergency else "Maintenance"
     why = f"An emergency that cannot wait: {of.because}. " if of.emergency else ""
     length = render_duration(change.interruption)
     return CalendarEvent(
-        uid=f"{change.id}-{of.number}@zlh-hooks",
+        uid=f"{change.id}-{number}@zlh-hooks",
         sequence=of.sequence + cancelled,
         start=of.start,
         end=of.end,
@@ -205,6 +211,6 @@ def make_event(of: Round, change: Change, cancelled: bool, now: datetime) -> Cal
 
 def make_bulletin(of: Round, change: Change, state: str, now: datetime) -> Bulletin:
     """The round for everybody: how many servers, not whose."""
-    event = make_event(of, change, state == "cancelled", now)
+    event = make_event(of, change, state == "cancelled", now, of.number)
     count = sum(len(vmids) for vmids in of.guests.values())
     return Bulletin(state, event, change.component, change.impact, change.interruption, count, now)

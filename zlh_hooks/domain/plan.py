@@ -1,11 +1,12 @@
 """A plan: which guests get which release, in which waves. Pure data, stored whole in the ledger's first entry."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.policy import Line, RolloutRules, VmidRange
@@ -58,6 +59,7 @@ class Plan(_Value):
     left_out: tuple[LeftOut, ...]
     rules: RolloutRules
     notices: NoticeRules | None = Field(default=None, description="The promise under which it was ordered.")
+    deferral: DeferralRules | None = Field(default=None, description="How far its dates may be moved.")
     line: Line
     scratch_vmids: VmidRange
     security: bool = Field(default=False, description="It closes a hole: some freezes do not stop it.")
@@ -67,6 +69,11 @@ class Plan(_Value):
     )
     author: str
     created: datetime
+
+    @property
+    def deferral_limit(self) -> timedelta:
+        """How long after the first announced date a guest may come at the latest; nothing: its date stands."""
+        return self.deferral.limit_for(self.security) if self.deferral else timedelta(0)
 
     @property
     def nodes(self) -> tuple[str, ...]:

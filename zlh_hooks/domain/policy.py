@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validat
 
 from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.component_rule import ComponentRule, check_components
+from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.duty import Contact, Person, Responsibility, Role, Symptom, check_kinds, check_roles
 from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.flaw import Misfit, has_place, render_found, render_hint
@@ -132,6 +133,9 @@ class Policy(Value):
     rollout: RolloutRules = Field(default=RolloutRules(), description="How carefully rollouts go.")
     notices: NoticeRules | None = Field(
         default=None, description="How early customers are told; left out: nobody is, and nothing waits for it."
+    )
+    deferral: DeferralRules | None = Field(
+        default=None, description="How far customers may move a date that [notices] announced; left out: not at all."
     )
     emergency: EmergencyRules | None = Field(
         default=None, description="How windows and promises may be passed over; left out: there are no emergencies."

@@ -142,6 +142,11 @@ def group_by_rollout(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
     return groups
 
 
+def predict_need(progress: Progress) -> timedelta:
+    """What a window must have left for the next target: its change, and its way back."""
+    return predict_target(progress.durations(), progress.plan.rules.expected_duration) * 2
+
+
 def predict_target(durations: Sequence[timedelta], expected: timedelta) -> timedelta:
     """How long the next target may take: the 95th percentile (nearest rank) of those measured, else ``expected``."""
     if not durations:

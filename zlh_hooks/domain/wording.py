@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from zlh_hooks.domain.availability_rules import Behind, OutsideProbe
+from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.impact import Course, Impact
 from zlh_hooks.domain.notice_rules import Ladder
 from zlh_hooks.domain.recurrence import parse_parts
@@ -54,6 +55,12 @@ def render_length(length: timedelta) -> str:
         count, seconds = divmod(seconds, size)
         parts += [f"{count} {unit}{'' if count == 1 else 's'}"] if count else []
     return " ".join(parts) or "no time"
+
+
+def render_limits(rules: DeferralRules) -> str:
+    """``up to 21 days, for a security fix up to 7 days``."""
+    security = f"up to {render_length(rules.security_limit)}" if rules.security_limit else "not at all"
+    return f"up to {render_length(rules.limit)}, for a security fix {security}"
 
 
 def render_date(day: date) -> str:
