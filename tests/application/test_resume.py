@@ -10,11 +10,12 @@ from itertools import islice
 
 import pytest
 
-from tests.application.rollout_bench import Bench
-from tests.datacentre import Crash, assert_data_untouched, assert_no_leftovers, assert_power_as_left
+from tests.application.rollout_bench import Bench, make_policy
+from tests.datacentre import Crash, assert_data_untouched, assert_no_leftovers, assert_power_as_left, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.steps import TargetEvent
 
 ONCE = ("clone", "move_volume", "reboot", "exchange", "destroy", "stop", "start", "shutdown")
 GUESTS = 3
@@ -102,3 +103,21 @@ def test_a_restart_that_ended_before_the_next_worker_looked_is_not_taken_for_som
     bench.engine().open_rollout(plan).run()
     assert _outcome(bench, plan) == expected
     assert bench.datacentre.faults.executed["reboot", 5001] == executed["reboot", 5001]
+
+
+def test_workers_that_die_faster_than_the_deadline_leave_no_guest_on_a_bad_root() -> None:
+    bench = Bench(make_policy(healthy_deadline="5m")).furnish(1).spoil(5001, behaviour=turns_unhealthy("2", after=0))
+    plan = bench.submit("2")
+    for _ in range(40):
+        bench.datacentre.faults.die_before("measure", nth=40, vmid=5001)
+        try:
+            bench.engine().open_rollout(plan).run()
+            break
+        except Crash:
+            bench.datacentre.faults.restart()
+            bench.datacentre.faults.clear()
+    exchanged, back = (
+        bench.entries(Kind.EVENT, name)[0].at for name in (TargetEvent.EXCHANGED, TargetEvent.REVERT_BEGAN)
+    )
+    assert back - exchanged < timedelta(minutes=6)
+    assert bench.runs(5001) == "1"

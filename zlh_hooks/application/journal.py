@@ -28,7 +28,7 @@ from zlh_hooks.domain.steps import (
 
 Data = Mapping[str, Any]
 
-POLL = timedelta(milliseconds=250)
+POLL, LONGEST_POLL = timedelta(milliseconds=250), timedelta(seconds=5)
 ARRIVAL = timedelta(seconds=10)
 """How long a request whose answer was lost may still be on its way: Proxmox waits 10 s for a config's file lock."""
 CLOCK_SKEW = timedelta(seconds=60)
@@ -320,6 +320,7 @@ class Journal:
     def _wait_for_lock(self, act: Callable[[], Upid | None]) -> Upid | None:
         """Locked means later, never by force."""
         deadline, said = self.clock.monotonic() + self.patience.lock.total_seconds(), False
+        pause = POLL
         while True:
             try:
                 return act()
@@ -329,7 +330,8 @@ class Journal:
                 if not said:
                     self._say_locked(error)
                 said = True
-            self.clock.sleep(POLL)
+            self.clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
 
     def _say_locked(self, error: GuestLocked) -> None:
         """Who watches sees what is waited for."""

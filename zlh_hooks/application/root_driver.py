@@ -6,7 +6,7 @@ story to take the way back or to pause; ``RoadError`` passes.
 """
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from zlh_hooks.application import root_step, scratch
@@ -283,7 +283,7 @@ class RootDriver:
             self._explain_stopped(ref, journal, before)
         known = {action.upid for action in self._list_others(ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
-        proof = self.examiner.examine(ref, self.plan.line.probes, self.health_rules(), expect)
+        proof = self.examiner.examine(ref, self.plan.line.probes, self._rules_left(ref, journal), expect)
         after = read_record(self.cluster, ref, proof.facts)
         reason = proof.judgement.reason
         seen = {"judgement": reason, "note": IDENTITY_CHANGES, **proof.times()}
@@ -301,6 +301,19 @@ class RootDriver:
         """How long a guest must be healthy to be proved, and by when."""
         rules = self.plan.rules
         return HealthRules(rules.min_healthy_time, rules.healthy_deadline)
+
+    def _rules_left(self, ref: GuestRef, journal: Journal) -> HealthRules:
+        """Who takes over an unfinished proof gives what is left of its time, and at least what asking takes.
+
+        Else a bad root would stay for as long as workers die faster than its deadline.
+        """
+        rules, exchanged = self.health_rules(), journal.event_at(TargetEvent.EXCHANGED)
+        if exchanged is None or journal.evidence(AFTER) is not None:
+            return rules
+        up = timedelta(seconds=self.cluster.inventory.read_power(ref).uptime_seconds)
+        left = rules.healthy_deadline - min(up, self.clock.now() - exchanged)
+        shortest = rules.min_healthy_time + baseline_rules(self.plan.line.probes).healthy_deadline
+        return replace(rules, healthy_deadline=min(rules.healthy_deadline, max(left, shortest)))
 
     def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
         if self.fails_to_start(ref, journal):
