@@ -205,7 +205,7 @@ class Rollout:
         self._last_success = self.driver.clock.monotonic()
 
     def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
-        if self.plan.rules.exchange_pending:
+        if self.plan.rules.exchange_pending and not self.gate.is_deferred(target.vmid):
             self.gate.check()
             self.driver.prove_baseline(target, journal)
             self.driver.leave_pending(target, journal)
