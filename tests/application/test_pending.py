@@ -133,7 +133,17 @@ def test_an_exchange_that_nobody_restarts_for_comes_in_the_window() -> None:
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     assert all(e.at >= plan.created + timedelta(minutes=20) for e in bench.entries(Kind.EVENT, "proved"))
+    assert max(bench.progress(plan).durations()) < timedelta(minutes=1), "the wait for the window is no work"
     bench.assert_clean(plan)
+
+
+def test_how_long_a_guest_waited_for_its_own_restart_is_not_how_long_the_next_one_takes() -> None:
+    bench = _pending()
+    bench.later(TEN_MINUTES, lambda: bench.datacentre.restart_inside(CANARY))
+    plan = bench.submit("2")
+    assert bench.work(plan).of(CANARY).state is TargetState.HEALTHY
+    took = bench.progress(plan).of(CANARY).took
+    assert took is not None and took < timedelta(minutes=1)
 
 
 def test_an_abort_takes_pending_exchanges_back_without_a_restart() -> None:

@@ -16,13 +16,14 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Expected
-from zlh_hooks.application.root_driver import PUT, RESTART, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
+from zlh_hooks.application.root_driver import PUT, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
 from zlh_hooks.application.way_back import WayBack
+from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
-from zlh_hooks.domain.progress import Progress, fold_progress, predict_need
+from zlh_hooks.domain.progress import RESTART, Progress, fold_progress, predict_need
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
 Result = TypeVar("Result")
@@ -229,7 +230,9 @@ class Rollout:
         self._pause_if_stalled()
         began = clock.monotonic()
         if rules.wait_until_empty is not None and not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
-            self.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {rules.wait_until_empty}")
+            self.gate.tell(
+                f"waiting until nobody plays on {target.vmid}, at most {render_duration(rules.wait_until_empty)}"
+            )
             self.gate.wait_until(lambda: self.driver.count_players(target) == 0, rules.wait_until_empty)
         needs = predict_need(self.progress())
         self.gate.wait_for_window(needs, target.vmid, unless=lambda: self.driver.has_come_up(target, journal))

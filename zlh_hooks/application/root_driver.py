@@ -23,17 +23,18 @@ from zlh_hooks.application.record import (
     read_record,
 )
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
+from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.rollout_outage import AFTER, BASELINE, EXAMINED_SINCE, NOT_RUNNING
 from zlh_hooks.domain.steps import TargetEvent
 
 PUT = "exchange.put"
-RESTART = "exchange.restart"
 COMING_UP = timedelta(seconds=10)
 """How long a guest that restarts from inside, of which no task tells, may be off in between."""
 _LOOK_BACK = timedelta(minutes=10)
@@ -196,7 +197,7 @@ class RootDriver:
         deadline = self.clock.monotonic() + self.plan.rules.lock_wait.total_seconds()
         while lock := self.cluster.inventory.read_config(ref).lock:
             if self.clock.monotonic() >= deadline:
-                raise Skipped(f"locked ({lock}) for longer than {self.plan.rules.lock_wait}")
+                raise Skipped(f"locked ({lock}) for longer than {render_duration(self.plan.rules.lock_wait)}")
             self.clock.sleep(POLL)
 
     def is_running(self, target: PlannedTarget) -> bool:

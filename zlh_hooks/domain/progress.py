@@ -18,6 +18,8 @@ from zlh_hooks.domain.steps import (
     follow,
 )
 
+RESTART = "exchange.restart"
+"""The step of a target that brings its new root by a restart of ours."""
 OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
 UNMARK = ".unmark"
@@ -111,7 +113,7 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
         reason=str(told[-1].data.get("reason", "")) if told else "",
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
-        took=_took(events),
+        took=_took(own),
         owes=_owes(entries, target.vmid),
     )
 
@@ -121,9 +123,10 @@ def _owes(entries: Sequence[Entry], vmid: int) -> bool:
     return notes[-1:] == [OWED]
 
 
-def _took(events: Sequence[Entry]) -> timedelta | None:
-    began = next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None)
-    proved = next((entry.at for entry in events if entry.name == TargetEvent.PROVED), None)
+def _took(own: Sequence[Entry]) -> timedelta | None:
+    """From our restart to the proof. Where a stop or restart of others brought the root, nobody can say."""
+    began = next((entry.at for entry in own if entry.kind is Kind.INTENT and entry.name == RESTART), None)
+    proved = next((entry.at for entry in own if entry.kind is Kind.EVENT and entry.name == TargetEvent.PROVED), None)
     return proved - began if began and proved else None
 
 
