@@ -2,11 +2,13 @@
 
 import re
 import shlex
+from inspect import signature
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from zlh_hooks.cli.app import app
 
@@ -29,6 +31,12 @@ def find_commands(text: str) -> list[str]:
     lines = re.findall(r"^\s*(zlh-hooks [^\n]+)$", text, re.MULTILINE)
     parts = [part.strip() for found in (*spans, *lines) for part in found.split("&&")]
     return list(dict.fromkeys(part for part in parts if part.startswith("zlh-hooks")))
+
+
+def make_runner() -> CliRunner:
+    """With both streams apart: Click 8.1 mixes them unless it is told not to, 8.2 never does and cannot be told."""
+    apart: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner.__init__).parameters else {}
+    return CliRunner(**apart)
 
 
 def parse(command: str) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from tests.application.rollout_bench import Bench
+from tests.cli.command_line import make_runner
 from tests.clock import FakeClock
 from zlh_hooks import downtime_wiring, wiring
 from zlh_hooks.adapters.ledger import SqlLedger
@@ -89,7 +90,7 @@ def see(ledger: SqlLedger, name: str, **data: Any) -> None:
 
 
 def type_in(files: list[str], *words: str) -> Result:
-    return CliRunner().invoke(app, [*words, *files])
+    return make_runner().invoke(app, [*words, *files])
 
 
 def export(files: list[str], month: str = "2024-10", *words: str) -> list[dict[str, str]]:
@@ -150,10 +151,10 @@ def test_a_file_is_for_its_owners_eyes_and_written_whole_or_not_at_all(files: li
 def test_what_nobody_watched_is_told_apart_and_is_neither_up_nor_down(files: list[str]) -> None:
     month = f"{datetime.now(ZoneInfo('Europe/Berlin')):%Y-%m}"
     done = type_in(files, "export", "--month", month)
-    assert f"{month} is not over: reckoned up to" in done.output
-    assert "2 guests: nobody watched router" in done.output
+    assert f"{month} is not over: reckoned up to" in done.stderr
+    assert "2 guests: nobody watched router" in done.stderr
     rows = list(
-        csv.DictReader(io.StringIO("\n".join(line for line in done.output.splitlines() if line.count(",") > 9)))
+        csv.DictReader(io.StringIO("\n".join(line for line in done.stdout.splitlines() if line.count(",") > 9)))
     )
     assert {row["final"] for row in rows} == {"no"}
     row = next(row for row in rows if row["guest"] == "5001")
@@ -173,7 +174,7 @@ def test_json_says_what_each_figure_rests_on(files: list[str]) -> None:
 @pytest.mark.parametrize("month", ["2024-13", "october", "2024-1"])
 def test_what_is_no_month_is_a_usage_error(files: list[str], month: str) -> None:
     done = type_in(files, "export", "--month", month)
-    assert done.exit_code == 2 and "a month such as 2026-11" in done.output
+    assert done.exit_code == 2 and "a month such as 2026-11" in done.stderr
 
 
 def test_a_month_to_come_is_refused(files: list[str]) -> None:
