@@ -23,7 +23,6 @@ class NewerFormat(MalformedState):
     """It is written in a format that came after this program."""
 
 
-
 def render_state(state: Desired) -> bytes:
     """The file's bytes; the same state has the same bytes."""
     document = {
@@ -154,7 +153,9 @@ class _Table:
         try:
             return datetime.strptime(text, _TIME).replace(tzinfo=timezone.utc)
         except ValueError as error:
-            raise MalformedState(f"{self.place}{name}: found {text!r}; expected such as 2026-12-01T03:00:00Z") from error
+            raise MalformedState(
+                f"{self.place}{name}: found {text!r}; expected such as 2026-12-01T03:00:00Z"
+            ) from error
 
     def take_version(self, name: str) -> str:
         text: str = self.take(name, str)

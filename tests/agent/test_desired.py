@@ -141,4 +141,6 @@ def test_everybody_has_a_turn_within_the_window_however_long_the_jitter(vmid: in
 def test_jitter_spreads_guests_and_differs_from_version_to_version() -> None:
     delays = {delay_of(vmid, "1.5.0", HOUR) for vmid in range(5000, 5100)}
     assert len(delays) > 80
-    assert [delay_of(vmid, "1.5.1", HOUR) for vmid in (5000, 5001)] != [delay_of(v, "1.5.0", HOUR) for v in (5000, 5001)]
+    assert [delay_of(vmid, "1.5.1", HOUR) for vmid in (5000, 5001)] != [
+        delay_of(v, "1.5.0", HOUR) for v in (5000, 5001)
+    ]
