@@ -153,8 +153,8 @@ class Trust:
 
     def download(self, wanted: Wanted, to: Path) -> None:
         """Bring the release's file; whole and right when this returns. What was brought before is not asked again."""
-        part = to.with_name(f"{to.name}.part")
-        folder, _, name = wanted.path.rpartition("/")
+        part, path = to.with_name(f"{to.name}.part"), self._find_path(wanted)
+        folder, _, name = path.rpartition("/")
         url = f"{TARGETS}/{folder}/{wanted.sha256}.{name}"
         try:
             try:
@@ -164,9 +164,20 @@ class Trust:
                 self._receive(url, wanted, part)
             publish_durably(part, to)
         except NotThere as error:
-            raise Refused(Refusal.MISSING, wanted.path, "the server has no such file") from error
+            raise Refused(Refusal.MISSING, path, "the server has no such file") from error
         except OSError as error:
             raise Refused(Refusal.DISK, to.name, str(error)) from error
+
+    def _find_path(self, wanted: Wanted) -> str:
+        """The file's name among the releases that the last check verified."""
+        try:
+            listed = self._read_role("releases").signed.targets.values()
+        except (OSError, exceptions.RepositoryError) as error:
+            raise Refused(Refusal.DISK, "cache", f"no list of releases: check again ({error})") from error
+        path = next((str(file.path) for file in listed if file.hashes.get("sha256") == wanted.sha256), None)
+        if path is None:
+            raise Refused(Refusal.NOT_RELEASED, wanted.version, "the list of releases has no such bytes: check again")
+        return path
 
     def _receive(self, url: str, wanted: Wanted, part: Path) -> None:
         """Into ``part``, on disk and verified; what is wrong is removed, so that the next attempt begins anew."""
@@ -189,7 +200,7 @@ class Trust:
         if size != wanted.size or digest.hexdigest() != wanted.sha256:
             part.unlink()
             cause = Refusal.TOO_LONG if size > wanted.size else Refusal.ALTERED
-            raise Refused(cause, wanted.path, f"{size} bytes; signed were {wanted.size} and other content")
+            raise Refused(cause, wanted.version, f"{size} bytes; signed were {wanted.size} and other content")
 
 
 class _Fetcher(FetcherInterface):

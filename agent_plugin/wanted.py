@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent_plugin.desired import ANY_MACHINE, Ruling
+from agent_plugin.desired import Ruling
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,7 @@ class Wanted:
     size: int
     back_to: tuple[str, ...] = ()
     pin: int = 0
-    machine: str = ANY_MACHINE
     rule: str = ""
-
-    @property
-    def path(self) -> str:
-        """The file's name in the repository."""
-        return f"releases/zlh-agent-{self.version}-{self.machine}.tar.gz"
 
 
 @dataclass(frozen=True)
