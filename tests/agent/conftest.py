@@ -3,14 +3,24 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 from agent_plugin.desired import Guest
 from agent_plugin.road import Limits
 from tests.agent.repository_bench import RepositoryBench, make, now
 from tests.agent.update_server import UpdateServer, update_server
+from tests.conftest import GUEST_ONLY
+
+
+def need_guests_client() -> None:
+    """Skip a module whose guests read with the plugin's own tuf, where the host's is tested."""
+    if Version(version("tuf")) < Version("7"):
+        pytest.skip(GUEST_ONLY, allow_module_level=True)
+
 
 GUEST = Guest(5001, "game-base", "1.4.2")
 QUICK = Limits(silence_seconds=0.5, check_seconds=3, download_seconds=3, grace_seconds=0.3, least_rate=1024)

@@ -17,7 +17,7 @@ from agent_plugin.desired import Guest, Ruling
 from agent_plugin.mark import read_marks
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.wanted import Wanted
-from tests.agent.conftest import GUEST, QUICK, GuestBench
+from tests.agent.conftest import GUEST, QUICK, GuestBench, need_guests_client
 from tests.agent.repository_bench import BYTES, RULES, RepositoryBench, now
 from tests.agent.update_server import (
     UpdateServer,
@@ -31,6 +31,8 @@ from tests.agent.update_server import (
 )
 from zlh_hooks.adapters.tuf_document import parse, put_file, render
 from zlh_hooks.domain.agent_trust import SIGNED_BY_PEOPLE, Purpose, TrustRole
+
+need_guests_client()
 
 
 def refusal(act: Callable[[], object]) -> tuple[Refusal, str]:

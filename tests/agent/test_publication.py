@@ -15,13 +15,16 @@ from tuf.api.metadata import Delegations
 
 from agent_plugin.refusal import Refused
 from agent_plugin.wanted import Wanted
-from tests.agent.conftest import GuestBench
+from tests.agent.conftest import GuestBench, need_guests_client
 from tests.agent.repository_bench import CHEAP, PASSWORD, RULES, RepositoryBench, make, now
 from tests.agent.update_server import UpdateServer, update_server
 from zlh_hooks.adapters.tuf_document import DelegatedRole, parse, render
 from zlh_hooks.adapters.tuf_key import KeyFolder
 from zlh_hooks.domain.agent_trust import PERSON, Purpose, TrustRole, list_expiries
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
+
+need_guests_client()
+
 
 OTHER_PYTHON = Path(__file__).parents[2] / ".venv-debian13" / "bin" / "python"
 Act = Callable[[RepositoryBench], None]

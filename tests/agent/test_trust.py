@@ -8,9 +8,12 @@ import pytest
 from agent_plugin.desired import Guest, Ruling
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.wanted import Nothing, Wanted
-from tests.agent.conftest import GUEST, GuestBench
+from tests.agent.conftest import GUEST, GuestBench, need_guests_client
 from tests.agent.repository_bench import BYTES, RepositoryBench, now
 from tests.agent.update_server import UpdateServer, break_off, says
+
+need_guests_client()
+
 
 BIG = bytes(range(256)) * 4096
 
