@@ -98,10 +98,10 @@ class TufRepository:
         version = published.signed.version + 1 if published else 1
         return documents.revise(self._folder.load(role), version, documents.end_of(role, self._rules, now))
 
-    def sign(self, holder: str) -> tuple[TrustRole, ...]:
-        """Sign every draft that the holder may sign and has not; which ones were signed."""
+    def sign(self, holder: str, roles: Sequence[TrustRole] = SIGNED_BY_PEOPLE) -> tuple[TrustRole, ...]:
+        """Sign those of these drafts that the holder may sign and has not; which ones were signed."""
         with self._folder.locked():
-            return tuple(role for role in SIGNED_BY_PEOPLE if self._sign_one(role, holder))
+            return tuple(role for role in roles if self._sign_one(role, holder))
 
     def _sign_one(self, role: TrustRole, holder: str) -> bool:
         draft, purpose = self._folder.find_draft(role), PURPOSE_OF[role]

@@ -63,9 +63,9 @@ class AgentKeyDesk:
         self.keys.renew(roles or SIGNED_BY_PEOPLE, self.clock.now())
         self._record("keys renew", roles=[*(roles or SIGNED_BY_PEOPLE)])
 
-    def sign(self, holder: str) -> tuple[TrustRole, ...]:
-        """Sign what waits for the holder; which documents that were."""
-        signed = self.keys.sign(holder)
+    def sign(self, holder: str, roles: Sequence[TrustRole] = SIGNED_BY_PEOPLE) -> tuple[TrustRole, ...]:
+        """Sign those of these documents that wait for the holder; which ones that were."""
+        signed = self.keys.sign(holder, roles)
         if signed:
             self._record("keys sign", holder=holder, roles=[*signed])
         return signed

@@ -298,8 +298,8 @@ class AgentKeys(Protocol):
     def renew(self, roles: Sequence[TrustRole], now: datetime) -> None:
         """The same documents with a new end."""
 
-    def sign(self, holder: str) -> tuple[TrustRole, ...]:
-        """Sign what waits for the holder; which drafts that were."""
+    def sign(self, holder: str, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
+        """Sign those of these drafts that wait for the holder; which ones that were."""
 
 
 class KeyMaker(Protocol):

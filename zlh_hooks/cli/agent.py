@@ -12,7 +12,7 @@ from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.agent_release import PinOrder, Span
-from zlh_hooks.domain.agent_trust import Expiry, Standing
+from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.window_rule import Component
 
@@ -33,11 +33,14 @@ def _open(config: Path | None, policy: Path | None) -> AgentDesk:
     return wiring.open_site(config, policy).agent_desk(open_ask(None))
 
 
-def _sign(holder: str | None, password_file: Path | None, config: Path | None, policy: Path | None) -> None:
+def _sign(
+    role: TrustRole, holder: str | None, password_file: Path | None, config: Path | None, policy: Path | None
+) -> None:
+    """Only the document that was just drafted: what else waits is looked at first."""
     if holder is None:
         typer.echo("drafted; sign it: zlh-hooks agent keys sign, then zlh-hooks agent publish")
         return
-    signed = agent_keys.open_desk(config, policy, password_file).sign(holder)
+    signed = agent_keys.open_desk(config, policy, password_file).sign(holder, [role])
     typer.echo(f"{holder} signed {', '.join(signed)}; show it to guests: zlh-hooks agent publish")
 
 
@@ -60,7 +63,7 @@ def release(
         raise SettingsError(str(file), "file", error.strerror or str(error), "the build's .tar.gz") from error
     known = _open(config, policy).release(version, machine, data, come_from, back_to)
     typer.echo(f"{known.version} for {known.machine}: {known.size} bytes, SHA-256 {known.sha256}")
-    _sign(sign, password_file, config, policy)
+    _sign(TrustRole.RELEASES, sign, password_file, config, policy)
 
 
 @app.command()
@@ -82,7 +85,7 @@ def pin(
     order = PinOrder(line, ring, asked, come_from, back_to, downgrade, span)
     version = _open(config, policy).pin(order)
     typer.echo(f"line {line}, ring {ring}: {version}")
-    _sign(sign, password_file, config, policy)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 
 
 def _find_emergency(config: Path | None, policy: Path | None) -> Span:
@@ -101,7 +104,7 @@ def unpin(
 ) -> None:
     """Let a ring follow the next ring that its guests are in."""
     _open(config, policy).unpin(line, ring)
-    _sign(sign, password_file, config, policy)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 
 
 @app.command()
@@ -115,7 +118,7 @@ def block(
 ) -> None:
     """Let nobody install these versions any more, whatever is pinned."""
     _open(config, policy).block(versions, reason)
-    _sign(sign, password_file, config, policy)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 
 
 @app.command()
@@ -128,7 +131,7 @@ def unblock(
 ) -> None:
     """Let them be installed again."""
     _open(config, policy).unblock(versions)
-    _sign(sign, password_file, config, policy)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 
 
 @app.command()
@@ -137,7 +140,7 @@ def refresh(
 ) -> None:
     """Tell agents of changed windows, rings and tags: the same pins, seen with the present policy."""
     _open(config, policy).refresh()
-    _sign(sign, password_file, config, policy)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 
 
 @app.command()

@@ -8,8 +8,8 @@ import typer
 
 from zlh_hooks import wiring
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
-from zlh_hooks.cli.option import Config, PolicyFile
-from zlh_hooks.domain.agent_trust import PERSON, Purpose, TrustRole
+from zlh_hooks.cli.option import Config, PolicyFile, Yes
+from zlh_hooks.domain.agent_trust import PERSON, SIGNED_BY_PEOPLE, Purpose, Standing, TrustRole
 from zlh_hooks.settings import read_secret
 
 app = typer.Typer(no_args_is_help=True)
@@ -102,10 +102,33 @@ def renew(
 
 
 @app.command()
-def sign(holder: Holder, password_file: PasswordFile = None, config: Config = None, policy: PolicyFile = None) -> None:
-    """Sign every draft that waits for you. Look at it first: zlh-hooks agent status."""
-    signed = open_desk(config, policy, password_file).sign(holder)
-    typer.echo(f"{holder} signed {', '.join(signed)}" if signed else f"nothing waits for {holder}")
+def sign(
+    holder: Holder,
+    role: Annotated[list[TrustRole] | None, typer.Argument(help="Documents; all that wait if left out.")] = None,
+    yes: Yes = False,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Show the drafts that wait for you and whose keys count by them, ask, and sign."""
+    wanted = role or SIGNED_BY_PEOPLE
+    standings = wiring.open_site(config, policy).agent_desk(open_ask(None)).list_standings()
+    waiting = [one for one in standings if one.is_draft and one.role in wanted and holder in one.may_sign]
+    if not waiting:
+        typer.echo(f"nothing waits for {holder}")
+        return
+    known = {one.role: render_holders(one) for one in standings if not one.is_draft}
+    for one in waiting:
+        typer.echo(f"{one.role} {one.version}: {render_holders(one)} count; until now {known.get(one.role, 'nobody')}")
+    if not yes and not typer.confirm(f"Sign as {holder}? What is in them: zlh-hooks agent status"):
+        raise typer.Abort
+    signed = open_desk(config, policy, password_file).sign(holder, [one.role for one in waiting])
+    typer.echo(f"{holder} signed {', '.join(signed)}")
+
+
+def render_holders(one: Standing) -> str:
+    """Everybody whose keys count for a document."""
+    return ", ".join(sorted({*one.signed_by, *one.may_sign}))
 
 
 def _tell_draft() -> None:
