@@ -233,7 +233,14 @@ def test_every_order_is_recorded_with_its_author_and_no_password(founded: Termin
     ledger = (founded.home / "ledger.sqlite").read_bytes() + b"".join(
         path.read_bytes() for path in founded.home.glob("ledger.sqlite-*")
     )
-    for verb in ("agent keys found", "agent release", "agent pin", "agent keys sign", "agent publish"):
+    for verb in (
+        "agent keys found",
+        "agent release",
+        "agent pin",
+        "agent keys sign",
+        "agent publish",
+        "agent published",
+    ):
         assert verb.encode() in ledger
     assert founded.password.encode() not in ledger
 

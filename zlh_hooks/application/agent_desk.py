@@ -112,7 +112,9 @@ class AgentDesk:
     def publish(self) -> tuple[str, ...]:
         """Show guests what is signed; the paths that were written."""
         self._record("publish")
-        return self.publisher.publish(self.clock.now())
+        written = self.publisher.publish(self.clock.now())
+        self.open_ledger().append(Draft(Kind.NOTE, "agent published", data={"files": [*written]}))
+        return written
 
     # --- looking
 
