@@ -16,7 +16,8 @@ from packaging.version import Version
 FEWEST_LAB_TESTS = 5
 """So many tests on real containers must run in CI, so that none can get lost unseen."""
 ABSENT = "absent here (--absent): "
-MAY_SKIP = (ABSENT, "this machine has no IPv6 on loopback")
+GUEST_ONLY = "the guest's client needs tuf 7, which the plugin carries; hosts have 5.1"
+MAY_SKIP = (ABSENT, GUEST_ONLY, "this machine has no IPv6 on loopback")
 """How the reasons begin for which a test may be skipped in CI: what the machine is, never what it lacks unsaid."""
 
 

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from agent_plugin.refusal import TROUBLE, Refusal
+from tests.cli.command_line import find_commands, parse
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
 
 REPOSITORY = Path(__file__).parents[1]
+AGENTS = REPOSITORY / "docs" / "reference" / "agents.md"
 STATES = REPOSITORY / "docs" / "reference" / "states.md"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 
@@ -23,6 +26,16 @@ def render_states() -> str:
 
 def test_the_page_of_states_shows_the_tables_that_decide() -> None:
     assert STATES.read_text() == render_states()
+
+
+def test_the_page_of_agents_names_every_refusal_and_whether_it_is_trouble() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| .+ \| (yes|no) \|$", AGENTS.read_text(), re.MULTILINE)
+    assert rows == [(refusal.value, "yes" if refusal in TROUBLE else "no") for refusal in Refusal]
+
+
+def test_every_command_on_the_page_of_agents_is_one() -> None:
+    for command in find_commands(AGENTS.read_text()):
+        parse(command)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

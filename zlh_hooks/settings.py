@@ -39,6 +39,7 @@ STATE = Path("/var/lib/zlh-hooks")
 METRICS_SUFFIX = ".prom"
 EXPECTED_TEXTFILE = f"a file whose name ends in {METRICS_SUFFIX}: node_exporter reads no other"
 CREDENTIAL = "proxmox-token"
+ONLINE_CREDENTIAL = "agent-online-password"
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -104,12 +105,28 @@ class WatchSettings(Value):
     addresses: Mapping[str, HostAddress] = Field(default={}, description="Each point's public address, by its name.")
 
 
+class AgentSettings(Value):
+    """Where the repository lies that agents read, and the keys that sign it."""
+
+    folder: AbsolutePath = Field(default=STATE / "agents", description="Drafts that wait for signatures.")
+    public: AbsolutePath = Field(
+        default=STATE / "agents" / "public", description="What a web server carries; any static one will do."
+    )
+    keys: AbsolutePath = Field(default=ETC / "agent-keys", description="This machine's key files; for its owner alone.")
+    online_password_file: AbsolutePath | None = Field(
+        default=None,
+        description="Opens the online key; not world-readable. Else the systemd credential agent-online-password, else "
+        "a person is asked.",
+    )
+
+
 class Settings(Value):
     """The whole settings file."""
 
     proxmox: ProxmoxSettings
     ledger: LedgerSettings = LedgerSettings()
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    agents: AgentSettings = AgentSettings()
     directory: DirectorySettings | None = None
     mail: MailSettings | None = None
     webhook: WebhookSettings | None = None
@@ -150,6 +167,14 @@ def read_token(settings: Settings) -> str:
         )
     path = configured or Path(str(directory)) / CREDENTIAL
     return read_secret(path, "proxmox.token_file")
+
+
+def find_online_password(settings: Settings) -> str | None:
+    """What opens the key of the machine that publishes, from its file or credential; None: somebody must type it."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(directory) / ONLINE_CREDENTIAL if directory else None
+    path = settings.agents.online_password_file or (credential if credential and credential.exists() else None)
+    return read_secret(path, "agents.online_password_file") if path else None
 
 
 def read_secret(path: Path, key: str) -> str:

@@ -17,6 +17,8 @@ from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.adapters.worker_process import WorkerStarter
+from zlh_hooks.application.agent_desk import AgentDesk
+from zlh_hooks.application.agent_key_desk import AgentKeyDesk
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.deferral_desk import DeferralDesk
 from zlh_hooks.application.desk import Desk, list_progress
@@ -53,6 +55,7 @@ from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
 
 if TYPE_CHECKING:
     from zlh_hooks.adapters.ledger import SqlLedger
+    from zlh_hooks.adapters.tuf_key import Ask
 
 
 def open_proxmox(settings: Settings, permit: Callable[[], None] = permit_all) -> Proxmox:
@@ -233,6 +236,20 @@ class Site:
         rules = self.policy.rollout
         patience = Patience(rules.lock_wait, rules.start_timeout + rules.shutdown_timeout + TASK_MARGIN)
         return Journal(self.ledger, self.cluster.tasks, self.clock, "", None, patience)
+
+    # ---------------------------------------------------------------- agents
+
+    def agent_desk(self, ask: "Ask") -> AgentDesk:
+        """Releases, pins and what they mean. ``ask`` gets passwords from people."""
+        from zlh_hooks.agent_wiring import open_agent_desk
+
+        return open_agent_desk(self, ask)
+
+    def agent_key_desk(self, ask: "Ask") -> AgentKeyDesk:
+        """Whose keys count for agents."""
+        from zlh_hooks.agent_wiring import open_agent_key_desk
+
+        return open_agent_key_desk(self, ask)
 
     # ---------------------------------------------------------------- worker
 

@@ -26,6 +26,7 @@ NOUNS = {
     "window": "When restricted work may start.",
     "template": "Versions and channels of container templates.",
     "rollout": "Carry a template version out to guests, and back.",
+    "agent": "Which agent guests install: keys, releases, pins.",
     "notice": "What customers are told of a rollout.",
     "emergency": "What cannot wait for a window.",
     "downtime": "What customers could not use, and what it is worth.",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, field_validator, model_validator
 
+from zlh_hooks.domain.agent_rules import AgentRules
 from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.component_rule import ComponentRule, check_components
 from zlh_hooks.domain.deferral_rules import DeferralRules
@@ -16,20 +17,13 @@ from zlh_hooks.domain.flaw import Misfit, has_place, render_found, render_hint
 from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.probe import Probe
 from zlh_hooks.domain.rollout_rules import RolloutRules as RolloutRules
-from zlh_hooks.domain.tag import is_valid
-from zlh_hooks.domain.value import PositiveDuration, Value, ZoneName
+from zlh_hooks.domain.value import PositiveDuration, Tag, Value, ZoneName
 from zlh_hooks.domain.value import VmidRange as VmidRange
 from zlh_hooks.domain.window_rule import Component as Component
 from zlh_hooks.domain.window_rule import Freeze, WindowRule
 
 NOT_EXCHANGED = "dev"
 """The kind whose roots are exchanged only if the policy says so: people work and keep things in them."""
-
-
-def _check_tag(text: str) -> str:
-    if not is_valid(text):
-        raise ValueError("a tag as Proxmox stores them: lower-case letters, digits and _.+-")
-    return text
 
 
 def _check_data_path(path: str) -> str:
@@ -39,7 +33,6 @@ def _check_data_path(path: str) -> str:
     return path
 
 
-Tag = Annotated[str, AfterValidator(_check_tag)]
 DataPath = Annotated[str, AfterValidator(_check_data_path)]
 
 
@@ -142,6 +135,10 @@ class Policy(Value):
     )
     availability: AvailabilityRules | None = Field(
         default=None, description="What is promised and credited; left out: nothing is, and downtime is not reckoned."
+    )
+    agents: AgentRules = Field(
+        default=AgentRules(),
+        description="How agents in guests are updated: rings, signatures, and how long they count.",
     )
     roles: Mapping[str, Role] = Field(default={}, description="Duties by name.")
     people: Mapping[str, Person] = Field(default={}, description="Who has them, by a short name.")

@@ -22,6 +22,7 @@ from pydantic import (
 
 from zlh_hooks.domain.duration import Duration
 from zlh_hooks.domain.flaw import render_hint
+from zlh_hooks.domain.tag import is_valid
 
 _VMIDS = re.compile(r"(\d+)(?:-(\d+))?")
 _COUNT = re.compile(r"([1-9]\d*)(%?)")
@@ -160,6 +161,15 @@ def _check_absolute(path: Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_check_absolute)]
+
+
+def _check_tag(text: str) -> str:
+    if not is_valid(text):
+        raise ValueError("a tag as Proxmox stores them: lower-case letters, digits and _.+-")
+    return text
+
+
+Tag = Annotated[str, AfterValidator(_check_tag)]
 
 
 def _check_positive(length: timedelta) -> timedelta:

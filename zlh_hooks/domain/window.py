@@ -118,6 +118,17 @@ def decide(
     return Decision(False, _explain(policy, wanted, now, needs), until, window)
 
 
+def list_starts(
+    policy: Policy, component: Component, after: datetime, until: datetime, needs: timedelta
+) -> tuple[tuple[str, datetime, datetime], ...]:
+    """Each time within ``[after, until)`` in which work that takes up to ``needs`` may start: the window's name, the
+    first moment and the last one, denials taken out. For whoever cannot ask ``decide``.
+    """
+    windows = _list_allowed(policy, component, after, until, shortest=needs)
+    openings = (opening for window in windows for opening in _list_openings(policy, component, window, needs))
+    return tuple((one.window.name, one.start, one.last_start) for one in openings if one.last_start > one.start)
+
+
 def list_hints(policy: Policy, now: datetime) -> list[str]:
     """What is valid and yet hardly meant: windows that never begin, components that nothing allows."""
     until = now + HORIZON

@@ -1,0 +1,228 @@
+"""What the operators want of every agent, and what it means for one guest; how it travels is ``desired_wire``.
+
+Host and guest decide with this one function, so that what ``zlh-hooks agent explain`` says is what the guest does. The
+host resolves all that a guest cannot know before it signs: specifiers to one version, tags to guest numbers, windows
+to instants. Instants are aware UTC, in whole seconds. Python 3.10 or newer.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+PATH = "desired/state.json"
+"""The signed file's name in the repository."""
+ANY_MACHINE = "all"
+"""The build that runs on every architecture."""
+Extra = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A time in which a change may start: from ``start`` until just before ``last_start``."""
+
+    name: str
+    start: datetime
+    last_start: datetime
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A release for one architecture: SHA-256 in hex, size in bytes."""
+
+    sha256: str
+    size: int
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Guests that get a version together: by number, from first to last, and a share of all others."""
+
+    name: str
+    vmids: tuple[tuple[int, int], ...] = ()
+    percent: int = 0
+    extra: Extra = field(default_factory=dict)
+
+    def find_reason(self, vmid: int) -> str | None:
+        """Why the guest is in it; None if it is not."""
+        if any(first <= vmid <= last for first, last in self.vmids):
+            return "listed"
+        return f"within the first {self.percent} %" if place_of(vmid) < self.percent * 100 else None
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The version of a ring of a line. ``number`` grows with each pin: a version that failed is tried again under a
+    new one only.
+
+    ``asked`` is what the operator typed; ``come_from`` a specifier that the installed version must meet; ``back_to``
+    the versions that a guest may go back to from this one; ``also_open`` times beside the windows.
+    """
+
+    number: int
+    line: str
+    ring: str
+    version: str
+    asked: str
+    builds: Mapping[str, Build]
+    come_from: str = ""
+    back_to: tuple[str, ...] = ()
+    downgrade: bool = False
+    also_open: tuple[Opening, ...] = ()
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Versions that nobody may install, by a specifier."""
+
+    versions: str
+    reason: str
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Desired:
+    """The whole state. Rings are asked in their order."""
+
+    made: datetime
+    jitter: timedelta = timedelta(0)
+    windows: tuple[Opening, ...] = ()
+    rings: tuple[Ring, ...] = ()
+    pins: tuple[Pin, ...] = ()
+    blocked: tuple[Block, ...] = ()
+    extra: Extra = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Who asks. ``installed`` None: no agent yet. ``machine`` is what the guest runs on, such as ``amd64``."""
+
+    vmid: int
+    line: str
+    installed: str | None
+    machine: str = ANY_MACHINE
+
+
+class Ruling(str, Enum):
+    """What is to be done, or why nothing is."""
+
+    INSTALL = "install"
+    CURRENT = "current"
+    WAITS = "waits"
+    UNPINNED = "unpinned"
+    BLOCKED = "blocked"
+    TOO_OLD = "too-old"
+    DOWNGRADE = "downgrade"
+    NO_BUILD = "no-build"
+    UNREADABLE = "unreadable-version"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """``rule`` is a sentence for people. ``pin`` and ``build`` are set where they were found; ``opens`` while waiting,
+    unless no window comes any more.
+    """
+
+    ruling: Ruling
+    rule: str
+    pin: Pin | None = None
+    build: Build | None = None
+    opens: datetime | None = None
+
+
+def place_of(vmid: int) -> int:
+    """0 to 9999, always the same for a guest: a share that grows keeps whom it had."""
+    return _hash(f"zlh-ring:{vmid}") % 10_000
+
+
+def delay_of(vmid: int, version: str, longest: timedelta) -> timedelta:
+    """How long after a window's start the guest begins, so that not all do at once; another one for each version."""
+    seconds = int(longest.total_seconds())
+    return timedelta(seconds=_hash(f"zlh-jitter:{vmid}:{version}") % seconds if seconds > 0 else 0)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def decide(state: Desired, guest: Guest, now: datetime) -> Decision:
+    """What the state means for the guest at ``now`` (aware)."""
+    found = find_pin(state, guest)
+    if found is None:
+        return Decision(Ruling.UNPINNED, f"no ring that guest {guest.vmid} is in has a pin for line {guest.line}")
+    pin, why = found
+    said = f"pin {pin.number}: line {pin.line}, ring {pin.ring} ({why}), {pin.asked} is {pin.version}"
+    build = pin.builds.get(guest.machine) or pin.builds.get(ANY_MACHINE)
+    refusal = _find_refusal(state, pin, build, guest)
+    if refusal:
+        return Decision(refusal[0], f"{said}; {refusal[1]}", pin, build)
+    opens = find_start(state, pin, guest.vmid, now)
+    if opens is None or opens > now:
+        when = f"from {opens:%Y-%m-%d %H:%M:%S} UTC on" if opens else "never: no window is left in this state"
+        return Decision(Ruling.WAITS, f"{said}; it may start {when}", pin, build, opens)
+    return Decision(Ruling.INSTALL, f"{said}; a window is open", pin, build)
+
+
+def find_pin(state: Desired, guest: Guest) -> tuple[Pin, str] | None:
+    """The pin of the first ring that the guest is in and that has one for its line, and why it is in that ring."""
+    pins = {(pin.line, pin.ring): pin for pin in state.pins}
+    for ring in state.rings:
+        why, pin = ring.find_reason(guest.vmid), pins.get((guest.line, ring.name))
+        if why and pin:
+            return pin, why
+    return None
+
+
+def _find_refusal(state: Desired, pin: Pin, build: Build | None, guest: Guest) -> tuple[Ruling, str] | None:
+    """Why the version is not installed, whatever the time; the order is that of what a person must know first."""
+    if guest.installed is not None and not is_version(guest.installed):
+        return Ruling.UNREADABLE, f"the installed version {guest.installed!r} is none that can be compared"
+    if guest.installed is not None and Version(guest.installed) == Version(pin.version):
+        return Ruling.CURRENT, "it is installed"
+    block = next((block for block in state.blocked if meets(pin.version, block.versions)), None)
+    if block:
+        return Ruling.BLOCKED, f"{block.versions} is blocked: {block.reason}"
+    if build is None:
+        return Ruling.NO_BUILD, f"there is no build for {guest.machine}"
+    if guest.installed is None:
+        return None
+    if Version(guest.installed) > Version(pin.version) and not pin.downgrade:
+        return Ruling.DOWNGRADE, f"{guest.installed} is newer, and this pin does not lead back"
+    if not meets(guest.installed, pin.come_from):
+        return Ruling.TOO_OLD, f"only {pin.come_from} may come to it, and {guest.installed} is installed"
+    return None
+
+
+def find_start(state: Desired, pin: Pin, vmid: int, now: datetime) -> datetime | None:
+    """The first moment from ``now`` on at which the guest may start; None if no window is left."""
+    starts = [_find_start_in(opening, pin, vmid, state.jitter, now) for opening in (*state.windows, *pin.also_open)]
+    return min((start for start in starts if start is not None), default=None)
+
+
+def _find_start_in(opening: Opening, pin: Pin, vmid: int, jitter: timedelta, now: datetime) -> datetime | None:
+    """A jitter that is longer than the opening is cut to it: everybody has a turn."""
+    spread = min(jitter, opening.last_start - opening.start)
+    start = max(opening.start + delay_of(vmid, pin.version, spread), now)
+    return start if start < opening.last_start else None
+
+
+def is_version(text: str) -> bool:
+    """Whether versions can be compared with it (PEP 440)."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def meets(version: str, specifier: str) -> bool:
+    """Whether the version is one of those; the empty specifier is met by all."""
+    return SpecifierSet(specifier).contains(version, prereleases=True)

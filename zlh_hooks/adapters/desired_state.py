@@ -1,0 +1,112 @@
+"""The desired state of agents in this project's words, and as agents read it. Pure: bytes in, bytes out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from agent_plugin.desired import ANY_MACHINE, Block, Build, Desired, Guest, Opening, Pin, Ring, decide
+from agent_plugin.desired_wire import MalformedState, parse_state, render_state
+from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Span, Surroundings
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
+
+
+class DesiredStates:
+    """Makes the next state from the present one. None stands for the time before the first."""
+
+    def pin(
+        self,
+        data: bytes | None,
+        order: PinOrder,
+        builds: Sequence[Release],
+        ways_back: Sequence[str],
+        around: Surroundings,
+    ) -> bytes:
+        """The ring of the line has this pin, under a new number, in place of the one that it had."""
+        state = _parse(data, around.made)
+        pin = Pin(
+            1 + max((pin.number for pin in state.pins), default=0),
+            order.line,
+            order.ring,
+            builds[0].version,
+            order.asked,
+            {build.machine: Build(build.sha256, build.size) for build in builds},
+            order.come_from,
+            tuple(ways_back),
+            order.downgrade,
+            (_opening(order.emergency),) if order.emergency else (),
+        )
+        return self.refresh(render_state(replace(state, pins=(*_others(state, order.line, order.ring), pin))), around)
+
+    def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
+        """The ring of the line follows no version of its own any more; ``NotAllowed`` if it does not now."""
+        state = _parse(data, around.made)
+        others = _others(state, line, ring)
+        if len(others) == len(state.pins):
+            raise NotAllowed(f"line {line} has no pin in ring {ring}")
+        return self.refresh(render_state(replace(state, pins=others)), around)
+
+    def block(self, data: bytes | None, versions: str, reason: str, around: Surroundings) -> bytes:
+        """Nobody installs these versions."""
+        state = _parse(data, around.made)
+        kept = tuple(block for block in state.blocked if block.versions != versions)
+        return self.refresh(render_state(replace(state, blocked=(*kept, Block(versions, reason)))), around)
+
+    def unblock(self, data: bytes | None, versions: str, around: Surroundings) -> bytes:
+        """They may be installed again; ``NotAllowed`` if they were not blocked in these words."""
+        state = _parse(data, around.made)
+        kept = tuple(block for block in state.blocked if block.versions != versions)
+        if len(kept) == len(state.blocked):
+            known = ", ".join(block.versions for block in state.blocked) or "nothing"
+            raise NotAllowed(f"{versions} is not blocked; blocked: {known}")
+        return self.refresh(render_state(replace(state, blocked=kept)), around)
+
+    def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
+        """The same pins with rings and windows as they are now."""
+        rings = tuple(Ring(ring.name, ring.vmids, ring.percent) for ring in around.rings)
+        windows, jitter = tuple(map(_opening, around.windows)), timedelta(seconds=around.jitter_seconds)
+        state = _parse(data, around.made)
+        return render_state(replace(state, made=around.made, jitter=jitter, windows=windows, rings=rings))
+
+    def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
+        """Every pin, by line and ring."""
+        pins = sorted(_parse(data, datetime.now(UTC)).pins, key=lambda pin: (pin.line, pin.ring))
+        return tuple(
+            PinRow(pin.number, pin.line, pin.ring, pin.asked, pin.version, pin.downgrade, "; ".join(_names(pin)))
+            for pin in pins
+        )
+
+    def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
+        """What nobody installs, and why."""
+        return tuple((block.versions, block.reason) for block in _parse(data, datetime.now(UTC)).blocked)
+
+    def explain(
+        self, data: bytes | None, vmid: int, line: str, installed: str | None, machine: str | None, now: datetime
+    ) -> Explanation:
+        """What the guest makes of the state: the same function decides there."""
+        guest = Guest(vmid, line, installed, machine or ANY_MACHINE)
+        decision = decide(_parse(data, now), guest, now)
+        version = decision.pin.version if decision.pin else None
+        return Explanation(vmid, line, decision.ruling.value, decision.rule, version, decision.opens)
+
+
+def _parse(data: bytes | None, now: datetime) -> Desired:
+    if data is None:
+        return Desired(now)
+    try:
+        return parse_state(data)
+    except MalformedState as error:
+        raise SettingsError(
+            "desired/state.json", "content", str(error), "the state as this program wrote it"
+        ) from error
+
+
+def _others(state: Desired, line: str, ring: str) -> tuple[Pin, ...]:
+    return tuple(pin for pin in state.pins if (pin.line, pin.ring) != (line, ring))
+
+
+def _opening(span: Span) -> Opening:
+    return Opening(span.name, span.start.replace(microsecond=0), span.last_start.replace(microsecond=0))
+
+
+def _names(pin: Pin) -> list[str]:
+    return [f"{opening.name} until {opening.last_start:%Y-%m-%d %H:%M} UTC" for opening in pin.also_open]

@@ -1,0 +1,154 @@
+"""Where the agents' repository lies: drafts that wait for signatures, and what the web server carries.
+
+``draft/ROLE.json`` and ``draft/files/PATH`` are to be published; ``PUBLIC/metadata`` and ``PUBLIC/targets`` are. A
+draft counts as long as its version is above the published one, so that a publisher that died begins where it stopped.
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+
+from zlh_hooks.adapters.file import replace_files
+from zlh_hooks.adapters.tuf_document import parse, render
+from zlh_hooks.domain.agent_trust import SIGNED_BY_PEOPLE, TrustRole
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
+
+Write = tuple[str, bytes]
+"""A path below the public folder, and what will be there."""
+
+
+class TufFolder:
+    """Reads and writes whole files; knows nothing of keys."""
+
+    def __init__(self, folder: Path, public: Path) -> None:
+        self._draft, self._public = folder / "draft", public
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One change at a time; ``NotAllowed`` while another process is at it."""
+        with _translated(self._draft):
+            self._draft.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._draft, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise NotAllowed(f"another process changes {self._draft}; try again when it is done") from error
+        finally:
+            os.close(handle)
+
+    def find(self, role: TrustRole) -> Metadata[Any] | None:
+        """The document as it will be: the draft if there is one, else what is published."""
+        return self.find_draft(role) or self.find_published(role)
+
+    def load(self, role: TrustRole) -> Metadata[Any]:
+        """Like ``find``; ``NotAllowed`` if there is no repository yet."""
+        document = self.find(role)
+        if document is None:
+            raise NotAllowed("there is no repository yet: zlh-hooks agent keys found")
+        return document
+
+    def find_draft(self, role: TrustRole) -> Metadata[Any] | None:
+        """A document that is not published yet."""
+        draft, published = self._read(self._draft / f"{role}.json"), self.find_published(role)
+        return draft if draft and (published is None or draft.signed.version > published.signed.version) else None
+
+    def find_published(self, role: TrustRole) -> Metadata[Any] | None:
+        """The document as readers see it now; reading goes their way, from the timestamp on."""
+        if role is TrustRole.ROOT:
+            return self._find_root()
+        if role is TrustRole.TIMESTAMP:
+            return self._read(self._metadata / "timestamp.json")
+        above = TrustRole.TIMESTAMP if role is TrustRole.SNAPSHOT else TrustRole.SNAPSHOT
+        listing = self.find_published(above)
+        if listing is None:
+            return None
+        meta = listing.signed.snapshot_meta if role is TrustRole.SNAPSHOT else listing.signed.meta[f"{role}.json"]
+        return self._read(self._metadata / f"{meta.version}.{role}.json")
+
+    def _find_root(self) -> Metadata[Root] | None:
+        versions = [int(path.name.partition(".")[0]) for path in self._metadata.glob("[0-9]*.root.json")]
+        return self._read(self._metadata / f"{max(versions)}.root.json") if versions else None
+
+    @property
+    def _metadata(self) -> Path:
+        return self._public / "metadata"
+
+    def _read(self, path: Path) -> Metadata[Any] | None:
+        try:
+            with _translated(path):
+                return parse(path.read_bytes()) if path.exists() else None
+        except RepositoryError as error:
+            raise SettingsError(str(path), "file", str(error), "a signed document as it was written") from error
+
+    def write_draft(self, role: TrustRole, document: Metadata[Any]) -> None:
+        """Keep a document until it is published."""
+        self._write(self._draft / f"{role}.json", render(document))
+
+    def write_file(self, path: str, data: bytes) -> None:
+        """Keep a target's bytes until they are published."""
+        self._write(self._draft / "files" / path, data)
+
+    def read_file(self, document: Metadata[Targets], path: str) -> bytes | None:
+        """A target's bytes, as the document lists them; None if it lists none, or they are nowhere."""
+        file = document.signed.targets.get(path)
+        return self._find_bytes(file) if file else None
+
+    def _find_bytes(self, file: TargetFile) -> bytes | None:
+        places = (self._draft / "files" / file.path, self._public / public_path(file))
+        found = (place.read_bytes() for place in places if place.is_file())
+        return next((data for data in found if hashlib.sha256(data).hexdigest() == file.hashes["sha256"]), None)
+
+    def list_new_files(self, documents: Sequence[Metadata[Targets]]) -> list[Write]:
+        """Targets that are listed and not public yet; ``NotAllowed`` if one's bytes are nowhere."""
+        files = [file for document in documents for file in document.signed.targets.values()]
+        return [(public_path(file), self._need_bytes(file)) for file in files if not self._is_public(file)]
+
+    def _is_public(self, file: TargetFile) -> bool:
+        place = self._public / public_path(file)
+        return place.is_file() and place.stat().st_size == file.length
+
+    def _need_bytes(self, file: TargetFile) -> bytes:
+        data = self._find_bytes(file)
+        if data is None:
+            raise NotAllowed(f"{file.path} is listed, and its bytes are nowhere: release it again")
+        return data
+
+    def write_public(self, path: str, data: bytes) -> None:
+        """Show one file to readers: all of it, or what was there before."""
+        self._write(self._public / path, data)
+
+    def clear_drafts(self) -> None:
+        """Forget what is published now. What a crash leaves of it does not count any more."""
+        for role in SIGNED_BY_PEOPLE:
+            if self.find_draft(role) is None:
+                (self._draft / f"{role}.json").unlink(missing_ok=True)
+        if not any(self.find_draft(role) for role in SIGNED_BY_PEOPLE):
+            for path in (self._draft / "files").rglob("*.*"):
+                path.unlink()
+
+    def _write(self, path: Path, data: bytes) -> None:
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_files({path: data})
+
+
+def public_path(file: TargetFile) -> str:
+    """Where a target's bytes lie: its name carries their hash, so that old and new ones are there together."""
+    folder, _, name = file.path.rpartition("/")
+    return f"targets/{folder}/{file.hashes['sha256']}.{name}"
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(str(path), "file", error.strerror or str(error), "a place that can be written") from error

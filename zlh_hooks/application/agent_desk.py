@@ -1,0 +1,193 @@
+"""Where people say which agent a guest should have: releases, pins, blocks, and what all that means for one guest.
+
+Whatever is said becomes a draft. It counts when the right people have signed it and it was published.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from zlh_hooks.application.ports import (
+    AgentPublisher,
+    AgentRepository,
+    AgentStates,
+    Clock,
+    Ledger,
+)
+from zlh_hooks.domain.agent_release import (
+    MACHINES,
+    Explanation,
+    Members,
+    PinOrder,
+    PinRow,
+    Span,
+    Surroundings,
+    check_specifier,
+    check_version,
+    choose_version,
+    join_spans,
+    list_builds,
+    list_ways_back,
+)
+from zlh_hooks.domain.agent_release import Release as AgentRelease
+from zlh_hooks.domain.agent_rules import RingRule
+from zlh_hooks.domain.agent_trust import Expiry, Standing, list_expiries
+from zlh_hooks.domain.entry import Draft, Kind
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
+from zlh_hooks.domain.guest import GuestSummary
+from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.window import list_starts
+from zlh_hooks.domain.window_rule import Component
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDesk:
+    """Takes orders. ``list_guests`` asks Proxmox, and only where tags or one guest's line must be known."""
+
+    repository: AgentRepository
+    publisher: AgentPublisher
+    states: AgentStates
+    list_guests: Callable[[], tuple[GuestSummary, ...]]
+    open_ledger: Callable[[], Ledger]
+    clock: Clock
+    policy: Policy
+    author: str
+
+    # --- orders
+
+    def release(self, version: str, machine: str, data: bytes, come_from: str = "", back_to: str = "") -> AgentRelease:
+        """List a build; ``NotAllowed`` if the version has other bytes already: they never change."""
+        if machine not in MACHINES:
+            raise SettingsError("release", "machine", repr(machine), f"one of {', '.join(MACHINES)}")
+        wanted = check_specifier(come_from, "from"), check_specifier(back_to, "back-to")
+        digest = hashlib.sha256(data).hexdigest()
+        release = AgentRelease(check_version(version), machine, digest, len(data), *wanted)
+        known = {known.path: known for known in self.repository.list_releases()}.get(release.path)
+        if known is not None and known != release:
+            raise NotAllowed(f"{known.version} for {machine} is released, and a version never changes: use a new one")
+        self.repository.add_release(release, data, self.clock.now())
+        self._record("release", version=release.version, machine=machine, sha256=digest, size=len(data))
+        return release
+
+    def pin(self, order: PinOrder) -> str:
+        """Give a ring of a line a version; which one that is. ``NotAllowed`` names lines, rings or releases."""
+        self._check_place(order.line, order.ring)
+        asked, come_from = check_specifier(order.asked, "version"), check_specifier(order.come_from, "from")
+        back_to, releases = check_specifier(order.back_to, "back-to"), self.repository.list_releases()
+        state = self.repository.read_state()
+        version = choose_version(releases, asked, (block for block, _ in self.states.list_blocked(state)))
+        whole = PinOrder(order.line, order.ring, asked, come_from, back_to, order.downgrade, order.emergency)
+        ways_back = list_ways_back(releases, version, back_to)
+        builds = list_builds(releases, version)
+        self._write(self.states.pin(state, whole, builds, ways_back, self._look_around()))
+        self._record("pin", line=order.line, ring=order.ring, asked=asked, version=version, downgrade=order.downgrade)
+        return version
+
+    def unpin(self, line: str, ring: str) -> None:
+        """The ring follows no version of its own any more."""
+        self._write(self.states.unpin(self.repository.read_state(), line, ring, self._look_around()))
+        self._record("unpin", line=line, ring=ring)
+
+    def block(self, versions: str, reason: str) -> None:
+        """Nobody installs these versions any more. Who has one keeps it until a pin leads elsewhere."""
+        if not versions or not reason.strip():
+            found = "no reason" if versions else "no version"
+            raise SettingsError("block", "versions and reason", found, "what is blocked, and why: guests report it")
+        wanted = check_specifier(versions, "versions")
+        self._write(self.states.block(self.repository.read_state(), wanted, reason.strip(), self._look_around()))
+        self._record("block", versions=wanted, reason=reason.strip())
+
+    def unblock(self, versions: str) -> None:
+        """They may be installed again."""
+        wanted = check_specifier(versions, "versions")
+        self._write(self.states.unblock(self.repository.read_state(), wanted, self._look_around()))
+        self._record("unblock", versions=wanted)
+
+    def refresh(self) -> None:
+        """The same pins, with the rings and windows of the present policy and the present tags."""
+        self._write(self.states.refresh(self.repository.read_state(), self._look_around()))
+        self._record("refresh")
+
+    def publish(self) -> tuple[str, ...]:
+        """Show guests what is signed; the paths that were written."""
+        self._record("publish")
+        written = self.publisher.publish(self.clock.now())
+        self.open_ledger().append(Draft(Kind.NOTE, "agent published", data={"files": [*written]}))
+        return written
+
+    # --- looking
+
+    def explain(self, vmid: int, line: str | None, installed: str | None, machine: str | None) -> Explanation:
+        """Which rule decides for the guest now; its line is looked up unless it is said."""
+        line = line or self._find_line(vmid)
+        return self.states.explain(self.repository.read_state(), vmid, line, installed, machine, self.clock.now())
+
+    def list_pins(self) -> tuple[PinRow, ...]:
+        """Every pin of the desired state, drafts included."""
+        return self.states.list_pins(self.repository.read_state())
+
+    def list_blocked(self) -> tuple[tuple[str, str], ...]:
+        """Versions that nobody installs, and why."""
+        return self.states.list_blocked(self.repository.read_state())
+
+    def list_standings(self) -> tuple[Standing, ...]:
+        """How each document stands."""
+        return self.repository.list_standings()
+
+    def list_expiries(self) -> list[Expiry]:
+        """When each published document ends, the nearest first; for tables, checks and metrics."""
+        rules = self.policy.agents
+        return list_expiries(self.repository.list_standings(), rules.role_rules(), rules.warn_percent, self.clock.now())
+
+    def read_root(self) -> str:
+        """The root document that guests carry, as text."""
+        return self.repository.read_root().decode()
+
+    # --- inside
+
+    def _write(self, state: bytes) -> None:
+        self.repository.write_state(state, self.clock.now())
+
+    def _record(self, verb: str, **data: object) -> None:
+        self.open_ledger().append(Draft(Kind.COMMAND, f"agent {verb}", data={"author": self.author, **data}))
+
+    def _check_place(self, line: str, ring: str) -> None:
+        rings = [known.name for known in self.policy.agents.rings]
+        if line not in self.policy.lines:
+            raise NotAllowed(f"the policy has no line {line}; it has {', '.join(self.policy.lines) or 'none'}")
+        if ring not in rings:
+            raise NotAllowed(f"the policy has no ring {ring}; it has {', '.join(rings)}")
+
+    def _look_around(self) -> Surroundings:
+        """Rings and windows as they are now; tags are asked of Proxmox only if a ring needs them."""
+        now, rules = self.clock.now().replace(microsecond=0), self.policy.agents
+        guests = self.list_guests() if any(ring.tags for ring in rules.rings) else ()
+        return Surroundings(
+            tuple(_gather(ring, guests) for ring in rules.rings),
+            tuple(self._list_windows(now)),
+            int(rules.jitter.total_seconds()),
+            now,
+        )
+
+    def _list_windows(self, now: datetime) -> list[Span]:
+        """For as long as the state counts, with time left for the way back."""
+        rule = self.policy.components.get(Component.AGENT)
+        needs = rule.time_limit if rule else timedelta(0)
+        spans = list_starts(self.policy, Component.AGENT, now, now + self.policy.agents.desired_life, needs)
+        return [Span(name, start, last) for name, start, last in spans]
+
+    def _find_line(self, vmid: int) -> str:
+        guest = next((guest for guest in self.list_guests() if guest.vmid == vmid), None)
+        if guest is None:
+            raise NotAllowed(f"there is no guest {vmid}; name its line with --line to see what would decide")
+        kind = self.policy.kind_of(vmid, guest.tags)
+        if kind is None:
+            raise NotAllowed(f"guest {vmid} is of no kind that the policy knows; name its line with --line")
+        return kind[1].line
+
+
+def _gather(ring: RingRule, guests: tuple[GuestSummary, ...]) -> Members:
+    tagged = [guest.vmid for guest in guests if set(ring.tags) & set(guest.tags) and not guest.template]
+    spans = [(numbers.first, numbers.last) for numbers in ring.vmids]
+    return Members(ring.name, join_spans(tagged, spans), ring.percent)

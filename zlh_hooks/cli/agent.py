@@ -1,0 +1,248 @@
+"""``zlh-hooks agent``: which agent guests install. What is said here counts when it was signed and published."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zlh_hooks import wiring
+from zlh_hooks.application.agent_desk import AgentDesk
+from zlh_hooks.cli import agent_keys
+from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
+from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.domain.agent_release import PinOrder, Span
+from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole
+from zlh_hooks.domain.errors import SettingsError
+from zlh_hooks.domain.window_rule import Component
+
+app = typer.Typer(no_args_is_help=True)
+app.add_typer(agent_keys.app, name="keys", help="Whose signatures count.")
+Line = Annotated[str, typer.Argument(help="A line of the policy.")]
+Ring = Annotated[str, typer.Argument(help="A ring of the policy.")]
+Versions = Annotated[str, typer.Argument(help="A version or a specifier, such as 1.5.1 or '>=1.5,<1.5.2'.")]
+From = Annotated[str, typer.Option("--from", help="Which versions may be replaced by it: a specifier.")]
+BackTo = Annotated[str, typer.Option("--back-to", help="To which versions a guest may go back from it: a specifier.")]
+SignAs = Annotated[str | None, typer.Option("--sign", metavar="HOLDER", help="Sign it at once with these keys.")]
+STANDING_COLUMNS = ("document", "version", "state", "ends (UTC)", "signed by", "still needed")
+PIN_COLUMNS = ("pin", "line", "ring", "asked", "version", "leads back", "beside windows")
+EXPIRY_COLUMNS = ("document", "version", "ends (UTC)", "state", "what renews it")
+
+
+def _open(config: Path | None, policy: Path | None) -> AgentDesk:
+    return wiring.open_site(config, policy).agent_desk(open_ask(None))
+
+
+def _sign(
+    role: TrustRole, holder: str | None, password_file: Path | None, config: Path | None, policy: Path | None
+) -> None:
+    """Only the document that was just drafted: what else waits is looked at first."""
+    if holder is None:
+        typer.echo("drafted; sign it: zlh-hooks agent keys sign, then zlh-hooks agent publish")
+        return
+    signed = agent_keys.open_desk(config, policy, password_file).sign(holder, [role])
+    typer.echo(f"{holder} signed {', '.join(signed)}; show it to guests: zlh-hooks agent publish")
+
+
+@app.command()
+def release(
+    file: Annotated[Path, typer.Argument(help="The build: a .tar.gz.")],
+    version: Annotated[str, typer.Option("--version", help="Its version, such as 1.5.0.")],
+    machine: Annotated[str, typer.Option("--machine", help="all, amd64 or arm64.")] = "all",
+    come_from: From = "",
+    back_to: BackTo = "",
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """List a build. Nobody installs it before it is pinned."""
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(str(file), "file", error.strerror or str(error), "the build's .tar.gz") from error
+    known = _open(config, policy).release(version, machine, data, come_from, back_to)
+    typer.echo(f"{known.version} for {known.machine}: {known.size} bytes, SHA-256 {known.sha256}")
+    _sign(TrustRole.RELEASES, sign, password_file, config, policy)
+
+
+@app.command()
+def pin(
+    line: Line,
+    ring: Ring,
+    asked: Versions,
+    come_from: From = "",
+    back_to: BackTo = "",
+    downgrade: Annotated[bool, typer.Option("--downgrade", help="Guests with a newer version go back to it.")] = False,
+    emergency: Annotated[bool, typer.Option("--emergency", help="Now, under the emergency that is open.")] = False,
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Give a ring of a line a version: the newest that was asked for, fixed until the next pin."""
+    span = _find_emergency(config, policy) if emergency else None
+    order = PinOrder(line, ring, asked, come_from, back_to, downgrade, span)
+    version = _open(config, policy).pin(order)
+    typer.echo(f"line {line}, ring {ring}: {version}")
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+def _find_emergency(config: Path | None, policy: Path | None) -> Span:
+    declared = wiring.open_site(config, policy).emergency_desk().require_open(Component.AGENT)
+    return Span(f"emergency {declared.id}", declared.declared_at, declared.closes_at)
+
+
+@app.command()
+def unpin(
+    line: Line,
+    ring: Ring,
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Let a ring follow the next ring that its guests are in."""
+    _open(config, policy).unpin(line, ring)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+@app.command()
+def block(
+    versions: Versions,
+    reason: Annotated[str, typer.Option("--reason", help="Why; guests report it.")],
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Let nobody install these versions any more, whatever is pinned."""
+    _open(config, policy).block(versions, reason)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+@app.command()
+def unblock(
+    versions: Versions,
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Let them be installed again."""
+    _open(config, policy).unblock(versions)
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+@app.command()
+def refresh(
+    sign: SignAs = None, password_file: PasswordFile = None, config: Config = None, policy: PolicyFile = None
+) -> None:
+    """Tell agents of changed windows, rings and tags: the same pins, seen with the present policy."""
+    _open(config, policy).refresh()
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+@app.command()
+def publish(
+    check: Annotated[bool, typer.Option("--check", help="Publish nothing: exit 1 if something ends soon.")] = False,
+    config: Config = None,
+    policy: PolicyFile = None,
+    json: Json = False,
+) -> None:
+    """Show guests what is signed, and say anew that it is the newest. Run it daily from a timer."""
+    desk = _open(config, policy)
+    if not check:
+        written = desk.publish()
+        print_json(written) if json else typer.echo("\n".join(written))
+        return
+    expiries = desk.list_expiries()
+    if json:
+        print_json([_describe_expiry(expiry) for expiry in expiries])
+    else:
+        print_table(EXPIRY_COLUMNS, [_expiry_row(expiry) for expiry in expiries])
+    if not expiries or any(expiry.warns for expiry in expiries):
+        raise typer.Exit(1)
+
+
+def _expiry_row(expiry: Expiry) -> tuple[str, ...]:
+    state = "OVER" if expiry.over else "ends soon" if expiry.warns else "good"
+    return expiry.role, str(expiry.version), f"{expiry.expires:%Y-%m-%d %H:%M}", state, expiry.remedy
+
+
+def _describe_expiry(expiry: Expiry) -> dict[str, Any]:
+    return {
+        "document": expiry.role,
+        "version": expiry.version,
+        "expires": expiry.expires,
+        "warns": expiry.warns,
+        "over": expiry.over,
+        "remedy": expiry.remedy,
+    }
+
+
+@app.command()
+def status(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
+    """How the documents stand, who must sign, and what is pinned and blocked."""
+    desk = _open(config, policy)
+    standings, pins, blocked = desk.list_standings(), desk.list_pins(), desk.list_blocked()
+    if json:
+        print_json({
+            "documents": [_describe_standing(standing) for standing in standings],
+            "pins": [{name: getattr(pin, name) for name in pin.__dataclass_fields__} for pin in pins],
+            "blocked": [{"versions": versions, "reason": reason} for versions, reason in blocked],
+        })  # fmt: skip
+        return
+    print_table(STANDING_COLUMNS, [_standing_row(standing) for standing in standings])
+    print_table(PIN_COLUMNS, [
+        (str(pin.number), pin.line, pin.ring, pin.asked, pin.version, "yes" if pin.downgrade else "no", pin.emergency)
+        for pin in pins
+    ])  # fmt: skip
+    print_table(("blocked", "reason"), blocked)
+
+
+def _standing_row(one: Standing) -> tuple[str, ...]:
+    needed = f"{one.missing} of {', '.join(one.may_sign)}" if one.missing else ""
+    state, end = "draft" if one.is_draft else "published", f"{one.expires:%Y-%m-%d %H:%M}"
+    return one.role, str(one.version), state, end, ", ".join(one.signed_by), needed
+
+
+def _describe_standing(one: Standing) -> dict[str, Any]:
+    return {
+        "document": one.role,
+        "version": one.version,
+        "draft": one.is_draft,
+        "expires": one.expires,
+        "signed_by": one.signed_by,
+        "may_sign": one.may_sign,
+        "missing": one.missing,
+    }
+
+
+@app.command()
+def explain(
+    vmid: Annotated[int, typer.Argument(help="The guest's number.")],
+    line: Annotated[str | None, typer.Option("--line", help="Its line; looked up in Proxmox if left out.")] = None,
+    installed: Annotated[str | None, typer.Option("--installed", help="The version that it has.")] = None,
+    machine: Annotated[str | None, typer.Option("--machine", help="What it runs on, such as amd64.")] = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+    json: Json = False,
+) -> None:
+    """Print the rule that decides for a guest now; the guest decides with the same one."""
+    found = _open(config, policy).explain(vmid, line, installed, machine)
+    if json:
+        print_json({name: getattr(found, name) for name in found.__dataclass_fields__})
+    else:
+        typer.echo(f"guest {found.vmid}: {found.ruling}: {found.rule}")
+
+
+@app.command()
+def root(
+    output: Annotated[Path, typer.Option("--output", help="The file to write.")],
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Write the root document that guests carry; it is public."""
+    wiring.write_new(output, _open(config, policy).read_root(), 0o644)
+    typer.echo(output)

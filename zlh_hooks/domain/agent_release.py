@@ -1,0 +1,171 @@
+"""Releases of the agent, and which of them a pin means."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
+
+_PLAIN = re.compile(r"[0-9][0-9a-z.+]*\Z")
+MACHINES = ("all", "amd64", "arm64")
+"""What a build runs on, in Debian's words; ``all``: on every one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One build: SHA-256 in hex, size in bytes. ``come_from``: which versions may be replaced by it. ``back_to``:
+    to which a guest may go back from it, because they understand what it leaves behind. Both are specifiers, and
+    the release keys signed them.
+    """
+
+    version: str
+    machine: str
+    sha256: str
+    size: int
+    come_from: str = ""
+    back_to: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file's name in the repository."""
+        return f"releases/zlh-agent-{self.version}-{self.machine}.tar.gz"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which a change may start: from ``start`` until just before ``last_start``, aware."""
+
+    name: str
+    start: datetime
+    last_start: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PinOrder:
+    """What an operator asks for a ring of a line. ``asked`` is a version or a specifier."""
+
+    line: str
+    ring: str
+    asked: str
+    come_from: str = ""
+    back_to: str = ""
+    downgrade: bool = False
+    emergency: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """A ring as agents can understand it: spans of guest numbers, both ends included, and a share of all others."""
+
+    name: str
+    vmids: tuple[tuple[int, int], ...]
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the policy and the cluster say at this moment, as far as agents need it."""
+
+    rings: tuple[Members, ...]
+    windows: tuple[Span, ...]
+    jitter_seconds: int
+    made: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PinRow:
+    """A pin for tables: what was asked and what it means."""
+
+    number: int
+    line: str
+    ring: str
+    asked: str
+    version: str
+    downgrade: bool
+    emergency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the state means for one guest: the ruling's word, the rule as a sentence, and when it may start."""
+
+    vmid: int
+    line: str
+    ruling: str
+    rule: str
+    version: str | None
+    opens: datetime | None
+
+
+def check_version(text: str) -> str:
+    """The version in its normal form; ``SettingsError`` unless it can be compared and be part of a file's name."""
+    try:
+        version = str(Version(text))
+    except InvalidVersion:
+        version = ""
+    if not _PLAIN.match(version):
+        raise SettingsError("release", "version", repr(text), "a version such as 1.5.0 or 1.5.0rc1")
+    return version
+
+
+def check_specifier(text: str, key: str) -> str:
+    """The specifier; ``SettingsError`` says what would be right. A bare version is that version alone."""
+    try:
+        return str(SpecifierSet(f"=={Version(text)}" if text and _is_version(text) else text))
+    except InvalidSpecifier as error:
+        raise SettingsError("pin", key, repr(text), "a version or a specifier such as ~=1.5 or >=1.3,<2") from error
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def choose_version(releases: Iterable[Release], asked: str, blocked: Iterable[str]) -> str:
+    """The newest version that was asked for and is not blocked; ``NotAllowed`` names those there are.
+
+    Versions before a release (1.5.0rc1) are meant only by a specifier that names one, as PEP 440 has it.
+    """
+    wanted, forbidden = SpecifierSet(asked), [SpecifierSet(block) for block in blocked]
+    versions = sorted({Version(release.version) for release in releases})
+    meant = [version for version in versions if wanted.contains(version)]
+    good = [version for version in meant if not any(block.contains(version, prereleases=True) for block in forbidden)]
+    if good:
+        return str(good[-1])
+    if meant:
+        raise NotAllowed(f"{asked} means {', '.join(map(str, meant))}, and all of these are blocked")
+    known = ", ".join(map(str, versions)) or "none yet"
+    raise NotAllowed(f"no release is {asked}; there are: {known}")
+
+
+def list_ways_back(releases: Iterable[Release], version: str, asked: str) -> tuple[str, ...]:
+    """Released versions that both the release and the operator let a guest go back to, newest first."""
+    releases = tuple(releases)
+    said = [SpecifierSet(release.back_to) for release in releases if release.version == version]
+    others = {Version(release.version) for release in releases} - {Version(version)}
+    wanted = [*said, SpecifierSet(asked)]
+    good = [other for other in others if all(one.contains(other, prereleases=True) for one in wanted)]
+    return tuple(map(str, sorted(good, reverse=True)))
+
+
+def list_builds(releases: Iterable[Release], version: str) -> tuple[Release, ...]:
+    """The version's builds."""
+    return tuple(release for release in releases if release.version == version)
+
+
+def join_spans(vmids: Iterable[int], spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Numbers and spans of numbers as few spans, ascending."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted([*((vmid, vmid) for vmid in vmids), *spans]):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)
