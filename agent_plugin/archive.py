@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from agent_plugin.durable import sync_folder
+from agent_plugin.disk import sync_folder
 from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.slot import COMPLETE
-from agent_plugin.wanted import CHUNK
+from agent_plugin.source import CHUNK
 
 MOST_BYTES = 1 << 30
 MOST_MEMBERS = 20_000

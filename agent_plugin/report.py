@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from agent_plugin.durable import write_file
+from agent_plugin.disk import write_file
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from agent_plugin.durable import write_file
+from agent_plugin.disk import write_file
+from agent_plugin.source import Wanted
 from agent_plugin.steps import Event, Step, advance
-from agent_plugin.wanted import Wanted
 
 MOST_TRIES = 10
 """So often a release may fail here without being to blame (road, disk) before it is blocked as well."""
@@ -34,7 +34,7 @@ class Before:
 class Transaction:
     """One swap. ``origin``: the release that ran before, empty if none; ``existed``: the wanted one was here already.
 
-    ``blame``: it failed, and the release is why.
+    ``taken_back``: a person leaves ``origin``; ``blame``: it failed, and the release is why.
     """
 
     txn: str
@@ -43,6 +43,7 @@ class Transaction:
     step: Step = Step.PLAN
     transitions: int = 0
     existed: bool = False
+    taken_back: bool = False
     before: Before = Before()
     outcome: str = ""
     reason: str = ""
@@ -63,9 +64,9 @@ class Transaction:
         return self.step is not Step.END
 
 
-def begin(wanted: Wanted, origin: str, existed: bool) -> Transaction:
+def begin(wanted: Wanted, origin: str, existed: bool, taken_back: bool = False) -> Transaction:
     """A new swap; ``origin``: the release that runs now, empty if none; ``existed``: the wanted one is here already."""
-    return Transaction(secrets.token_hex(6), wanted, origin, existed=existed)
+    return Transaction(secrets.token_hex(6), wanted, origin, existed=existed, taken_back=taken_back)
 
 
 def load_transaction(path: Path) -> "Transaction | None":

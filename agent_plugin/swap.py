@@ -9,24 +9,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent_plugin.archive import unpack
-from agent_plugin.durable import remove_file, swap_link, write_file
+from agent_plugin.disk import remove_file, swap_link, write_file
 from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.health import Health
 from agent_plugin.place import Place
-from agent_plugin.report import NETS, find_net, write_status
+from agent_plugin.report import NETS, find_net
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
+from agent_plugin.source import CHUNK, Source
 from agent_plugin.state import Before, BlockList, Transaction, save_transaction
 from agent_plugin.steps import Event, Step
 from agent_plugin.systemd import SOCKET, Systemd
 from agent_plugin.trial import Trial
-from agent_plugin.wanted import CHUNK, Source
 from agent_plugin.workload import refuse_foreign
 
 LOOK_SECONDS = 0.5
 REVERT_BAKE_SECONDS = 2.0
 REVERT_SECONDS = 60.0
+TAKEN_BACK = "a person took it back"
 MOST_ATTEMPTS = 3
 """The marks that ``net/pre-start`` may leave, from 0."""
 
@@ -254,11 +255,12 @@ class Swap:
     def _report(self) -> None:
         if not self.txn.outcome:
             self._decide("refused" if self.txn.blame else "failed")
+        if self.txn.taken_back and self.txn.outcome == "installed":
+            self.blocks.block(self.txn.origin, TAKEN_BACK)
         if self.txn.blame:
             self.blocks.block(self.txn.release, self.txn.reason)
         elif self.txn.outcome == "failed":
             self.blocks.count(self.txn.release, self.txn.reason)
-        write_status(self._place, self.txn)
 
     def _decide(self, outcome: str) -> None:
         self.txn = replace(self.txn, outcome=outcome)

@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent_plugin.durable import remove_file
+from agent_plugin.disk import remove_file, remove_halves
 from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.place import Place
 from agent_plugin.report import write_status
 from agent_plugin.slot import Slots
+from agent_plugin.source import Wanted
 from agent_plugin.state import BlockList, Transaction, begin, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
 from agent_plugin.swap import Hands, Swap
-from agent_plugin.wanted import Wanted
-
-TAKEN_BACK = "a person took it back"
 
 
 def install(hands: Hands, wanted: Wanted) -> Transaction:
@@ -50,11 +48,7 @@ def take_back(hands: Hands) -> Transaction:
         left, previous = slots.find_current(), slots.find_previous()
         if not left or previous == left or not slots.is_whole(previous):
             raise NotNow(f"{hands.place.previous} names no whole release to go back to")
-        ended = carry_out(hands, begin(slots.read_mark(previous), left, existed=True))
-        if ended.outcome == "installed":
-            BlockList(hands.place.blocked).block(left, TAKEN_BACK)
-            write_status(hands.place, ended)
-        return ended
+        return carry_out(hands, begin(slots.read_mark(previous), left, existed=True, taken_back=True))
 
 
 def refuse_blocked(place: Place, release: str) -> None:
@@ -73,6 +67,7 @@ def hold(place: Place) -> Iterator[None]:
     handle = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         _lock(handle, place.lock)
+        remove_halves(place.state, place.home)
         yield
     finally:
         os.close(handle)
@@ -136,8 +131,8 @@ def _blame(txn: Transaction, reason: str, blame: bool) -> Transaction:
 def _save(swap: Swap) -> None:
     """On the way back and after the decision, a full disk must not stop what needs no space."""
     try:
-        swap.save()
         write_status(swap.hands.place, swap.txn)
+        swap.save()  # last: as long as it says that something is open, the rest is written again
     except OSError:
         if swap.txn.step in (*UNARMED, *ARMED, Step.FOUND):
             raise

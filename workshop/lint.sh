@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/mypy -p zlh_hooks -p tests.datacentre
+.venv/bin/mypy -p zlh_hooks -p agent_plugin -p tests.datacentre
 .venv/bin/python -m pytest --quiet tests/test_import_table.py
 if command -v shellcheck >/dev/null; then
     scripts=$(find .ci workshop tests hookscripts agent_plugin debian -type f \

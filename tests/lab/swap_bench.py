@@ -1,21 +1,18 @@
 """Guests with the plugin baked in, releases of the reference agent for them, and load on their port."""
 
-import hashlib
-import io
 import shutil
 import subprocess
-import tarfile
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from agent_plugin.place import Place
 from agent_plugin.setting import read_settings
+from agent_plugin.source import FileSource
 from agent_plugin.swap import Hands
 from agent_plugin.systemd import SystemdPrograms
 from agent_plugin.update import install
-from agent_plugin.wanted import FileSource, Wanted
 from agent_plugin.wire import Status, parse_status
+from tests.agent.release import Release, pack
 from tests.lab.condition import read_agent, until
 from tests.lab.image import FIRST_ID, Debian, TemplateVersion, install_root
 from tests.lab.lab import Lab
@@ -37,36 +34,9 @@ _ENABLED = {
 }
 
 
-@dataclass(frozen=True)
-class Release:
-    """An archive on this machine."""
-
-    version: str
-    archive: bytes
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.archive).hexdigest()
-
-    @property
-    def wanted(self) -> Wanted:
-        return Wanted(self.version, self.sha256, len(self.archive))
-
-    @property
-    def name(self) -> str:
-        return f"{self.version}-{self.sha256[:8]}"
-
-
 def build_release(version: str, fault: str = "") -> Release:
     """A release of the reference agent; ``fault``: see ``guest/zlh_agent.py``."""
-    files = {"zlh-agent": AGENT.read_bytes(), "VERSION": version.encode(), "FAULT": fault.encode()}
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o755 if name == "zlh-agent" else 0o644
-            tar.addfile(member, io.BytesIO(content))
-    return Release(version, packed.getvalue())
+    return pack(version, {"zlh-agent": AGENT.read_bytes(), "VERSION": version.encode(), "FAULT": fault.encode()})
 
 
 def bake_plugin(root: Path, settings: str, first: Release) -> None:

@@ -15,7 +15,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Replace the file at once, readable by its owner alone. ``OSError`` leaves the old one and nothing beside it."""
-    new = path.with_name(f".{path.name}.new")
+    new = _beside(path)
     try:
         _write_new(new, content)
         new.replace(path)
@@ -23,6 +23,17 @@ def write_file(path: Path, content: bytes) -> None:
         new.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
+def remove_halves(*folders: Path) -> None:
+    """Remove what a crash left of unfinished changes; only for whoever holds the lock."""
+    for folder in folders:
+        for half in folder.glob(".*.new"):
+            half.unlink()
 
 
 def _write_new(new: Path, content: bytes) -> None:
@@ -36,7 +47,7 @@ def _write_new(new: Path, content: bytes) -> None:
 
 def swap_link(link: Path, target: str) -> None:
     """Let ``link`` name ``target``; there is no moment without the link."""
-    new = link.with_name(f".{link.name}.new")
+    new = _beside(link)
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(link)
