@@ -55,8 +55,20 @@ def unpack(archive: Path, target: Path, reserve: int) -> None:
         raise BadRelease(f"the archive is not a whole .tar.gz: {error}") from error
     for path, destination in unpacking.links.items():
         (target / path).symlink_to(destination)
+    for path in unpacking.links:
+        _check_link(target / path, target.resolve())
     for folder, _, _ in os.walk(target):
         sync_folder(Path(folder))
+
+
+def _check_link(link: Path, target: Path) -> None:
+    """Looked at as the kernel does, too: a link through another link may lead elsewhere than its words say."""
+    try:
+        inside = link.resolve(strict=True).is_relative_to(target)
+    except (OSError, RuntimeError):
+        inside = False
+    if not inside:
+        raise BadRelease(f"the link {link.name!r} leads out of the release, or to nothing")
 
 
 def _open_tar(stream: "IO[bytes]") -> tarfile.TarFile:

@@ -1,11 +1,8 @@
 """``python -m tests.agent.doomed ROOT PORT VERB LIFE [VERSION SHA256]``: a plugin that dies before its act number LIFE.
 
-It dies by its own SIGKILL, at an audit event of the interpreter: before each rename, removal, link, folder, file opened for
-writing, and program. With LIFE 0 it lives, and prints the number of its acts. VERB is ``install``, ``update`` or ``revert``.
+With LIFE 0 it lives, and prints the number of its acts. VERB is ``install``, ``update`` or ``revert``.
 """
 
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -14,28 +11,8 @@ from agent_plugin.setting import Settings
 from agent_plugin.source import FileSource, Wanted
 from agent_plugin.swap import Hands
 from agent_plugin.update import install, resume, take_back
+from tests.agent.doom import Doom
 from tests.agent.swap_world import FolderSystemd, hurry
-
-_ACTS = ("os.rename", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "subprocess.Popen")
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-
-
-class Doom:
-    """Counts acts; the one that reaches ``life`` is never done."""
-
-    def __init__(self, life: int) -> None:
-        self.life, self.acts = life, 0
-
-    def __call__(self, event: str, arguments: "tuple[object, ...]") -> None:
-        if event not in _ACTS and not (event == "open" and self.is_writing(arguments)):
-            return
-        self.acts += 1
-        if self.acts == self.life:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def is_writing(self, arguments: "tuple[object, ...]") -> bool:
-        flags = arguments[2]
-        return isinstance(flags, int) and bool(flags & _WRITING)
 
 
 def main(root: Path, port: int, verb: str, life: int, *wanted: str) -> None:

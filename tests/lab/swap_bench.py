@@ -1,7 +1,11 @@
 """Guests with the plugin baked in, releases of the reference agent for them, and load on their port."""
 
+import json
+import os
 import shutil
+import signal
 import subprocess
+import time
 from itertools import count
 from pathlib import Path
 
@@ -71,6 +75,7 @@ class SwapGuest:
         self.address = str(choose_address(self.vmid, "").ip)
         self.first = first or build_release("1.0.0")
         volume = lab.volumes.allocate("local", self.vmid, 2**30)
+        self.root = lab.volumes.path(volume)
         template = TemplateVersion("1", debian)
         install_root(lab.volumes, volume, template, FIRST_ID, lambda root: bake_plugin(root, settings, self.first))
         config = {
@@ -128,3 +133,37 @@ class SwapGuest:
         """The game's PID and when it started, as systemd and the kernel say."""
         pid = self.run("systemctl", "show", "--property=MainPID", "--value", "zlh-game.service").strip()
         return pid, self.run("cat", f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
+
+    def drop_in(self, unit: str, text: str) -> None:
+        """Change a unit of the guest; an empty text takes the change away."""
+        folder = f"/etc/systemd/system/{unit}.d"
+        write = f"mkdir -p {folder} && cat >{folder}/test.conf && systemctl daemon-reload"
+        done = subprocess.run(self.command("sh", "-c", write), input=text, text=True, check=False)
+        assert done.returncode == 0
+
+    def begin(self, *words: str) -> "subprocess.Popen[str]":
+        """A command that runs in the guest; the caller waits for it."""
+        return subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def read_step(self) -> str:
+        """The step that the plugin has written down, read from outside."""
+        path = self.root / STATE / "state.json"
+        try:
+            return str(json.loads(path.read_text())["step"])
+        except (OSError, ValueError):  # between two states
+            return ""
+
+    def begin_and_kill(self, release: Release, step: str) -> None:
+        """Kill the plugin once it has come so far; by the number that this machine gives to its process."""
+        started = self.begin(*self.install_words(release))
+        until(lambda: self.read_step() == step, 30, step)
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        for child in children:  # nsenter waits for the one process that it made in the guest
+            os.kill(int(child), signal.SIGKILL)
+        started.communicate()
+
+    def wait_version(self, version: str, seconds: float) -> float:
+        """Until this version answers; how long it took."""
+        began = time.monotonic()
+        until(lambda: self.version() == version, seconds, f"version {version}")
+        return time.monotonic() - began
