@@ -238,11 +238,20 @@ class Swap:
     def _prove_origin(self, old: str) -> None:
         if not self.txn.before.well:
             return  # it was not well before either: there is nothing to compare with
+        fault = self._find_fault(old)
+        if fault:  # whoever went back may have died between its flip and its restart
+            invocation = self._systemd.look().invocation
+            self._systemd.restart_agent()
+            fault = self._find_fault(invocation)
+        if fault:
+            raise NotNow(f"{self.txn.reason}; back on {self.txn.origin}, but it is not well: {fault}")
+
+    def _find_fault(self, old: str) -> str:
+        """What keeps the old release from being proved in a start after ``old``; empty if nothing does."""
         trial = Trial(old, time.monotonic(), REVERT_BAKE_SECONDS, REVERT_SECONDS, may_restart=True)
         while (verdict := self._look_at(trial, self.txn.before.version, Before())) is None:
             time.sleep(LOOK_SECONDS)
-        if verdict:
-            raise NotNow(f"{self.txn.reason}; back on {self.txn.origin}, but it is not well: {verdict}")
+        return verdict
 
     def _discard(self) -> None:
         """Take away what this swap brought, and nothing else."""

@@ -21,7 +21,7 @@ class Trial:
     deadline_seconds: float
     may_restart: bool = False
     invocation: str = ""
-    well_since: float = 0.0
+    well_since: "float | None" = None
     faults: int = 0
     last_fault: str = "it did not start"
 
@@ -35,13 +35,14 @@ class Trial:
         if look.restarts and not self.may_restart:
             return f"it ended by itself and was restarted {look.restarts} times"
         if look.invocation != self.invocation:  # its start, or an orderly restart by somebody else: bake anew
-            self.invocation, self.well_since, self.faults = look.invocation, 0.0, 0
+            self.invocation, self.well_since, self.faults = look.invocation, None, 0
         return self._judge_fault(look.fault, now)
 
     def _judge_fault(self, fault: str, now: float) -> "str | None":
         if not fault:
-            self.faults, self.well_since = 0, self.well_since or now
+            self.faults, self.well_since = 0, now if self.well_since is None else self.well_since
             return "" if now - self.well_since >= self.bake_seconds else None
-        if self.well_since or fault != NOT_ACTIVE:
+        if fault != NOT_ACTIVE or self.well_since is not None or self.faults:
             self.faults += 1
+        self.well_since = None
         return fault if self.faults >= MOST_FAULTS else None

@@ -40,9 +40,10 @@ def build(version: str, fault: str = "") -> Release:
 
 @dataclass
 class FolderSystemd:
-    """:class:`agent_plugin.systemd.Systemd` of a folder."""
+    """:class:`agent_plugin.systemd.Systemd` of a folder; what it remembers itself may lie ``outside``."""
 
     root: Path
+    outside: "Path | None" = None
 
     @property
     def place(self) -> Place:
@@ -50,11 +51,11 @@ class FolderSystemd:
 
     @property
     def running(self) -> Path:
-        return self.root / "running.json"
+        return (self.outside or self.root) / "running.json"
 
     @property
     def deadline(self) -> Path:
-        return self.root / "deadline"
+        return (self.outside or self.root) / "deadline"
 
     def read_running(self) -> "dict[str, str]":
         return dict(json.loads(self.running.read_text())) if self.running.exists() else {}
@@ -117,8 +118,8 @@ class FolderSystemd:
 class World:
     """One folder with its service manager and the agent's port."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.systemd = root, FolderSystemd(root)
+    def __init__(self, root: Path, outside: "Path | None" = None) -> None:
+        self.root, self.outside, self.systemd = root, outside or root, FolderSystemd(root, outside)
         self.place = self.systemd.place
         shutil.copytree(NET, root / "usr/lib/zlh-agent-plugin/net")
         server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
@@ -132,7 +133,7 @@ class World:
 
     def hands(self, release: "Release | None" = None, **settings: int) -> Hands:
         """What a swap of this release works with."""
-        archive = self.root / "archive.tar.gz"
+        archive = self.outside / "archive.tar.gz"
         if release is not None:
             archive.write_bytes(release.archive)
         chosen = {"bake_seconds": 0, "deadline_seconds": 20, "reserve_mb": 0, **settings}
