@@ -106,10 +106,24 @@ def _build_tree(target: Path, command: Callable[[Path], list[str]], first_id: in
     unfinished.rename(target)
 
 
-def install_root(volumes: DirectoryVolumes, volid: str, template: TemplateVersion, first_id: int) -> None:
-    """Fill an empty volume with a template version's root, owned by ``first_id`` onwards (0: privileged)."""
+def _bake_nothing(_root: Path) -> None:
+    """A root as it is."""
+
+
+def install_root(
+    volumes: DirectoryVolumes,
+    volid: str,
+    template: TemplateVersion,
+    first_id: int,
+    bake: Callable[[Path], None] = _bake_nothing,
+) -> None:
+    """Fill an empty volume with a template version's root, owned by ``first_id`` onwards (0: privileged).
+
+    ``bake`` may add files to it.
+    """
     volumes.lay_over(volid, image_path(template.debian, first_id))
     _install_programs(volumes.path(volid), template)
+    bake(volumes.path(volid))
     shift_owners(volumes.path(volid), first_id)
 
 

@@ -1,0 +1,96 @@
+"""``zlh-agent-plugin install|update|revert|status``.
+
+Exit code 0: all is well; 1: not now, or gone back; 2: wrong input.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent_plugin import update
+from agent_plugin.fault import BadInput, PluginError
+from agent_plugin.place import Place
+from agent_plugin.report import build_status
+from agent_plugin.setting import read_settings
+from agent_plugin.source import FileSource, Source, Wanted
+from agent_plugin.state import BlockList, Transaction, load_transaction
+from agent_plugin.swap import Hands
+from agent_plugin.systemd import SystemdPrograms
+from agent_plugin.wire import render_status
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command as its words say; the exit code."""
+    options = _build_parser().parse_args(words)
+    try:
+        return int(options.run(options))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (PluginError, OSError) as error:
+        print(f"not done: {error}", file=sys.stderr)
+        return 1
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zlh-agent-plugin", description="Swaps the agent of this guest.")
+    verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    install = verbs.add_parser("install", help="bring a release from a file: prove it, or go back")
+    install.add_argument("--file", type=Path, required=True, help="the release, a .tar.gz with zlh-agent at its top")
+    install.add_argument("--sha256", required=True, help="of the file, from whoever published it")
+    install.add_argument("--version", required=True, help="what the agent calls itself at /health")
+    install.add_argument("--again", action="store_true", help="also if it failed here before")
+    install.set_defaults(run=_install)
+    verbs.add_parser("update", help="finish a swap that was interrupted").set_defaults(run=_update)
+    verbs.add_parser("revert", help="go back to the previous release, and block this one").set_defaults(run=_revert)
+    verbs.add_parser("status", help="print the status document").set_defaults(run=_status)
+    return parser
+
+
+def _hands(source: "Source | None" = None) -> Hands:
+    place = Place()
+    return Hands(place, SystemdPrograms(), read_settings(place.settings), source)
+
+
+def _install(options: argparse.Namespace) -> int:
+    hands = _hands(FileSource(options.file))
+    try:
+        size = options.file.stat().st_size
+    except OSError as error:
+        raise BadInput(f"--file: {error}") from error
+    wanted = Wanted(options.version, options.sha256.lower(), size)
+    if options.again:
+        BlockList(hands.place.blocked).lift(wanted.release)
+    return _tell(update.install(hands, wanted))
+
+
+def _update(_options: argparse.Namespace) -> int:
+    return _tell(update.resume(_hands()))
+
+
+def _revert(_options: argparse.Namespace) -> int:
+    return _tell(update.take_back(_hands()))
+
+
+def _status(_options: argparse.Namespace) -> int:
+    place = Place()
+    try:
+        swap = load_transaction(place.transaction)
+    except ValueError:
+        swap = None
+    print(render_status(build_status(place, swap)), end="")
+    return 0
+
+
+def _tell(ended: "Transaction | None") -> int:
+    if ended is None:
+        print("nothing to do")
+        return 0
+    why = f" ({ended.reason})" if ended.reason else ""
+    print(f"{ended.release}: {ended.outcome}{why}")
+    return 0 if ended.outcome == "installed" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

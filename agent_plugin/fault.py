@@ -1,0 +1,17 @@
+"""What can go wrong, named by what happens next."""
+
+
+class PluginError(RuntimeError):
+    """Says what, where, and what would be right."""
+
+
+class BadInput(PluginError):
+    """Wrong options or settings: a person must mend them."""
+
+
+class NotNow(PluginError):
+    """Nothing has been changed, and the release is not to blame: it may be tried again."""
+
+
+class BadRelease(PluginError):
+    """The release itself is wrong: this guest does not try it again until somebody says so."""

@@ -1,0 +1,99 @@
+"""Where everything lies in a guest. Tests put it all below a folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """All paths follow from ``root``; in a guest that is ``/``."""
+
+    root: Path = Path("/")
+
+    @property
+    def home(self) -> Path:
+        """The agent's own directory: releases and the links that choose one."""
+        return self.root / "opt/zlh-agent"
+
+    @property
+    def releases(self) -> Path:
+        """A directory per release, see :mod:`agent_plugin.slot`."""
+        return self.home / "releases"
+
+    @property
+    def current(self) -> Path:
+        """The link to the release that the agent's unit starts."""
+        return self.home / "current"
+
+    @property
+    def previous(self) -> Path:
+        """The link to the release before it, once the present one is proved."""
+        return self.home / "previous"
+
+    @property
+    def back(self) -> Path:
+        """The way back, made before the flip: renamed to ``current`` it reverts, renamed to ``previous`` it commits."""
+        return self.home / "back"
+
+    @property
+    def state(self) -> Path:
+        """What the plugin remembers; root's alone."""
+        return self.root / "var/lib/zlh-agent-plugin"
+
+    @property
+    def transaction(self) -> Path:
+        """The swap under way, or the last one."""
+        return self.state / "state.json"
+
+    @property
+    def blocked(self) -> Path:
+        """Releases that failed here and are not tried again."""
+        return self.state / "blocked.json"
+
+    @property
+    def status(self) -> Path:
+        """The status document, see :mod:`agent_plugin.wire`."""
+        return self.state / "status.json"
+
+    @property
+    def failed_log(self) -> Path:
+        """The end of the journal of the release that failed last."""
+        return self.state / "failed.log"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one plugin that works."""
+        return self.state / "lock"
+
+    @property
+    def download(self) -> Path:
+        """Archives on their way in."""
+        return self.state / "download"
+
+    @property
+    def pending(self) -> Path:
+        """There while a release is on trial: two lines, the release on trial and the one to go back to."""
+        return self.state / "pending"
+
+    @property
+    def last_exit(self) -> Path:
+        """How the release on trial ended last: systemd's result, code and status, in one line."""
+        return self.state / "last-exit"
+
+    @property
+    def revert(self) -> Path:
+        """The shell script that goes back."""
+        return self.root / "usr/lib/zlh-agent-plugin/net/revert"
+
+    @property
+    def settings(self) -> Path:
+        """Optional; see :mod:`agent_plugin.setting`."""
+        return self.root / "etc/zlh-agent-plugin.conf"
+
+    def attempt(self, number: int) -> Path:
+        """Marks how often the release on trial was started; the nets count by renaming it, which needs no space."""
+        return self.state / f"attempt-{number}"
+
+    def reverted(self, net: str) -> Path:
+        """What ``pending`` becomes when somebody went back; ``net`` says who."""
+        return self.state / f"reverted-{net}"

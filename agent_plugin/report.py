@@ -1,0 +1,61 @@
+"""What is told of a swap: the status document, and the last words of a release that failed."""
+
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from agent_plugin.disk import write_file
+from agent_plugin.place import Place
+from agent_plugin.slot import Slots
+from agent_plugin.state import BlockList, Transaction
+from agent_plugin.wire import Failure, Status, render_status
+
+NETS = ("plugin", "deadline", "on-failure", "pre-start")
+LOG_IN_DOCUMENT = 4096
+
+
+def find_net(place: Place) -> str:
+    """Which net has gone back in this swap; empty if none has."""
+    return next((net for net in NETS if place.reverted(net).exists()), "")
+
+
+def build_status(place: Place, transaction: "Transaction | None") -> Status:
+    """The document of this moment."""
+    slots = Slots(place)
+    blocked = {name: block.reason for name, block in BlockList(place.blocked).read().items() if block.holds}
+    told = Status(
+        written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        current=slots.find_current(),
+        previous=slots.find_previous(),
+        on_trial=bool(slots.read_pending()),
+        blocked=blocked,
+    )
+    return told if transaction is None else _add_swap(told, place, transaction)
+
+
+def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
+    failure = None
+    if swap.blame:
+        log = _read(place.failed_log)[-LOG_IN_DOCUMENT:]
+        failure = Failure(swap.release, swap.reason, find_net(place), _read(place.last_exit).strip(), log)
+    return replace(
+        told,
+        txn=swap.txn,
+        wanted=swap.release,
+        step=swap.step.value,
+        outcome=swap.outcome,
+        reason=swap.reason,
+        failure=failure,
+    )
+
+
+def write_status(place: Place, transaction: "Transaction | None") -> None:
+    """Replace the document; readable by root alone, because an agent's log may hold secrets."""
+    write_file(place.status, render_status(build_status(place, transaction)).encode())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,109 @@
+"""The plugin's optional settings file, ``/etc/zlh-agent-plugin.conf``; the defaults suit the ZLH agent.
+
+::
+
+    [agent]
+    port = 18888
+    handover = socket        # or restart: for agents that cannot take a passed socket
+    health = /health         # answers JSON with "version"
+    operations = /status     # harmless questions, by spaces; those that were answered before must be answered after
+    reach = 10.0.0.5:4000    # servers, by spaces; those that were reached before must be reached after
+    helpers = curl           # processes that may be in the agent's control group, by spaces
+
+    [trial]
+    bake_seconds = 30
+    deadline_seconds = 120
+    reserve_mb = 64
+"""
+
+import configparser
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_plugin.fault import BadInput
+
+TIMER_SECONDS = 180
+"""``OnActiveSec=`` of zlh-agent-revert.timer: the trial must be over before."""
+HANDOVERS = ("socket", "restart")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked when made; see the module."""
+
+    port: int = 18888
+    handover: str = "socket"
+    health: str = "/health"
+    operations: tuple[str, ...] = ("/status",)
+    reach: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
+    bake_seconds: int = 30
+    deadline_seconds: int = 120
+    reserve_mb: int = 64
+
+    def __post_init__(self) -> None:
+        """``BadInput`` says which value is wrong and what would be right."""
+        if self.handover not in HANDOVERS:
+            raise BadInput(f"handover {self.handover!r}: socket or restart is wanted")
+        if not 0 < self.port < 65536:
+            raise BadInput(f"port {self.port}: 1 to 65535 is wanted")
+        if not 0 <= self.bake_seconds < self.deadline_seconds <= TIMER_SECONDS - 30:
+            raise BadInput(
+                f"bake_seconds {self.bake_seconds} must be less than deadline_seconds {self.deadline_seconds},"
+                f" and that at most {TIMER_SECONDS - 30}: after {TIMER_SECONDS} s the deadline timer goes back"
+            )
+        if self.reserve_mb < 0:
+            raise BadInput(f"reserve_mb {self.reserve_mb}: 0 or more is wanted")
+        for path in (self.health, *self.operations):
+            if not path.startswith("/") or not path.isprintable() or " " in path:
+                raise BadInput(f"path {path!r}: it must begin with / and have no spaces")
+        for address in self.reach:
+            parse_address(address)
+
+
+def parse_address(text: str) -> "tuple[str, int]":
+    """``host:port``; an IPv6 address may stand in brackets."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise BadInput(f"address {text!r}: host:port is wanted")
+    return host.strip("[]"), int(port)
+
+
+_SECTIONS = {
+    "agent": ("port", "handover", "health", "operations", "reach", "helpers"),
+    "trial": ("bake_seconds", "deadline_seconds", "reserve_mb"),
+}
+_NUMBERS = ("port", "bake_seconds", "deadline_seconds", "reserve_mb")
+_LISTS = ("operations", "reach", "helpers")
+
+
+def read_settings(path: Path) -> Settings:
+    """Defaults if there is no file; ``BadInput`` names file and key."""
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), default_section="")
+    try:
+        parser.read_string(path.read_text())
+        return Settings(**_collect(parser))  # type: ignore[arg-type]
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, configparser.Error, BadInput) as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+def _collect(parser: configparser.ConfigParser) -> "dict[str, object]":
+    found: dict[str, object] = {}
+    for section in parser.sections():
+        for key, text in parser.items(section):
+            if key not in _SECTIONS.get(section, ()):
+                raise BadInput(f"[{section}] {key} is unknown; there are {_SECTIONS}")
+            found[key] = _parse(key, text)
+    return found
+
+
+def _parse(key: str, text: str) -> object:
+    if key in _LISTS:
+        return tuple(text.split())
+    if key not in _NUMBERS:
+        return text
+    if not text.isascii() or not text.isdecimal():
+        raise BadInput(f"{key} {text!r}: a whole number is wanted")
+    return int(text)

@@ -1,0 +1,156 @@
+"""What the plugin remembers over its own death: the swap under way, and the releases that failed here."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from agent_plugin.disk import write_file
+from agent_plugin.source import Wanted
+from agent_plugin.steps import Event, Step, advance
+
+MOST_TRIES = 10
+"""So often a release may fail here without being to blame (road, disk) before it is blocked as well."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was seen before the flip, to be compared with afterwards. Versions and ids are empty if there was none.
+
+    ``well``: the agent was healthy; ``version`` is what it called itself; ``answered`` are the paths and ``reached``
+    the addresses that answered; ``cursor`` is where the journal ended.
+    """
+
+    well: bool = False
+    version: str = ""
+    invocation: str = ""
+    cursor: str = ""
+    answered: tuple[str, ...] = ()
+    reached: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """One swap. ``origin``: the release that ran before, empty if none; ``existed``: the wanted one was here already.
+
+    ``taken_back``: a person leaves ``origin``; ``blame``: it failed, and the release is why.
+    """
+
+    txn: str
+    wanted: Wanted
+    origin: str
+    step: Step = Step.PLAN
+    transitions: int = 0
+    existed: bool = False
+    taken_back: bool = False
+    before: Before = Before()
+    outcome: str = ""
+    reason: str = ""
+    blame: bool = False
+
+    @property
+    def release(self) -> str:
+        """The release it brings."""
+        return self.wanted.release
+
+    def after(self, event: Event) -> "Transaction":
+        """The same swap one step on."""
+        return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to do."""
+        return self.step is not Step.END
+
+
+def begin(wanted: Wanted, origin: str, existed: bool, taken_back: bool = False) -> Transaction:
+    """A new swap; ``origin``: the release that runs now, empty if none; ``existed``: the wanted one is here already."""
+    return Transaction(secrets.token_hex(6), wanted, origin, existed=existed, taken_back=taken_back)
+
+
+def load_transaction(path: Path) -> "Transaction | None":
+    """The last swap; None if there was none. ``ValueError`` if the file holds something else."""
+    found = _read_json(path)
+    if not found:
+        return None
+    try:
+        return _parse_transaction(found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} does not hold a swap: {error!r}") from error
+
+
+def _parse_transaction(found: Mapping[str, object]) -> Transaction:
+    values = dict(found)
+    wanted, before = values.pop("wanted"), values.pop("before")
+    if not isinstance(wanted, dict) or not isinstance(before, dict):
+        raise TypeError("wanted and before are tables")
+    wanted["back_to"] = tuple(wanted["back_to"])
+    before["answered"], before["reached"] = tuple(before["answered"]), tuple(before["reached"])
+    values["step"] = Step(values["step"])
+    return Transaction(wanted=Wanted(**wanted), before=Before(**before), **values)  # type: ignore[arg-type]
+
+
+def save_transaction(path: Path, transaction: Transaction) -> None:
+    """``OSError`` leaves what was there."""
+    write_file(path, json.dumps(asdict(transaction), indent=1).encode())
+
+
+def _read_json(path: Path) -> "dict[str, object]":
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} does not hold a table")
+    return found
+
+
+@dataclass(frozen=True)
+class Block:
+    """Why a release is not tried here; ``tries`` counts failures that it was not to blame for."""
+
+    reason: str = ""
+    tries: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether it may not be tried."""
+        return bool(self.reason)
+
+
+class BlockList:
+    """The releases that failed here. A file that cannot be read blocks nothing: the nets still hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> "dict[str, Block]":
+        """Release to its block."""
+        try:
+            return {release: Block(**entry) for release, entry in _read_json(self._path).items()}  # type: ignore[arg-type]
+        except (ValueError, TypeError):
+            return {}
+
+    def find(self, release: str) -> Block:
+        """An empty one if it never failed."""
+        return self.read().get(release, Block())
+
+    def block(self, release: str, reason: str) -> None:
+        """Not again, until it is lifted."""
+        self._write({**self.read(), release: Block(reason, self.find(release).tries)})
+
+    def count(self, release: str, reason: str) -> None:
+        """One more failure that it is not to blame for."""
+        tries = self.find(release).tries + 1
+        blocked = f"failed {tries} times, last: {reason}" if tries >= MOST_TRIES else ""
+        self._write({**self.read(), release: Block(blocked, tries)})
+
+    def lift(self, release: str) -> None:
+        """It was pinned anew, or proved: it may be tried."""
+        blocks = self.read()
+        if blocks.pop(release, None):
+            self._write(blocks)
+
+    def _write(self, blocks: Mapping[str, Block]) -> None:
+        write_file(self._path, json.dumps({name: asdict(block) for name, block in blocks.items()}).encode())

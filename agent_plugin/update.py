@@ -1,0 +1,138 @@
+"""The story of an update: begin a swap, or take up one that was interrupted, and carry it to its end."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from agent_plugin.disk import remove_file, remove_halves
+from agent_plugin.fault import BadRelease, NotNow
+from agent_plugin.place import Place
+from agent_plugin.report import write_status
+from agent_plugin.slot import Slots
+from agent_plugin.source import Wanted
+from agent_plugin.state import BlockList, Transaction, begin, load_transaction
+from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
+from agent_plugin.swap import Hands, Swap
+
+
+def install(hands: Hands, wanted: Wanted) -> Transaction:
+    """Bring a release, after finishing what is open. The swap's ``outcome`` and ``reason`` say how it ended.
+
+    ``NotNow`` if it is blocked here, if it runs already, or if another plugin is at work.
+    """
+    with hold(hands.place):
+        resumed = _resume(hands, wanted)
+        if resumed is not None and resumed.wanted == wanted:
+            return resumed
+        slots = Slots(hands.place)
+        if slots.find_current() == wanted.release and slots.is_whole(wanted.release):
+            raise NotNow(f"{wanted.release} runs already")
+        refuse_blocked(hands.place, wanted.release)
+        return carry_out(hands, begin(wanted, slots.find_current(), slots.is_whole(wanted.release)))
+
+
+def resume(hands: Hands) -> "Transaction | None":
+    """Finish what is open; None if nothing was."""
+    with hold(hands.place):
+        return _resume(hands)
+
+
+def take_back(hands: Hands) -> Transaction:
+    """A person goes back to the previous release; the one that is left is blocked."""
+    with hold(hands.place):
+        _resume(hands)
+        slots = Slots(hands.place)
+        left, previous = slots.find_current(), slots.find_previous()
+        if not left or previous == left or not slots.is_whole(previous):
+            raise NotNow(f"{hands.place.previous} names no whole release to go back to")
+        return carry_out(hands, begin(slots.read_mark(previous), left, existed=True, taken_back=True))
+
+
+def refuse_blocked(place: Place, release: str) -> None:
+    """``NotNow`` says why it is blocked and what lifts that."""
+    block = BlockList(place.blocked).find(release)
+    if block.holds:
+        raise NotNow(f"{release} is blocked here: {block.reason}. Pin it anew, or install it with --again")
+
+
+@contextmanager
+def hold(place: Place) -> Iterator[None]:
+    """Be the only plugin at work; makes the folders. ``NotNow`` if another one is."""
+    place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.releases.mkdir(mode=0o755, parents=True, exist_ok=True)
+    Slots(place).check_owner()
+    handle = os.open(place.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _lock(handle, place.lock)
+        remove_halves(place.state, place.home)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise NotNow(f"another plugin is at work: it holds {path}") from error
+
+
+def _resume(hands: Hands, wanted: "Wanted | None" = None) -> "Transaction | None":
+    """The source can bring ``wanted`` only; another swap that was not armed yet is dropped."""
+    try:
+        txn = load_transaction(hands.place.transaction)
+    except ValueError:
+        txn = None
+        remove_file(hands.place.transaction)
+    if txn is not None and txn.is_open:
+        able = hands if txn.wanted == wanted else replace(hands, source=None)
+        return carry_out(able, txn.after(Event.INTERRUPTED))
+    if hands.place.pending.exists():  # on trial, and nobody knows why
+        hands.systemd.revert(hands.place.revert)
+    return None
+
+
+def carry_out(hands: Hands, txn: Transaction) -> Transaction:
+    """Do step after step until the end."""
+    swap = Swap(hands, txn)
+    while swap.txn.is_open:
+        event = _do_step(swap)
+        swap.txn = swap.txn.after(event)
+    _save(swap)
+    return swap.txn
+
+
+def _do_step(swap: Swap) -> Event:
+    step = swap.txn.step
+    try:
+        _save(swap)
+        if not may_go_on(step, swap.txn.transitions):
+            raise NotNow(f"given up after {swap.txn.transitions} steps, in {step.value}")
+        return swap.acts[step]() or Event.DONE
+    except BadRelease as error:
+        swap.txn = _blame(swap.txn, str(error), blame=True)
+    except (NotNow, OSError) as error:
+        swap.txn = _blame(swap.txn, str(error), blame=False)
+    return Event.FAILED
+
+
+def _blame(txn: Transaction, reason: str, blame: bool) -> Transaction:
+    """The first failure is the reason; a way back that fails as well makes the swap stuck."""
+    if txn.step in (*UNARMED, *ARMED, Step.FOUND):
+        return replace(txn, reason=f"{txn.step.value}: {reason}", blame=blame)
+    if txn.step is Step.REVERT:
+        return replace(txn, outcome="stuck", reason=f"{txn.step.value}: {reason}")
+    return txn
+
+
+def _save(swap: Swap) -> None:
+    """On the way back and after the decision, a full disk must not stop what needs no space."""
+    try:
+        write_status(swap.hands.place, swap.txn)
+        swap.save()  # last: as long as it says that something is open, the rest is written again
+    except OSError:
+        if swap.txn.step in (*UNARMED, *ARMED, Step.FOUND):
+            raise

@@ -1,0 +1,41 @@
+"""A process that dies by its own SIGKILL before its act number so and so. The standard library only: guests run it too.
+
+``python3 doom.py LIFE WORD...`` is the plugin's command in a guest under that doom; with LIFE 0 it lives and says on standard
+error how many acts it did. An act is a rename, a removal, a link, a folder, a file opened for writing, or a program started.
+"""
+
+import os
+import signal
+import sys
+
+_ACTS = ("os.rename", "os.remove", "os.symlink", "os.mkdir", "os.rmdir", "subprocess.Popen")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Doom:
+    """An audit hook that counts acts; the one that reaches ``life`` is never done."""
+
+    def __init__(self, life: int) -> None:
+        self.life, self.acts = life, 0
+
+    def __call__(self, event: str, arguments: "tuple[object, ...]") -> None:
+        if event not in _ACTS and not (event == "open" and self.is_writing(arguments)):
+            return
+        self.acts += 1
+        if self.acts == self.life:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def is_writing(self, arguments: "tuple[object, ...]") -> bool:
+        flags = arguments[2]
+        return isinstance(flags, int) and bool(flags & _WRITING)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, "/usr/lib/zlh-agent-plugin")
+    from agent_plugin.__main__ import main
+
+    doom = Doom(int(sys.argv[1]))
+    sys.addaudithook(doom)
+    code = main(sys.argv[2:])
+    print(doom.acts, file=sys.stderr)
+    sys.exit(code)

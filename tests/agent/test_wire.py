@@ -1,0 +1,68 @@
+"""The status document, wire format version 1: the golden sample, unknown fields, and what is not a document."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent_plugin.wire import BadDocument, Failure, Status, parse_status, render_status
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "status-1.json"
+GOLDEN = Status(
+    written="2026-11-23T22:04:05+00:00",
+    current="1.4.0-0a1b2c3d",
+    previous="1.3.9-99aabbcc",
+    on_trial=False,
+    txn="08b0aa37858a",
+    wanted="1.5.0-deadbeef",
+    step="END",
+    outcome="reverted",
+    reason="WATCH: a net went back: on-failure; the agent ended with exit-code exited 1",
+    blocked={"1.5.0-deadbeef": "WATCH: a net went back: on-failure; the agent ended with exit-code exited 1"},
+    failure=Failure(
+        release="1.5.0-deadbeef",
+        reason="WATCH: a net went back: on-failure; the agent ended with exit-code exited 1",
+        net="on-failure",
+        exit="exit-code exited 1",
+        log="2026-11-23T22:04:01+0000 game-5001 zlh-agent[371]: no such module\n",
+    ),
+)
+
+
+def test_the_golden_sample_is_read_and_written_as_ever() -> None:
+    assert parse_status(SAMPLE.read_bytes()) == GOLDEN
+    assert render_status(GOLDEN) == SAMPLE.read_text()
+
+
+def test_what_a_newer_guest_says_passes_an_older_reader_unharmed() -> None:
+    newer = json.loads(SAMPLE.read_text())
+    newer["players"], newer["failure"]["core"] = 3, "dumped"
+    read = parse_status(json.dumps(newer))
+    assert (read.unknown, read.failure and read.failure.unknown) == ({"players": 3}, {"core": "dumped"})
+    assert json.loads(render_status(read)) == newer
+
+
+def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:
+    assert parse_status(render_status(Status("2026-11-23T22:04:05+00:00"))) == Status("2026-11-23T22:04:05+00:00")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("[" * 60000, "not JSON"),
+        ("[]", "not of format 1"),
+        ('{"format": 2, "written": ""}', "not of format 1"),
+        ('{"format": 1}', "written is missing"),
+        ('{"format": 1, "written": 5}', "written: str is wanted"),
+        ('{"format": 1, "written": "", "on_trial": "no"}', "on_trial: bool is wanted"),
+        ('{"format": 1, "written": "", "blocked": []}', "blocked: dict is wanted"),
+        ('{"format": 1, "written": "", "blocked": {"a": 1}}', "blocked: texts are wanted"),
+        ('{"format": 1, "written": "", "failure": "x"}', "failure: a table is wanted"),
+        ('{"format": 1, "written": "", "failure": {"log": 1}}', "log: str is wanted"),
+        (" " * 70000, "longer than 65536 bytes"),
+    ],
+)
+def test_what_is_no_document_is_refused_by_the_field(text: str, words: str) -> None:
+    with pytest.raises(BadDocument, match=words):
+        parse_status(text)

@@ -1,0 +1,185 @@
+"""The agent is swapped in real guests, under load: nobody is refused, the game runs on, and bad releases go back."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.agent.release import Release
+from tests.lab.condition import until
+from tests.lab.image import Debian
+from tests.lab.lab import Lab
+from tests.lab.load import Load
+from tests.lab.network import inside
+from tests.lab.swap_bench import STATE, SwapGuest, build_release
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
+CRASHES = 30
+_OTHERS = [
+    *(("garbage", 10), ("no-python", 10), ("unreadable", 10)),
+    *(("wrong-version", 15), ("sick", 15), ("exit-later", 15)),
+]
+"""What is wrong with a release, and within how many seconds the old one is back and proved."""
+_ALONE = {
+    "count before start": "[Unit]\nOnFailure=\n[Service]\nExecStopPost=\n",
+    "after stop": "[Unit]\nOnFailure=\n[Service]\nExecStartPre=\n",
+    "OnFailure": "[Service]\nExecStartPre=\nExecStopPost=\n",
+}
+"""What is taken out of the agent's unit, so that one net is left."""
+
+
+@pytest.fixture(scope="module", params=list(Debian))
+def guest(request: pytest.FixtureRequest, lab: Lab) -> Iterator[SwapGuest]:
+    made = SwapGuest(lab, request.param)
+    yield made
+    lab.containers.stop(made.vmid)
+
+
+@pytest.fixture(autouse=True)
+def _one_release_answers(guest: SwapGuest) -> Iterator[None]:
+    """After each test too: the agent answers, nothing is on trial, nothing is left behind, the game is the same process."""
+    game = guest.game()
+    yield
+    guest.drop_in("zlh-agent.service", "")
+    current = guest.run("readlink", "/opt/zlh-agent/current").strip().removeprefix("releases/")
+    assert guest.version() == current.rpartition("-")[0]
+    names = set(guest.run("ls", "-A", f"/{STATE}").split())
+    assert names & {"pending", "attempt-0", "attempt-1", "attempt-2"} == set()
+    assert guest.run("ls", f"/{STATE}/download") == ""
+    assert guest.game() == game
+
+
+def install(guest: SwapGuest, release: Release) -> None:
+    done = guest.install(release)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_release_goes_in_and_out_under_load_and_no_request_fails(guest: SwapGuest) -> None:
+    two = build_release("2.0.0")
+    with inside(guest.lab.place), Load(guest.address) as load:
+        install(guest, two)
+        assert guest.version() == "2.0.0"
+        assert "installed" in guest.run("zlh-agent-plugin", "revert")
+        assert guest.version() == "1.0.0"
+    seen = load.read()
+    assert (seen.failed, seen.faults) == (0, [])
+    assert seen.total > 500
+    assert guest.status().blocked[two.name] == "a person took it back"
+
+
+def test_a_release_that_cannot_start_goes_back_within_ten_seconds_and_nobody_is_refused(guest: SwapGuest) -> None:
+    assert_goes_back(guest, "exit", 10)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("fault", "seconds"), _OTHERS)
+def test_other_bad_releases_go_back_as_well(guest: SwapGuest, fault: str, seconds: float) -> None:
+    assert_goes_back(guest, fault, seconds)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("fault", ["hang", "freeze"])
+def test_a_release_that_hangs_goes_back_within_55_seconds(guest: SwapGuest, fault: str) -> None:
+    assert_goes_back(guest, fault, 55)
+
+
+def assert_goes_back(guest: SwapGuest, fault: str, seconds: float) -> None:
+    bad, before = build_release(f"3.{time.monotonic_ns()}", fault), guest.version()
+    with inside(guest.lab.place), Load(guest.address) as load:
+        began = time.monotonic()
+        done = guest.install(bad)
+        assert (done.returncode, guest.version()) == (1, before), done.stdout + done.stderr
+        assert time.monotonic() - began < seconds
+    assert load.read().refused == 0
+    told = guest.status()
+    assert told.failure is not None
+    assert (told.outcome, told.failure.release, bad.name in told.blocked) == ("reverted", bad.name, True)
+    if fault == "exit":
+        assert told.failure.exit == "exit-code exited 1"
+        assert "secret-free last words" in told.failure.log
+
+
+def test_thirty_crashes_leave_the_socket_listening(guest: SwapGuest) -> None:
+    with inside(guest.lab.place), Load(guest.address, clients=4) as load:
+        began, seen = time.monotonic(), {""}
+        for _ in range(CRASHES):
+            pid = until(lambda: next(iter({main_pid(guest)} - seen - {"0"}), ""), 10, "the agent's next process")
+            seen.add(pid)
+            guest.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "zlh-agent.service")
+        lasted = time.monotonic() - began
+        guest.wait_version(guest.status().current.rpartition("-")[0], 10)
+    assert (load.read().refused, guest.run("systemctl", "is-active", "zlh-agent.socket").strip()) == (0, "active")
+    assert lasted < 20
+
+
+def main_pid(guest: SwapGuest) -> str:
+    return guest.run("systemctl", "show", "--property=MainPID", "--value", "zlh-agent.service").strip()
+
+
+def test_an_agent_with_a_workload_in_its_control_group_is_not_swapped(guest: SwapGuest) -> None:
+    group = "/sys/fs/cgroup/system.slice/zlh-agent.service/cgroup.procs"
+    guest.run("systemd-run", "--unit=workload", "sh", "-c", f"echo $$$$ >{group}; exec sleep 600")
+    pid = until(lambda: guest.run("cat", group).split()[1:], 5, "workload in the agent's control group")
+    before = main_pid(guest)
+    done = guest.install(build_release("4.0.0"))
+    assert done.returncode == 1
+    assert f"sleep ({pid[0]}) would die with the agent" in done.stdout
+    assert "systemd-run --unit=zlh-game" in done.stdout
+    assert main_pid(guest) == before
+    guest.run("sh", "-c", f"kill {pid[0]}")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("net", _ALONE)
+def test_each_net_alone_takes_back_a_release_that_cannot_start(guest: SwapGuest, net: str) -> None:
+    """``OnFailure=`` alone needs systemd 254; before that the net after the stop does its work."""
+    if net == "OnFailure" and "systemd 252" in guest.run("systemctl", "--version"):
+        pytest.skip("systemd 252 calls OnFailure= only when no restart is left; the net after the stop replaces it")
+    before = guest.version()
+    guest.drop_in("zlh-agent.service", _ALONE[net])
+    guest.begin_and_kill(build_release(f"5.{time.monotonic_ns()}", "exit"), "RESTART")
+    assert guest.wait_version(before, 10) < 10
+    guest.run("zlh-agent-plugin", "status")
+    resume(guest)
+    failure = guest.status().failure
+    assert failure is not None
+    assert failure.net == ("pre-start" if net == "count before start" else "on-failure")
+
+
+def resume(guest: SwapGuest) -> None:
+    """The plugin comes again; what it says about the interrupted swap is in the status document."""
+    guest.run("sh", "-c", "zlh-agent-plugin update || [ $? -eq 1 ]")
+
+
+@pytest.mark.matrix
+def test_the_deadline_takes_back_a_release_that_runs_and_that_nobody_proves(guest: SwapGuest) -> None:
+    before = guest.version()
+    guest.drop_in("zlh-agent-revert.timer", "[Timer]\nOnActiveSec=\nOnActiveSec=6\n")
+    guest.begin_and_kill(build_release(f"6.{time.monotonic_ns()}"), "WATCH")
+    until(lambda: guest.version().startswith("6."), 10, "the release on trial")
+    assert guest.wait_version(before, 15) > 2
+    guest.drop_in("zlh-agent-revert.timer", "")
+    until(lambda: guest.status().step == "END", 15, "the report: the net calls the plugin")
+    failure = guest.status().failure
+    assert failure is not None
+    assert failure.net == "deadline"
+
+
+@pytest.mark.matrix
+def test_arming_again_and_again_never_reaches_a_start_limit(guest: SwapGuest) -> None:
+    for number in range(7):
+        done = guest.install(build_release(f"7.{number}.{time.monotonic_ns()}", "exit"))
+        assert "reverted" in done.stdout, done.stdout
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("step", ["ARM", "FLIP", "RESTART", "WATCH"])
+def test_a_guest_that_loses_power_in_a_swap_comes_back_with_one_whole_release(guest: SwapGuest, step: str) -> None:
+    good = build_release(f"8.{time.monotonic_ns()}")
+    started = guest.begin(*guest.install_words(good))
+    until(lambda: guest.read_step() == step, 30, step)
+    guest.lab.containers.stop(guest.vmid)
+    started.communicate()
+    guest.start()
+    resume(guest)
+    assert guest.status().outcome in ("installed", "reverted")
