@@ -13,10 +13,11 @@ from agent_plugin.fault import BadInput, PluginError
 from agent_plugin.place import Place
 from agent_plugin.report import build_status
 from agent_plugin.setting import read_settings
-from agent_plugin.source import FileSource, Source, Wanted
+from agent_plugin.source import FileSource, Source
 from agent_plugin.state import BlockList, Transaction, load_transaction
 from agent_plugin.swap import Hands
 from agent_plugin.systemd import SystemdPrograms
+from agent_plugin.wanted import Wanted
 from agent_plugin.wire import render_status
 
 

@@ -64,3 +64,14 @@ def remove_file(path: Path) -> None:
     """Remove it if it is there."""
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring to disk what somebody else wrote below the folder."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            path = Path(place, name)
+            if path.is_file() and not path.is_symlink():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+        sync_folder(Path(place))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from agent_plugin.durable import write_durably
+from agent_plugin.disk import write_file
 from agent_plugin.refusal import Refusal, Refused
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -67,7 +67,7 @@ def write_marks(path: Path, marks: Marks) -> None:
     signed = marks.signed.astimezone(timezone.utc).strftime(_TIME) if marks.signed else None
     document = {"versions": dict(marks.versions), "signed": signed, "online": sorted(marks.online)}
     try:
-        write_durably(path, json.dumps(document, sort_keys=True, indent=1).encode() + b"\n")
+        write_file(path, json.dumps(document, sort_keys=True, indent=1).encode() + b"\n")
     except OSError as error:
         raise Refused(Refusal.DISK, path.name, str(error)) from error
 

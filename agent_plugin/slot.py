@@ -11,7 +11,7 @@ from pathlib import Path
 from agent_plugin.disk import remove_file, rename, swap_link, sync_folder, write_file
 from agent_plugin.fault import BadInput, NotNow
 from agent_plugin.place import Place
-from agent_plugin.source import Wanted
+from agent_plugin.wanted import Wanted
 
 COMPLETE = ".complete"
 PROGRAM = "zlh-agent"

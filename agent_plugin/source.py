@@ -1,40 +1,14 @@
 """The seam between what chooses and brings a release, and what swaps it."""
 
 import os
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent_plugin.fault import BadInput, NotNow
+from agent_plugin.fault import NotNow
+from agent_plugin.wanted import Wanted
 
-VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_~-]{0,63}")
-SHA256 = re.compile(r"[0-9a-f]{64}")
 CHUNK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A release that shall run here. ``size``: bytes of the archive; ``back_to``: versions to which it may go back."""
-
-    version: str
-    sha256: str
-    size: int
-    back_to: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        """``BadInput`` if it can name no directory."""
-        if not VERSION.fullmatch(self.version):
-            raise BadInput(f"version {self.version!r}: letters, digits and . + _ ~ - are allowed, at most 64")
-        if not SHA256.fullmatch(self.sha256):
-            raise BadInput(f"sha256 {self.sha256[:80]!r}: 64 hexadecimal digits in lower case are wanted")
-        if self.size < 1:
-            raise BadInput(f"size {self.size}: an archive has at least one byte")
-
-    @property
-    def release(self) -> str:
-        """The release's name; another build of the same version has another one."""
-        return f"{self.version}-{self.sha256[:8]}"
 
 
 class Source(Protocol):

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent_plugin.disk import write_file
-from agent_plugin.source import Wanted
 from agent_plugin.steps import Event, Step, advance
+from agent_plugin.wanted import Wanted
 
 MOST_TRIES = 10
 """So often a release may fail here without being to blame (road, disk) before it is blocked as well."""

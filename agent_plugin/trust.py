@@ -24,7 +24,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from agent_plugin import agreement
 from agent_plugin.desired import PATH, Desired, Guest, Ruling, decide
 from agent_plugin.desired_wire import MalformedState, NewerFormat, parse_state
-from agent_plugin.durable import publish_durably, sync_tree, write_durably
+from agent_plugin.disk import rename, sync_tree, write_file
 from agent_plugin.mark import Marks, read_marks, write_marks
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.road import Limits, NoRange, NotThere, Road
@@ -110,7 +110,7 @@ class Trust:
         if updater.find_cached_target(file, str(kept)) is None:
             data = fetcher.read_target(file, _MOST_STATE)
             file.verify_length_and_hashes(data)
-            write_durably(kept, data)
+            write_file(kept, data)
         return parse_state(kept.read_bytes())
 
     def _read_role(self, role: str) -> Metadata[Any]:
@@ -162,7 +162,7 @@ class Trust:
             except NoRange:
                 part.unlink()
                 self._receive(url, wanted, part)
-            publish_durably(part, to)
+            rename(part, to)
         except NotThere as error:
             raise Refused(Refusal.MISSING, path, "the server has no such file") from error
         except OSError as error:

@@ -12,10 +12,10 @@ from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.place import Place
 from agent_plugin.report import write_status
 from agent_plugin.slot import Slots
-from agent_plugin.source import Wanted
 from agent_plugin.state import BlockList, Transaction, begin, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
 from agent_plugin.swap import Hands, Swap
+from agent_plugin.wanted import Wanted
 
 
 def install(hands: Hands, wanted: Wanted) -> Transaction:

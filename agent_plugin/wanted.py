@@ -1,17 +1,22 @@
 """The result of a check: a release to install, or why there is nothing to do."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from agent_plugin.desired import Ruling
+from agent_plugin.fault import BadInput
+
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_~-]{0,63}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A release that operators and release keys agree on: SHA-256 in hex, size in bytes.
+    """A release that shall run here: SHA-256 in hex, ``size`` in bytes of the archive.
 
     ``back_to``: the versions that a guest may go back to from it. ``pin`` is the pin's number: a version that failed
-    is tried again under a new number only.
+    is tried again under a new number only; ``rule`` is what decided.
     """
 
     version: str
@@ -20,6 +25,20 @@ class Wanted:
     back_to: tuple[str, ...] = ()
     pin: int = 0
     rule: str = ""
+
+    def __post_init__(self) -> None:
+        """``BadInput`` if it can name no directory."""
+        if not VERSION.fullmatch(self.version):
+            raise BadInput(f"version {self.version!r}: letters, digits and . + _ ~ - are allowed, at most 64")
+        if not SHA256.fullmatch(self.sha256):
+            raise BadInput(f"sha256 {self.sha256[:80]!r}: 64 hexadecimal digits in lower case are wanted")
+        if self.size < 1:
+            raise BadInput(f"size {self.size}: an archive has at least one byte")
+
+    @property
+    def release(self) -> str:
+        """The release's name; another build of the same version has another one."""
+        return f"{self.version}-{self.sha256[:8]}"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from agent_plugin.place import Place
 from agent_plugin.setting import Settings
-from agent_plugin.source import FileSource, Wanted
+from agent_plugin.source import FileSource
 from agent_plugin.swap import Hands
 from agent_plugin.update import install, resume, take_back
+from agent_plugin.wanted import Wanted
 from tests.agent.doom import Doom
 from tests.agent.swap_world import FolderSystemd, hurry
 

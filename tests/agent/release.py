@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent_plugin.source import Wanted
+from agent_plugin.wanted import Wanted
 
 
 @dataclass(frozen=True)

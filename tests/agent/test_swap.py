@@ -10,10 +10,10 @@ import pytest
 
 from agent_plugin.fault import BadInput, NotNow
 from agent_plugin.slot import COMPLETE, Slots
-from agent_plugin.source import Wanted
 from agent_plugin.state import BlockList, begin, save_transaction
 from agent_plugin.steps import LONGEST, Step
 from agent_plugin.update import hold, install, resume, take_back
+from agent_plugin.wanted import Wanted
 from agent_plugin.wire import parse_status
 from tests.agent.release import Release
 from tests.agent.swap_world import OLD_WORDS, World, build, hurry, open_folder
