@@ -1,5 +1,6 @@
 """With the ledger lost: what a dead rollout left is found on Proxmox alone and goes back or forward."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,10 @@ EXCHANGING = [("exchange", 5), ("exchange", 6), ("reboot", 1), ("reboot", 2)]
 
 def _dead(method: str, nth: int) -> Bench:
     """The worker died after that call, and nobody has its ledger."""
-    bench = Bench().furnish(3)
+    return _kill(Bench().furnish(3), method, nth)
+
+
+def _kill(bench: Bench, method: str, nth: int) -> Bench:
     bench.datacentre.faults.die_after(method, nth)
     plan = bench.submit("2")
     with pytest.raises(Crash):
@@ -27,6 +31,36 @@ def _dead(method: str, nth: int) -> Bench:
     bench.clock.sleep(timedelta(minutes=5))
     bench.ledger = MemoryLedger(bench.clock, bench.datacentre.faults)
     return bench
+
+
+def _put_data_elsewhere(bench: Bench, vmid: int) -> str:
+    """The customer's data lies on another storage, in a volume that is called like the root; returns its id."""
+    container = bench.datacentre.containers[vmid]
+    bench.datacentre.add_storage("fast", container.node)
+    root, data = container.config.rootfs.volume, container.config.data_mounts[0].volume
+    moved = root.replace("local:", "fast:")
+    volume = bench.datacentre.stores[container.node, "local"].volumes.pop(data)
+    bench.datacentre.stores[container.node, "fast"].volumes[moved] = replace(volume, volid=moved, number=0)
+    container.values["mp0"] = container.values["mp0"].replace(data, moved)
+    bench.datacentre.remember(container)
+    return moved
+
+
+@pytest.mark.parametrize("way", ["back", "forward"])
+@pytest.mark.parametrize(("method", "nth"), [("destroy", 4), ("exchange", 3), ("reboot", 1)])
+def test_data_on_another_storage_that_is_called_like_the_root_is_never_taken_for_one(
+    method: str, nth: int, way: str
+) -> None:
+    bench = Bench().furnish(3)
+    data = _put_data_elsewhere(bench, 5001)
+    bench = _kill(bench, method, nth)
+    recovery, journal = _recovery(bench), _journal(bench)
+    for remnant in recovery.list_remnants():
+        assert data not in (remnant.old, remnant.new)
+        forward = way == "forward" and way in remnant.ways
+        (recovery.go_forward if forward else recovery.take_back)(remnant, journal)
+    assert data in bench.datacentre.stores["n1", "fast"].volumes
+    _assert_as_before(bench)
 
 
 def _recovery(bench: Bench) -> Recovery:

@@ -78,7 +78,7 @@ class Recovery:
     def _read(self, guest: GuestSummary, config: GuestConfig, rollout: str) -> Remnant:
         name = next(iter(tag.values_of(f"{tag.OLD_ROOT}{rollout}.", config.tags)), "")
         coming = root_step.pending_root(self.cluster, guest.ref)
-        old = next((m.volume for m in config.mounts if name and _named(m.volume) == name), "")
+        old = next((volume for volume in _list_roots(config) if name and _named(volume) == name), "")
         mode, new = self._judge(config, old, coming)
         return Remnant(guest.ref, guest.name, rollout, mode, old, new)
 
@@ -90,7 +90,7 @@ class Recovery:
         if coming:
             return Mode.PENDING, coming
         known = {_named_in(text) for text in tag.values_of(tag.OLD_ROOT, config.tags)}
-        staged = [mount.volume for mount in config.unused if _named(mount.volume) not in known]
+        staged = [volume for volume in _list_roots(config)[1:] if _named(volume) not in known]
         return (Mode.STAGED, staged[0]) if len(staged) == 1 else (Mode.MARKED, "")
 
     def take_back(self, remnant: Remnant, journal: Journal) -> None:
@@ -150,6 +150,15 @@ class Recovery:
         act = name_recovery("scratch", remnant.ref.vmid)
         journal.retry(root_step.Stop(f"{act}.stop", self.cluster, remnant.ref, timedelta(seconds=10)))
         journal.retry(scratch.DestroyScratch(f"{act}.destroy", self.cluster, remnant.ref, self.numbers, None))
+
+
+def _list_roots(config: GuestConfig) -> list[str]:
+    """What may be a root of the guest, the present one first: all lie on its storage, and none is in use as data.
+
+    On another storage, and among the guest's data, there may be a volume of the same name.
+    """
+    unused = (m.volume for m in config.unused if m.storage == config.rootfs.storage)
+    return [config.rootfs.volume, *unused]
 
 
 def _named(volume: str) -> str:
