@@ -1,6 +1,5 @@
 """Time, real and fake."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -78,15 +77,3 @@ def test_a_callback_of_the_fake_clock_sees_the_new_time_and_may_sleep_itself() -
     clock.on_sleep.append(note)
     clock.sleep(timedelta(seconds=10))
     assert seen == [START + timedelta(seconds=10), START + timedelta(seconds=11)]
-
-
-def test_the_fake_clock_loses_no_time_when_threads_sleep_at_once() -> None:
-    clock = FakeClock()
-    sleepers = [
-        threading.Thread(target=lambda: [clock.sleep(timedelta(seconds=1)) for _ in range(200)]) for _ in range(8)
-    ]
-    for sleeper in sleepers:
-        sleeper.start()
-    for sleeper in sleepers:
-        sleeper.join()
-    assert clock.monotonic() == 1600.0

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.application.rollout_bench import Bench
+from tests.datacentre import turns_unhealthy
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.steps import RolloutState
 
@@ -49,3 +50,18 @@ def test_an_order_is_signed() -> None:
     bench.submit("2")
     bench.order("abort", "not tonight")()
     assert dict(bench.ledger.read()[-1].data) == {"author": "tester", "reason": "not tonight"}
+
+
+def test_an_order_back_is_waited_for_until_a_worker_takes_it_up_whatever_state_it_finds() -> None:
+    bench = Bench().furnish(2)
+    bench.spoil(5001, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.fail_task("start", "input/output error", times=1000, vmid=5001)
+    bench.datacentre.faults.fail_task("reboot", "input/output error", nth=2, times=1000, vmid=5001, part=2)
+    plan = bench.submit("2")
+    stuck = bench.work(plan)
+    assert stuck.state is RolloutState.STUCK
+    assert not bench.desk().awaits_revert(stuck)
+    bench.order("revert")()
+    assert bench.desk().awaits_revert(bench.progress(plan))
+    bench.datacentre.faults.clear()
+    assert not bench.desk().awaits_revert(bench.work(plan))

@@ -61,3 +61,15 @@ def test_a_way_back_that_is_held_up_for_hours_does_not_fill_the_ledger() -> None
     entries = bench.ledger.read()
     assert sum(entry.name == "revoked" for entry in entries) == 1
     assert len(entries) < 600, f"{len(entries)} entries in six hours"
+
+
+def test_a_start_that_fails_for_a_moment_on_the_way_back_leaves_nobody_off() -> None:
+    bench = Bench().furnish(3)
+    bench.datacentre.faults.fail_task("reboot", "unable to activate storage 'local'", nth=2, vmid=5001, part=2)
+    bench.datacentre.faults.fail_task("start", "unable to activate storage 'local'", times=5, vmid=5001)
+    plan = bench.submit("3")
+    progress = bench.work(plan)
+    assert (progress.state, progress.of(5001).state) == (RolloutState.REVERTED, TargetState.REVERTED)
+    assert bench.runs(5001) == "1"
+    assert sum(call.names[0] == "start" and 5001 in call.vmids for call in bench.datacentre.faults.log) == 6
+    bench.assert_clean(plan)

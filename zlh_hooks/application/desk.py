@@ -7,7 +7,7 @@ from zlh_hooks.application.ports import Ledger
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan, dump_plan
-from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout
+from zlh_hooks.domain.progress import CAN_GO_BACK, Progress, fold_progress, group_by_rollout, has_new_order
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetState
 
 _ALLOWED = {
@@ -75,6 +75,11 @@ class Desk:
         self._refuse_overtaken(verb, progress)
         self.ledger.append(Draft(Kind.COMMAND, verb, progress.plan.id, None, self._signed(reason)))
         return progress
+
+    def awaits_revert(self, progress: Progress) -> bool:
+        """Whether a revert was ordered that no worker has taken up yet."""
+        can_begin = progress.state in (*CAN_GO_BACK, RolloutState.PAUSED)
+        return can_begin and has_new_order(self.ledger.read(progress.plan.id))
 
     def turn_back(self, line: str, version: str, reason: str) -> Progress | None:
         """Order a rollout of that version back if one is executing; None if there is none."""

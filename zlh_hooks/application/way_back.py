@@ -5,6 +5,7 @@ freed: that is owed then, and cleared away as soon as it can be. ``GuestLocked``
 """
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from zlh_hooks.application import root_step, scratch
@@ -21,6 +22,8 @@ from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
 from zlh_hooks.domain.rollout_outage import BACK
 from zlh_hooks.domain.steps import TargetEvent
+
+START_AGAIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +122,26 @@ class WayBack:
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
         if before.running and not cluster.inventory.read_power(ref).running:
-            journal.retry(root_step.Start(f"{act}.start", cluster, ref))
+            self._start(ref, journal, act)
         difference = self._prove_back(ref, journal, replace(before, fingerprint=leaving.fingerprint))
         if difference is None:
             self._clear_or_owe(ref, journal, act)
         return difference
+
+    def _start(self, ref: GuestRef, journal: Journal, act: str) -> None:
+        """Its storage may be away for a moment: no customer's server stays off for one start that failed."""
+        clock, patience = self.driver.clock, self.driver.plan.rules.start_timeout
+        deadline = clock.monotonic() + patience.total_seconds()
+        while True:
+            try:
+                journal.retry(root_step.Start(f"{act}.start", self.driver.cluster, ref))
+                return
+            except (GuestLocked, GuestMissing):
+                raise
+            except TargetError:
+                if clock.monotonic() >= deadline:
+                    raise
+            clock.sleep(START_AGAIN)
 
     def _note_edits(self, ref: GuestRef, journal: Journal, before: GuestRecord, act: str) -> GuestRecord:
         """What others have edited since the exchange is theirs and stays; from here on nothing may change."""

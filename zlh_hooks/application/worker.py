@@ -11,8 +11,7 @@ from zlh_hooks.application.desk import find_executing, list_progress
 from zlh_hooks.application.ports import Clock, LeaseHolder, Ledger, WorkerLease
 from zlh_hooks.domain.errors import LeaseLost, NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.plan import Plan
-from zlh_hooks.domain.progress import Progress
-from zlh_hooks.domain.steps import RolloutEvent, RolloutState
+from zlh_hooks.domain.progress import CAN_GO_BACK, Progress, has_new_order
 
 POLL = timedelta(seconds=1)
 
@@ -184,11 +183,5 @@ class Worker:
 
     def _find_ordered_back(self, rollouts: tuple[Progress, ...]) -> Progress | None:
         """A rollout that ended and that a person orders back."""
-        ended = (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.STUCK)
-        return next((p for p in rollouts if p.state in ended and self._has_new_order(p)), None)
-
-    def _has_new_order(self, progress: Progress) -> bool:
-        entries = self.ledger.read(progress.plan.id)
-        ordered = [e.sequence for e in entries if e.kind == "command" and e.name == "revert"]
-        answered = [e.sequence for e in entries if e.kind == "event" and e.name == RolloutEvent.REVERT_ORDERED]
-        return max(ordered, default=0) > max(answered, default=0)
+        ended = (progress for progress in rollouts if progress.state in CAN_GO_BACK)
+        return next((one for one in ended if has_new_order(self.ledger.read(one.plan.id))), None)

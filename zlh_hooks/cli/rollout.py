@@ -204,7 +204,7 @@ def _watch(site: wiring.Site, rollout: str, json: bool, after_order: bool) -> Pr
         while True:
             progress = site.desk().find(rollout)
             live.update(render_live(progress))
-            if _is_over(progress, after_order):
+            if _is_over(site, progress, after_order):
                 return progress
             site.ensure_worker()
             time.sleep(REFRESH_SECONDS)
@@ -217,7 +217,7 @@ def _watch_lines(site: wiring.Site, rollout: str, json: bool, after_order: bool)
         progress = site.desk().find(rollout)
         if not json:
             _print_changes(before, progress)
-        if _is_over(progress, after_order):
+        if _is_over(site, progress, after_order):
             return progress
         before = progress
         site.ensure_worker()
@@ -232,8 +232,8 @@ def _print_changes(before: Progress | None, now: Progress) -> None:
         typer.echo(f"  {row.target.vmid} {row.state} {row.reason}".rstrip())
 
 
-def _is_over(progress: Progress, after_order: bool) -> bool:
-    """A pause is told to the person who watches; an ordered revert of a finished rollout has yet to begin."""
-    if progress.state is RolloutState.PLANNED or progress.state in (RolloutState.RUNNING, RolloutState.REVERTING):
+def _is_over(site: wiring.Site, progress: Progress, after_order: bool) -> bool:
+    """A pause is told to the person who watches; a revert that was ordered has yet to begin."""
+    if progress.state in (RolloutState.PLANNED, RolloutState.RUNNING, RolloutState.REVERTING):
         return False
-    return not (after_order and progress.state in (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.PAUSED))
+    return not (after_order and site.desk().awaits_revert(progress))

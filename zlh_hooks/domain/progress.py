@@ -136,6 +136,17 @@ def _count_since_resumed(entries: Sequence[Entry], count: str) -> int:
     return sum(e.kind is Kind.NOTE and e.name == count and e.sequence > resumed for e in entries)
 
 
+CAN_GO_BACK = (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.STUCK)
+"""Ends from which a person may order a rollout back."""
+
+
+def has_new_order(entries: Sequence[Entry]) -> bool:
+    """Whether the rollout was ordered back by a person and no worker has taken that up yet."""
+    ordered = [e.sequence for e in entries if e.kind is Kind.COMMAND and e.name == "revert"]
+    taken = [e.sequence for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.REVERT_ORDERED]
+    return max(ordered, default=0) > max(taken, default=0)
+
+
 def group_by_rollout(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
     """Entries by rollout id, in order of the rollouts' plans; entries of no rollout are left out."""
     groups: dict[str, list[Entry]] = {}
