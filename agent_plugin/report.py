@@ -12,6 +12,8 @@ from agent_plugin.wire import Failure, Status, render_status
 
 NETS = ("plugin", "deadline", "on-failure", "pre-start")
 LOG_IN_DOCUMENT = 4096
+REASON_IN_DOCUMENT = 200
+BLOCKS_IN_DOCUMENT = 20
 
 
 def find_net(place: Place) -> str:
@@ -22,7 +24,8 @@ def find_net(place: Place) -> str:
 def build_status(place: Place, transaction: "Transaction | None") -> Status:
     """The document of this moment."""
     slots = Slots(place)
-    blocked = {name: block.reason for name, block in BlockList(place.blocked).read().items() if block.holds}
+    held = [(name, block) for name, block in BlockList(place.blocked).read().items() if block.holds]
+    blocked = {name: block.reason[:REASON_IN_DOCUMENT] for name, block in held[-BLOCKS_IN_DOCUMENT:]}
     told = Status(
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         current=slots.find_current(),

@@ -36,6 +36,16 @@ class Wanted:
         """The release's name; another build of the same version has another one."""
         return f"{self.version}-{self.sha256[:8]}"
 
+    def refuse_way_back(self, version: str) -> None:
+        """``NotNow`` if whoever published it says that it cannot be taken back to this version."""
+        if self.back_to and version not in self.back_to:
+            raise NotNow(f"{self.version} cannot be taken back to {version}, only to {', '.join(self.back_to)}")
+
+
+def version_of(release: str) -> str:
+    """The version in a release's name."""
+    return release.rpartition("-")[0]
+
 
 class Source(Protocol):
     """Who brings archives."""
@@ -54,7 +64,7 @@ class FileSource:
         """Copy it, so that nobody can change it after it was verified."""
         try:
             with self.file.open("rb") as old, to.open("wb") as new:
-                for chunk in iter(lambda: old.read(CHUNK), b""):
+                while (chunk := old.read(CHUNK)) and new.tell() <= wanted.size:  # a file that grows is refused later
                     new.write(chunk)
                 new.flush()
                 os.fsync(new.fileno())

@@ -17,7 +17,7 @@ from agent_plugin.report import NETS, find_net
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
-from agent_plugin.source import CHUNK, Source
+from agent_plugin.source import CHUNK, Source, version_of
 from agent_plugin.state import Before, BlockList, Transaction, save_transaction
 from agent_plugin.steps import Event, Step
 from agent_plugin.systemd import SOCKET, Systemd
@@ -73,6 +73,8 @@ class Swap:
         }
 
     def _plan(self) -> None:
+        if self.txn.origin and not self.txn.taken_back:
+            self.txn.wanted.refuse_way_back(version_of(self.txn.origin))
         if self.txn.existed:
             if not hmac.compare_digest(self.slots.read_mark(self.txn.release).sha256, self.txn.wanted.sha256):
                 raise BadRelease(f"another archive than {self.txn.wanted.sha256} is unpacked as {self.txn.release}")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from agent_plugin import steps as swap
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
 
 REPOSITORY = Path(__file__).parents[1]
+SWAP = REPOSITORY / "docs" / "reference" / "agent-swap.md"
 STATES = REPOSITORY / "docs" / "reference" / "states.md"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 
@@ -23,6 +25,11 @@ def render_states() -> str:
 
 def test_the_page_of_states_shows_the_tables_that_decide() -> None:
     assert STATES.read_text() == render_states()
+
+
+def test_the_page_of_the_swap_shows_the_table_that_decides() -> None:
+    """Print it: ``python -c "from agent_plugin.steps import render_diagram; print(render_diagram())"``."""
+    assert f"```mermaid\n{swap.render_diagram()}\n```\n" in SWAP.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
