@@ -5,20 +5,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin.disk import write_file
+from agent_plugin.pending import find_net
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
 from agent_plugin.wire import Failure, Status, render_status
 
-NETS = ("plugin", "deadline", "on-failure", "pre-start")
 LOG_IN_DOCUMENT = 4096
 REASON_IN_DOCUMENT = 200
 BLOCKS_IN_DOCUMENT = 20
-
-
-def find_net(place: Place) -> str:
-    """Which net has gone back in this swap; empty if none has."""
-    return next((net for net in NETS if place.reverted(net).exists()), "")
 
 
 def build_status(place: Place, transaction: "Transaction | None") -> Status:

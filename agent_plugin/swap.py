@@ -6,14 +6,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from agent_plugin.archive import unpack
 from agent_plugin.disk import remove_file, swap_link, write_file
 from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.health import Health
+from agent_plugin.pending import find_net, forget_count, forget_trial
 from agent_plugin.place import Place
-from agent_plugin.report import NETS, find_net
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
@@ -28,8 +27,6 @@ LOOK_SECONDS = 0.5
 REVERT_BAKE_SECONDS = 2.0
 REVERT_SECONDS = 60.0
 TAKEN_BACK = "a person took it back"
-MOST_ATTEMPTS = 3
-"""The marks that ``net/pre-start`` may leave, from 0."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +127,7 @@ class Swap:
                 f"{SOCKET} is not active, so that a restart would refuse connections: systemctl start {SOCKET}"
             )
         refuse_foreign(self._systemd.look(), self.hands.settings.helpers)
-        self._forget_trial()
+        forget_trial(self._place)
         self._note(before=self._look_before())
         swap_link(self._place.back, f"{self._place.releases.name}/{self.txn.origin}")
         write_file(self._place.attempt(0), b"")
@@ -142,21 +139,6 @@ class Swap:
         look = self._health.look(version, Before())
         answered, reached = self._health.list_answered(), self._health.list_reached()
         return Before(not look.fault, version, look.invocation, self._systemd.read_cursor(), answered, reached)
-
-    def _forget_trial(self) -> None:
-        """What an earlier trial left; a release that was taken back is on the block list by then."""
-        self._remove(self._place.pending)
-        self._forget_count()
-        self._remove(*map(self._place.reverted, NETS), self._place.last_exit, self._place.failed_log)
-
-    def _forget_count(self) -> None:
-        """Nothing is on trial: neither a way back nor a count of starts is needed."""
-        self._remove(self._place.back, *map(self._place.attempt, range(MOST_ATTEMPTS)))
-
-    def _remove(self, *paths: Path) -> None:
-        for path in paths:
-            if path.is_symlink() or path.exists():
-                remove_file(path)
 
     def _flip(self) -> None:
         """Noted anew just before: after a boot in between, the agent that runs is a later start of the old release."""
@@ -189,6 +171,7 @@ class Swap:
             time.sleep(LOOK_SECONDS)
         self._check_trial()
         if verdict:
+            self._systemd.refuse_shutdown()  # then what stopped answering is no verdict
             raise BadRelease(verdict)
 
     def _look_at(self, trial: Trial, version: str, before: Before) -> "str | None":
@@ -209,7 +192,7 @@ class Swap:
 
     def _clean(self) -> None:
         if self.txn.origin:
-            self._forget_trial()
+            forget_trial(self._place)
             self._systemd.disarm_deadline()
         self.blocks.lift(self.txn.release)
         self._remove_archives()
@@ -259,7 +242,7 @@ class Swap:
         """Take away what this swap brought, and nothing else."""
         self._remove_archives()
         if not self._place.pending.exists():
-            self._forget_count()
+            forget_count(self._place)
         if not self.txn.existed and self.txn.release != self.slots.find_current():
             self.slots.remove(self.txn.release)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent_plugin.disk import remove_file, remove_halves
 from agent_plugin.fault import BadRelease, NotNow
+from agent_plugin.pending import forget_count
 from agent_plugin.place import Place
 from agent_plugin.report import write_status
 from agent_plugin.slot import Slots
@@ -95,6 +96,7 @@ def _resume(hands: Hands, wanted: "Wanted | None" = None) -> "Transaction | None
         return carry_out(able, txn.after(Event.INTERRUPTED))
     if hands.place.pending.exists():  # on trial, and nobody knows why
         hands.systemd.revert(hands.place.revert)
+        forget_count(hands.place)
     return None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.fault import BadInput, NotNow
+from agent_plugin.fault import BadInput, Interrupted, NotNow
 from agent_plugin.slot import COMPLETE, Slots
 from agent_plugin.source import Wanted
 from agent_plugin.state import MOST_BLOCKS, BlockList, begin, save_transaction
@@ -195,6 +195,19 @@ def test_a_trial_that_nobody_remembers_is_taken_back(world: World) -> None:
     world.place.back.symlink_to(f"releases/{ONE.name}")
     resume(world.hands())
     assert (current(world), world.answered()) == (ONE.name, (200, "1.0"))
+
+
+def test_what_stops_answering_in_a_shutdown_is_judged_after_it(world: World) -> None:
+    world.begin(ONE)
+    (world.root / "stopping").touch()
+    bad = build("2.0", "sick")
+    with pytest.raises(Interrupted):
+        world.install(bad)
+    assert not BlockList(world.place.blocked).find(bad.name).holds
+    (world.root / "stopping").unlink()
+    ended = resume(world.hands())
+    assert ended is not None
+    assert (ended.outcome, world.answered(), world.list_leftovers()) == ("reverted", (200, "1.0"), [])
 
 
 def test_a_swap_that_is_interrupted_without_end_goes_back(world: World) -> None:
