@@ -13,5 +13,9 @@ class NotNow(PluginError):
     """Nothing has been changed, and the release is not to blame: it may be tried again."""
 
 
+class Interrupted(PluginError):
+    """The system around the swap is not there to judge it, as in a shutdown: taken up again later, as after a crash."""
+
+
 class BadRelease(PluginError):
     """The release itself is wrong: this guest does not try it again until somebody says so."""

@@ -5,24 +5,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin.disk import write_file
+from agent_plugin.pending import find_net
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
 from agent_plugin.wire import Failure, Status, render_status
 
-NETS = ("plugin", "deadline", "on-failure", "pre-start")
 LOG_IN_DOCUMENT = 4096
-
-
-def find_net(place: Place) -> str:
-    """Which net has gone back in this swap; empty if none has."""
-    return next((net for net in NETS if place.reverted(net).exists()), "")
+REASON_IN_DOCUMENT = 200
+BLOCKS_IN_DOCUMENT = 20
 
 
 def build_status(place: Place, transaction: "Transaction | None") -> Status:
     """The document of this moment."""
     slots = Slots(place)
-    blocked = {name: block.reason for name, block in BlockList(place.blocked).read().items() if block.holds}
+    held = [(name, block) for name, block in BlockList(place.blocked).read().items() if block.holds]
+    blocked = {name: block.reason[:REASON_IN_DOCUMENT] for name, block in held[-BLOCKS_IN_DOCUMENT:]}
     told = Status(
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         current=slots.find_current(),

@@ -61,7 +61,7 @@ class Slots:
 
     def mark_whole(self, wanted: Wanted) -> None:
         """The last act of unpacking; the mark says which archive it was."""
-        mark = {"version": wanted.version, "sha256": wanted.sha256, "size": wanted.size}
+        mark = {"version": wanted.version, "sha256": wanted.sha256, "size": wanted.size, "back_to": wanted.back_to}
         write_file(self.path(wanted.release) / COMPLETE, json.dumps(mark).encode())
         sync_folder(self._place.releases)
 
@@ -70,7 +70,7 @@ class Slots:
         path = self.path(release) / COMPLETE
         try:
             mark = json.loads(path.read_bytes())
-            return Wanted(mark["version"], mark["sha256"], mark["size"])
+            return Wanted(mark["version"], mark["sha256"], mark["size"], tuple(mark["back_to"]))
         except (OSError, ValueError, KeyError, TypeError, BadInput) as error:
             raise NotNow(f"{path} does not say which archive the release came from: {error}") from error
 

@@ -28,7 +28,7 @@ class FileSource:
         """Copy it, so that nobody can change it after it was verified."""
         try:
             with self.file.open("rb") as old, to.open("wb") as new:
-                for chunk in iter(lambda: old.read(CHUNK), b""):
+                while (chunk := old.read(CHUNK)) and new.tell() <= wanted.size:  # a file that grows is refused later
                     new.write(chunk)
                 new.flush()
                 os.fsync(new.fileno())

@@ -14,6 +14,10 @@ MOST_TRIES = 10
 """So often a release may fail here without being to blame (road, disk) before it is blocked as well."""
 
 
+MOST_BLOCKS = 100
+"""The oldest are forgotten: a list that only grows would fill the disk one day."""
+
+
 @dataclass(frozen=True)
 class Before:
     """What was seen before the flip, to be compared with afterwards. Versions and ids are empty if there was none.
@@ -138,19 +142,24 @@ class BlockList:
 
     def block(self, release: str, reason: str) -> None:
         """Not again, until it is lifted."""
-        self._write({**self.read(), release: Block(reason, self.find(release).tries)})
+        self._set(release, Block(reason, self.find(release).tries))
 
     def count(self, release: str, reason: str) -> None:
         """One more failure that it is not to blame for."""
         tries = self.find(release).tries + 1
         blocked = f"failed {tries} times, last: {reason}" if tries >= MOST_TRIES else ""
-        self._write({**self.read(), release: Block(blocked, tries)})
+        self._set(release, Block(blocked, tries))
 
     def lift(self, release: str) -> None:
         """It was pinned anew, or proved: it may be tried."""
         blocks = self.read()
         if blocks.pop(release, None):
             self._write(blocks)
+
+    def _set(self, release: str, block: Block) -> None:
+        others = {name: old for name, old in self.read().items() if name != release}
+        newest = list({**others, release: block}.items())[-MOST_BLOCKS:]
+        self._write(dict(newest))
 
     def _write(self, blocks: Mapping[str, Block]) -> None:
         write_file(self._path, json.dumps({name: asdict(block) for name, block in blocks.items()}).encode())

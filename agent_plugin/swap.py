@@ -6,14 +6,13 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from agent_plugin.archive import unpack
 from agent_plugin.disk import remove_file, swap_link, write_file
 from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.health import Health
+from agent_plugin.pending import find_net, forget_count, forget_trial
 from agent_plugin.place import Place
-from agent_plugin.report import NETS, find_net
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
@@ -22,14 +21,13 @@ from agent_plugin.state import Before, BlockList, Transaction, save_transaction
 from agent_plugin.steps import Event, Step
 from agent_plugin.systemd import SOCKET, Systemd
 from agent_plugin.trial import Trial
+from agent_plugin.wanted import version_of
 from agent_plugin.workload import refuse_foreign
 
 LOOK_SECONDS = 0.5
 REVERT_BAKE_SECONDS = 2.0
 REVERT_SECONDS = 60.0
 TAKEN_BACK = "a person took it back"
-MOST_ATTEMPTS = 3
-"""The marks that ``net/pre-start`` may leave, from 0."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class Swap:
         }
 
     def _plan(self) -> None:
+        if self.txn.origin and not self.txn.taken_back:
+            self.txn.wanted.refuse_way_back(version_of(self.txn.origin))
         if self.txn.existed:
             if not hmac.compare_digest(self.slots.read_mark(self.txn.release).sha256, self.txn.wanted.sha256):
                 raise BadRelease(f"another archive than {self.txn.wanted.sha256} is unpacked as {self.txn.release}")
@@ -128,7 +128,7 @@ class Swap:
                 f"{SOCKET} is not active, so that a restart would refuse connections: systemctl start {SOCKET}"
             )
         refuse_foreign(self._systemd.look(), self.hands.settings.helpers)
-        self._forget_trial()
+        forget_trial(self._place)
         self._note(before=self._look_before())
         swap_link(self._place.back, f"{self._place.releases.name}/{self.txn.origin}")
         write_file(self._place.attempt(0), b"")
@@ -140,21 +140,6 @@ class Swap:
         look = self._health.look(version, Before())
         answered, reached = self._health.list_answered(), self._health.list_reached()
         return Before(not look.fault, version, look.invocation, self._systemd.read_cursor(), answered, reached)
-
-    def _forget_trial(self) -> None:
-        """What an earlier trial left; a release that was taken back is on the block list by then."""
-        self._remove(self._place.pending)
-        self._forget_count()
-        self._remove(*map(self._place.reverted, NETS), self._place.last_exit, self._place.failed_log)
-
-    def _forget_count(self) -> None:
-        """Nothing is on trial: neither a way back nor a count of starts is needed."""
-        self._remove(self._place.back, *map(self._place.attempt, range(MOST_ATTEMPTS)))
-
-    def _remove(self, *paths: Path) -> None:
-        for path in paths:
-            if path.is_symlink() or path.exists():
-                remove_file(path)
 
     def _flip(self) -> None:
         """Noted anew just before: after a boot in between, the agent that runs is a later start of the old release."""
@@ -187,6 +172,7 @@ class Swap:
             time.sleep(LOOK_SECONDS)
         self._check_trial()
         if verdict:
+            self._systemd.refuse_shutdown()  # then what stopped answering is no verdict
             raise BadRelease(verdict)
 
     def _look_at(self, trial: Trial, version: str, before: Before) -> "str | None":
@@ -207,7 +193,7 @@ class Swap:
 
     def _clean(self) -> None:
         if self.txn.origin:
-            self._forget_trial()
+            forget_trial(self._place)
             self._systemd.disarm_deadline()
         self.blocks.lift(self.txn.release)
         self._remove_archives()
@@ -257,7 +243,7 @@ class Swap:
         """Take away what this swap brought, and nothing else."""
         self._remove_archives()
         if not self._place.pending.exists():
-            self._forget_count()
+            forget_count(self._place)
         if not self.txn.existed and self.txn.release != self.slots.find_current():
             self.slots.remove(self.txn.release)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from agent_plugin.fault import NotNow
+from agent_plugin.fault import Interrupted, NotNow
 
 AGENT = "zlh-agent.service"
 SOCKET = "zlh-agent.socket"
@@ -31,7 +31,11 @@ class UnitLook:
 class Systemd(Protocol):
     """What the swap asks of the service manager."""
 
-    def look(self, unit: str = AGENT) -> UnitLook: ...
+    def look(self, unit: str = AGENT) -> UnitLook:
+        """``Interrupted`` if systemd does not answer."""
+
+    def refuse_shutdown(self) -> None:
+        """``Interrupted`` if the system is going down."""
 
     def restart_agent(self) -> None:
         """Ask for one restart and do not wait for it."""
@@ -55,7 +59,10 @@ class SystemdPrograms:
     """:class:`Systemd` by ``systemctl`` and ``journalctl``."""
 
     def look(self, unit: str = AGENT) -> UnitLook:
-        shown = _run("systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", unit)
+        try:
+            shown = _run("systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--", unit)
+        except NotNow as error:
+            raise Interrupted(str(error)) from error
         found = dict(line.partition("=")[::2] for line in shown.splitlines())
         return UnitLook(
             active=found.get("ActiveState") == "active" and found.get("SubState") in _AT_WORK,
@@ -65,16 +72,27 @@ class SystemdPrograms:
             group=found.get("ControlGroup", ""),
         )
 
+    def refuse_shutdown(self) -> None:
+        if _run("systemctl", "show", "--property=SystemState", "--value").strip() == "stopping":
+            raise Interrupted("the system is going down")
+
     def restart_agent(self) -> None:
-        _run("systemctl", "--no-block", "restart", AGENT)
+        self._order("--no-block", "restart", AGENT)
+
+    def _order(self, *words: str) -> None:
+        try:
+            _run("systemctl", *words)
+        except NotNow:
+            self.look()  # if systemd is not there at all, it is no answer
+            raise
 
     def arm_deadline(self) -> None:
-        _run("systemctl", "restart", DEADLINE)
+        self._order("restart", DEADLINE)
         if not self.look(DEADLINE).active:
             raise NotNow(f"{DEADLINE} does not count: see systemctl status {DEADLINE}")
 
     def disarm_deadline(self) -> None:
-        _run("systemctl", "stop", DEADLINE)
+        self._order("stop", DEADLINE)
 
     def revert(self, script: Path) -> None:
         _run(str(script), "plugin")

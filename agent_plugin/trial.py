@@ -42,7 +42,10 @@ class Trial:
         if not fault:
             self.faults, self.well_since = 0, now if self.well_since is None else self.well_since
             return "" if now - self.well_since >= self.bake_seconds else None
-        if fault != NOT_ACTIVE or self.well_since is not None or self.faults:
-            self.faults += 1
         self.well_since = None
+        if (
+            fault == NOT_ACTIVE
+        ):  # not up yet, or stopped by somebody: falls are seen by the nets, the rest by the deadline
+            return None
+        self.faults += 1
         return fault if self.faults >= MOST_FAULTS else None

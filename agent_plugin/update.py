@@ -9,13 +9,16 @@ from pathlib import Path
 
 from agent_plugin.disk import remove_file, remove_halves
 from agent_plugin.fault import BadRelease, NotNow
+from agent_plugin.pending import forget_count
 from agent_plugin.place import Place
 from agent_plugin.report import write_status
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction, begin, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
 from agent_plugin.swap import Hands, Swap
-from agent_plugin.wanted import Wanted
+from agent_plugin.wanted import Wanted, version_of
+
+LONGEST_REASON = 500
 
 
 def install(hands: Hands, wanted: Wanted) -> Transaction:
@@ -48,6 +51,7 @@ def take_back(hands: Hands) -> Transaction:
         left, previous = slots.find_current(), slots.find_previous()
         if not left or previous == left or not slots.is_whole(previous):
             raise NotNow(f"{hands.place.previous} names no whole release to go back to")
+        slots.read_mark(left).refuse_way_back(version_of(previous))
         return carry_out(hands, begin(slots.read_mark(previous), left, existed=True, taken_back=True))
 
 
@@ -92,6 +96,7 @@ def _resume(hands: Hands, wanted: "Wanted | None" = None) -> "Transaction | None
         return carry_out(able, txn.after(Event.INTERRUPTED))
     if hands.place.pending.exists():  # on trial, and nobody knows why
         hands.systemd.revert(hands.place.revert)
+        forget_count(hands.place)
     return None
 
 
@@ -121,6 +126,7 @@ def _do_step(swap: Swap) -> Event:
 
 def _blame(txn: Transaction, reason: str, blame: bool) -> Transaction:
     """The first failure is the reason; a way back that fails as well makes the swap stuck."""
+    reason = reason[:LONGEST_REASON]
     if txn.step in (*UNARMED, *ARMED, Step.FOUND):
         return replace(txn, reason=f"{txn.step.value}: {reason}", blame=blame)
     if txn.step is Step.REVERT:

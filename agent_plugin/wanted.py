@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agent_plugin.desired import Ruling
-from agent_plugin.fault import BadInput
+from agent_plugin.fault import BadInput, NotNow
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_~-]{0,63}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +39,16 @@ class Wanted:
     def release(self) -> str:
         """The release's name; another build of the same version has another one."""
         return f"{self.version}-{self.sha256[:8]}"
+
+    def refuse_way_back(self, version: str) -> None:
+        """``NotNow`` if whoever published it says that it cannot be taken back to this version."""
+        if self.back_to and version not in self.back_to:
+            raise NotNow(f"{self.version} cannot be taken back to {version}, only to {', '.join(self.back_to)}")
+
+
+def version_of(release: str) -> str:
+    """The version in a release's name."""
+    return release.rpartition("-")[0]
 
 
 @dataclass(frozen=True)

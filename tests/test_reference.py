@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from agent_plugin import steps as swap
 from agent_plugin.refusal import TROUBLE, Refusal
 from tests.cli.command_line import find_commands, parse
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
 
 REPOSITORY = Path(__file__).parents[1]
 AGENTS = REPOSITORY / "docs" / "reference" / "agents.md"
+SWAP = REPOSITORY / "docs" / "reference" / "agent-swap.md"
 STATES = REPOSITORY / "docs" / "reference" / "states.md"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 
@@ -36,6 +38,11 @@ def test_the_page_of_agents_names_every_refusal_and_whether_it_is_trouble() -> N
 def test_every_command_on_the_page_of_agents_is_one() -> None:
     for command in find_commands(AGENTS.read_text()):
         parse(command)
+
+
+def test_the_page_of_the_swap_shows_the_table_that_decides() -> None:
+    """Print it: ``python -c "from agent_plugin.steps import render_diagram; print(render_diagram())"``."""
+    assert f"```mermaid\n{swap.render_diagram()}\n```\n" in SWAP.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

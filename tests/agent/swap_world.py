@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from agent_plugin import swap
+from agent_plugin.fault import Interrupted
 from agent_plugin.place import Place
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
@@ -67,6 +68,10 @@ class FolderSystemd:
             return UnitLook(True)
         found = self.read_running()
         return UnitLook(bool(found), found.get("invocation", ""), int(found.get("restarts", 0)))
+
+    def refuse_shutdown(self) -> None:
+        if (self.outside or self.root).joinpath("stopping").exists():
+            raise Interrupted("the system is going down")
 
     def restart_agent(self) -> None:
         self.start(0)

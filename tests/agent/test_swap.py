@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.fault import BadInput, NotNow
+from agent_plugin.fault import BadInput, Interrupted, NotNow
 from agent_plugin.slot import COMPLETE, Slots
-from agent_plugin.state import BlockList, begin, save_transaction
+from agent_plugin.state import MOST_BLOCKS, BlockList, begin, save_transaction
 from agent_plugin.steps import LONGEST, Step
 from agent_plugin.update import hold, install, resume, take_back
 from agent_plugin.wanted import Wanted
@@ -120,6 +120,31 @@ def test_a_person_goes_back_and_what_was_left_is_not_brought_again(world: World)
         world.install(TWO)
 
 
+def test_a_release_that_could_not_be_taken_back_is_not_begun(world: World) -> None:
+    world.begin(ONE)
+    ended = install(world.hands(TWO), replace(TWO.wanted, back_to=("0.9", "0.8")))
+    assert (ended.outcome, ended.reason) == ("failed", "PLAN: 2.0 cannot be taken back to 1.0, only to 0.9, 0.8")
+
+
+def test_a_person_may_go_back_only_where_the_release_can_be_taken_back_to(world: World) -> None:
+    world.begin(ONE)
+    assert install(world.hands(TWO), replace(TWO.wanted, back_to=("1.0",))).outcome == "installed"
+    assert install(world.hands(THREE), replace(THREE.wanted, back_to=("2.0",))).outcome == "installed"
+    assert take_back(world.hands()).outcome == "installed"
+    with pytest.raises(NotNow, match=r"2\.0 cannot be taken back to 3\.0, only to 1\.0"):
+        take_back(world.hands())
+
+
+def test_the_list_of_blocks_does_not_grow_for_ever(world: World) -> None:
+    blocks = BlockList(world.place.state / "blocked.json")
+    world.begin(ONE)
+    for number in range(MOST_BLOCKS + 3):
+        blocks.block(f"{number}-00000000", "it failed " * 100)
+    assert set(blocks.read()) == {f"{number}-00000000" for number in range(3, MOST_BLOCKS + 3)}
+    world.install(TWO)
+    assert len(parse_status(world.place.status.read_bytes()).blocked) == 20
+
+
 def test_a_block_that_is_lifted_lets_the_release_in_again(world: World) -> None:
     world.begin(ONE)
     BlockList(world.place.blocked).block(TWO.name, "it failed")
@@ -170,6 +195,19 @@ def test_a_trial_that_nobody_remembers_is_taken_back(world: World) -> None:
     world.place.back.symlink_to(f"releases/{ONE.name}")
     resume(world.hands())
     assert (current(world), world.answered()) == (ONE.name, (200, "1.0"))
+
+
+def test_what_stops_answering_in_a_shutdown_is_judged_after_it(world: World) -> None:
+    world.begin(ONE)
+    (world.root / "stopping").touch()
+    bad = build("2.0", "sick")
+    with pytest.raises(Interrupted):
+        world.install(bad)
+    assert not BlockList(world.place.blocked).find(bad.name).holds
+    (world.root / "stopping").unlink()
+    ended = resume(world.hands())
+    assert ended is not None
+    assert (ended.outcome, world.answered(), world.list_leftovers()) == ("reverted", (200, "1.0"), [])
 
 
 def test_a_swap_that_is_interrupted_without_end_goes_back(world: World) -> None:

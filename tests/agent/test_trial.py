@@ -41,6 +41,12 @@ def test_a_start_may_take_its_time_until_the_deadline() -> None:
     assert judge(DOWN, 61) == f"not proved within 60 s: {NOT_ACTIVE}"
 
 
+def test_an_agent_that_somebody_stops_is_waited_for_and_bakes_anew() -> None:
+    judge = trial().judge
+    looks = [(GOOD, 1), *[(DOWN, 2)] * 5, (GOOD, 11), (GOOD, 20), (GOOD, 21)]
+    assert [judge(look, second) for look, second in looks] == [*[None] * 8, ""]
+
+
 def test_a_restart_that_nobody_asked_for_is_a_failure() -> None:
     assert trial().judge(Look("", "new", restarts=1), 1) == "it ended by itself and was restarted 1 times"
 

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -75,7 +77,7 @@ class SwapGuest:
         self.address = str(choose_address(self.vmid, "").ip)
         self.first = first or build_release("1.0.0")
         volume = lab.volumes.allocate("local", self.vmid, 2**30)
-        self.root = lab.volumes.path(volume)
+        self.root, self.was_off = lab.volumes.path(volume), False
         template = TemplateVersion("1", debian)
         install_root(lab.volumes, volume, template, FIRST_ID, lambda root: bake_plugin(root, settings, self.first))
         config = {
@@ -92,6 +94,11 @@ class SwapGuest:
         """Until agent and game answer."""
         self.lab.containers.start(self.spec)
         until(lambda: (self.ask() or {}).get("state") == "running", 20, "agent and game")
+
+    def stop(self) -> None:
+        """The power is gone."""
+        self.was_off = True
+        self.lab.containers.stop(self.vmid)
 
     def ask(self, path: str = "/status") -> "dict[str, str] | None":
         return read_agent(self.lab, self.address, path)
@@ -140,6 +147,17 @@ class SwapGuest:
         write = f"mkdir -p {folder} && cat >{folder}/test.conf && systemctl daemon-reload"
         done = subprocess.run(self.command("sh", "-c", write), input=text, text=True, check=False)
         assert done.returncode == 0
+
+    @contextmanager
+    def unit_without(self, unit: str, keys: "Sequence[str]") -> "Iterator[None]":
+        """Take lines out of a unit that no drop-in can take out."""
+        file = f"/etc/systemd/system/{unit}"
+        expressions = [word for key in keys for word in ("-e", f"/^{key}/d")]
+        self.run("sed", "-i.whole", *expressions, file)
+        self.run("systemctl", "daemon-reload")
+        yield
+        self.run("mv", f"{file}.whole", file)
+        self.run("systemctl", "daemon-reload")
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":
         """A command that runs in the guest; the caller waits for it."""
