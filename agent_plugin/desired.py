@@ -226,3 +226,12 @@ def is_version(text: str) -> bool:
 def meets(version: str, specifier: str) -> bool:
     """Whether the version is one of those; the empty specifier is met by all."""
     return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Nothing to do now. ``rule`` says why; ``opens`` when the guest may start, where a window is waited for."""
+
+    ruling: Ruling
+    rule: str
+    opens: datetime | None = None

@@ -22,13 +22,13 @@ from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from agent_plugin import agreement
-from agent_plugin.desired import PATH, Desired, Guest, Ruling, decide
+from agent_plugin.desired import PATH, Desired, Guest, Nothing, Ruling, decide
 from agent_plugin.desired_wire import MalformedState, NewerFormat, parse_state
 from agent_plugin.disk import rename, sync_tree, write_file
 from agent_plugin.mark import Marks, read_marks, write_marks
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.road import Limits, NoRange, NotThere, Road
-from agent_plugin.wanted import Nothing, Wanted
+from agent_plugin.wanted import Wanted
 
 METADATA, TARGETS = "metadata", "targets"
 SIGNED_AT = "x-zlh-signed"

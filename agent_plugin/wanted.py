@@ -1,10 +1,8 @@
-"""The result of a check: a release to install, or why there is nothing to do."""
+"""A release that shall run in a guest. Nothing else is needed to swap it: no library beside Python's own."""
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
 
-from agent_plugin.desired import Ruling
 from agent_plugin.fault import BadInput, NotNow
 
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+_~-]{0,63}")
@@ -49,12 +47,3 @@ class Wanted:
 def version_of(release: str) -> str:
     """The version in a release's name."""
     return release.rpartition("-")[0]
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """Nothing to do now. ``rule`` says why; ``opens`` when the guest may start, where a window is waited for."""
-
-    ruling: Ruling
-    rule: str
-    opens: datetime | None = None

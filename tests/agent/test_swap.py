@@ -265,3 +265,12 @@ def test_the_lock_is_free_again_whatever_happened_inside(world: World) -> None:
 def test_what_could_name_no_folder_is_bad_input(version: str, sha256: str, size: int) -> None:
     with pytest.raises(BadInput):
         Wanted(version, sha256, size)
+
+
+def test_a_guest_needs_no_library_beside_pythons_own_to_swap_and_to_go_back() -> None:
+    script = (
+        "import sys; import agent_plugin.__main__; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    here = Path(__file__).parents[2]
+    bare = subprocess.run([sys.executable, "-S", "-c", script], capture_output=True, text=True, check=True, cwd=here)
+    assert set(bare.stdout.split()) - sys.stdlib_module_names <= {"agent_plugin", "__main__"}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.desired import Guest, Ruling
+from agent_plugin.desired import Guest, Nothing, Ruling
 from agent_plugin.refusal import Refusal, Refused
-from agent_plugin.wanted import Nothing, Wanted
+from agent_plugin.wanted import Wanted
 from tests.agent.conftest import GUEST, GuestBench, need_guests_client
 from tests.agent.repository_bench import BYTES, RepositoryBench, now
 from tests.agent.update_server import UpdateServer, break_off, says
