@@ -72,7 +72,7 @@ class Place:
 
     @property
     def pending(self) -> Path:
-        """There while a release is on trial: two lines, the release on trial and the one to go back to."""
+        """There while a release is on trial: the release on trial, the one to go back to, the start that ran before."""
         return self.state / "pending"
 
     @property

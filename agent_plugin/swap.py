@@ -132,8 +132,13 @@ class Swap:
         self._note(before=self._look_before())
         swap_link(self._place.back, f"{self._place.releases.name}/{self.txn.origin}")
         write_file(self._place.attempt(0), b"")
-        write_file(self._place.pending, f"{self.txn.release}\n{self.txn.origin}\n".encode())
+        self._write_pending()
         self._systemd.arm_deadline()
+
+    def _write_pending(self) -> None:
+        """What the nets read: the release on trial, the one to go back to, and the start that runs before the trial."""
+        lines = (self.txn.release, self.txn.origin, self.txn.before.invocation)
+        write_file(self._place.pending, "".join(f"{line}\n" for line in lines).encode())
 
     def _look_before(self) -> Before:
         version = self._health.read_version()
@@ -144,7 +149,10 @@ class Swap:
     def _flip(self) -> None:
         """Noted anew just before: after a boot in between, the agent that runs is a later start of the old release."""
         self._check_trial()
-        self._note(before=replace(self.txn.before, invocation=self._systemd.look().invocation))
+        invocation = self._systemd.look().invocation
+        if invocation != self.txn.before.invocation:
+            self._note(before=replace(self.txn.before, invocation=invocation))
+            self._write_pending()
         self.slots.link(self._place.current, self.txn.release)
         self._check_trial()
 

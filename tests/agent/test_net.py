@@ -23,7 +23,7 @@ class Trial:
         self.link("previous", OTHER)
         self.link("back", OLD)
         (self.state / "attempt-0").touch()
-        (self.state / "pending").write_text(f"{NEW}\n{OLD}\n")
+        (self.state / "pending").write_text(f"{NEW}\n{OLD}\nold-start\n")
 
     def link(self, name: str, release: str) -> None:
         (self.home / name).unlink(missing_ok=True)
@@ -53,7 +53,7 @@ def test_two_starts_are_granted_and_the_third_goes_back(trial: Trial) -> None:
     assert trial.run("pre-start").returncode == 0
     assert trial.current() == OLD
     assert trial.names() == {"reverted-pre-start", "attempt-2"}
-    assert (trial.state / "reverted-pre-start").read_text() == f"{NEW}\n{OLD}\n"
+    assert (trial.state / "reverted-pre-start").read_text() == f"{NEW}\n{OLD}\nold-start\n"
 
 
 def test_a_count_that_is_lost_goes_back_at_once(trial: Trial) -> None:
@@ -86,8 +86,19 @@ def test_an_orderly_stop_in_the_trial_is_no_failure(trial: Trial) -> None:
 
 
 def test_the_old_releases_bad_end_is_not_the_new_ones_fault(trial: Trial) -> None:
-    trial.run("post-stop", SERVICE_RESULT="timeout")  # before the first start of the release on trial
+    trial.run("post-stop", SERVICE_RESULT="timeout", INVOCATION_ID="old-start")
     assert (trial.current(), "pending" in trial.names()) == (NEW, True)
+
+
+def test_a_failure_before_the_flip_is_not_the_new_ones_fault(trial: Trial) -> None:
+    trial.link("current", OLD)
+    trial.run("post-stop", SERVICE_RESULT="signal", INVOCATION_ID="another-start")
+    assert (trial.current(), "pending" in trial.names()) == (OLD, True)
+
+
+def test_the_net_after_the_stop_needs_no_net_before_the_start(trial: Trial) -> None:
+    trial.run("post-stop", SERVICE_RESULT="signal", INVOCATION_ID="new-start")
+    assert (trial.current(), "pending" in trial.names()) == (OLD, False)
 
 
 @pytest.mark.parametrize("who", ["plugin", "deadline", "on-failure", "pre-start"])
