@@ -1,5 +1,5 @@
 # Each target sets up what it needs and may be repeated; what is already there is not fetched again.
-.PHONY: help demo test lint matrix bench pages lab-clean venv packages
+.PHONY: help demo test lint matrix release-tests bench pages lab-clean venv packages
 
 python := .venv/bin/python
 .DEFAULT_GOAL := help
@@ -9,6 +9,7 @@ help:
 	@echo 'make test       unit tests against newest and Debian 13 libraries, then tests on real containers'
 	@echo 'make lint       ruff, mypy --strict, the import table, shellcheck'
 	@echo 'make matrix     the long generated tests: a worker killed at every point'
+	@echo 'make release-tests  bad releases, hangs and power failures of an agent in real containers: a quarter of an hour'
 	@echo 'make bench      what is measured, and how'
 	@echo 'make pages      print docs/policy anew from the shipped policy'
 	@echo 'make lab-clean  remove all that a killed demo or test left on this machine'
@@ -25,7 +26,11 @@ lint: venv
 	workshop/lint.sh
 
 matrix: venv
-	$(python) -m pytest -n 3 -m matrix
+	$(python) -m pytest -n 3 -m 'matrix and not lab'
+	$(python) -m pytest -m 'matrix and lab and not release'
+
+release-tests: venv
+	$(python) -m pytest -m release
 
 bench: venv
 	workshop/bench.sh

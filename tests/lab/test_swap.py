@@ -71,12 +71,14 @@ def test_a_release_that_cannot_start_goes_back_within_ten_seconds_and_nobody_is_
 
 
 @pytest.mark.matrix
+@pytest.mark.release
 @pytest.mark.parametrize(("fault", "seconds"), _OTHERS)
 def test_other_bad_releases_go_back_as_well(guest: SwapGuest, fault: str, seconds: float) -> None:
     assert_goes_back(guest, fault, seconds)
 
 
 @pytest.mark.matrix
+@pytest.mark.release
 @pytest.mark.parametrize("fault", ["hang", "freeze"])
 def test_a_release_that_hangs_goes_back_within_55_seconds(guest: SwapGuest, fault: str) -> None:
     assert_goes_back(guest, fault, 55)
@@ -130,6 +132,7 @@ def test_an_agent_with_a_workload_in_its_control_group_is_not_swapped(guest: Swa
 
 
 @pytest.mark.matrix
+@pytest.mark.release
 @pytest.mark.parametrize("net", _ALONE)
 def test_each_net_alone_takes_back_a_release_that_cannot_start(guest: SwapGuest, net: str) -> None:
     """``OnFailure=`` alone is silent before systemd 254, while restarts are left: there the deadline is the one that acts."""
@@ -153,6 +156,7 @@ def resume(guest: SwapGuest) -> None:
 
 
 @pytest.mark.matrix
+@pytest.mark.release
 def test_the_deadline_takes_back_a_release_that_runs_and_that_nobody_proves(guest: SwapGuest) -> None:
     before = guest.version()
     guest.drop_in("zlh-agent-revert.timer", "[Timer]\nOnActiveSec=\nOnActiveSec=6\n")
@@ -167,6 +171,7 @@ def test_the_deadline_takes_back_a_release_that_runs_and_that_nobody_proves(gues
 
 
 @pytest.mark.matrix
+@pytest.mark.release
 def test_arming_again_and_again_never_reaches_a_start_limit(guest: SwapGuest) -> None:
     for number in range(7):
         done = guest.install(build_release(f"7.{number}.{time.monotonic_ns()}", "exit"))
@@ -174,6 +179,7 @@ def test_arming_again_and_again_never_reaches_a_start_limit(guest: SwapGuest) ->
 
 
 @pytest.mark.matrix
+@pytest.mark.release
 @pytest.mark.parametrize("step", ["ARM", "FLIP", "RESTART", "WATCH"])
 def test_a_guest_that_loses_power_in_a_swap_comes_back_with_one_whole_release(guest: SwapGuest, step: str) -> None:
     good = build_release(f"8.{time.monotonic_ns()}")
