@@ -118,9 +118,13 @@ class SwapGuest:
     def bring(self, release: Release) -> str:
         """Put an archive into the guest; its path there."""
         path = f"/root/{release.name}.tar.gz"
-        done = subprocess.run(self.command("sh", "-c", f"cat >{path}"), input=release.archive, check=False)
-        assert done.returncode == 0
+        self.put(path, release.archive)
         return path
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file in the guest."""
+        done = subprocess.run(self.command("sh", "-c", 'cat >"$0"', path), input=content, check=False)
+        assert done.returncode == 0
 
     def install_words(self, release: Release) -> "tuple[str, ...]":
         """The plugin's command, the archive being there."""

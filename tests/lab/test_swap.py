@@ -1,7 +1,8 @@
 """The agent is swapped in real guests, under load: nobody is refused, the game runs on, and bad releases go back."""
 
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,10 +12,13 @@ from tests.lab.image import Debian
 from tests.lab.lab import Lab
 from tests.lab.load import Load
 from tests.lab.network import inside
+from tests.lab.place import CHECKOUT
 from tests.lab.swap_bench import STATE, SwapGuest, build_release
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CRASHES = 30
+DOOM = CHECKOUT / "tests" / "agent" / "doom.py"
+EVERY = 9
 _OTHERS = [
     *(("garbage", 10), ("no-python", 10), ("unreadable", 10)),
     *(("wrong-version", 15), ("sick", 15), ("exit-later", 15)),
@@ -150,6 +154,31 @@ def test_each_net_alone_takes_back_a_release_that_cannot_start(guest: SwapGuest,
 def resume(guest: SwapGuest) -> None:
     """The plugin comes again; what it says about the interrupted swap is in the status document."""
     guest.run("sh", "-c", "zlh-agent-plugin update || [ $? -eq 1 ]")
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("fault", ["", "wrong-version"])
+def test_a_plugin_killed_at_any_act_in_a_real_guest_is_finished_or_taken_back(
+    guest: SwapGuest, fault: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Every so many acts of a whole install; the next plugin follows at once."""
+    guest.put("/root/doom.py", DOOM.read_bytes())
+    acts = int(run_doomed(guest, 0, fault).stderr.split()[-1])
+    for life in range(1, acts, EVERY):
+        assert run_doomed(guest, life, fault).returncode == 137
+        resume(guest)
+        told = guest.status()
+        assert (told.on_trial, told.step) in ((False, "END"), (False, "")), life
+        assert guest.version() == told.current.rpartition("-")[0], life
+        assert (told.outcome == "installed") == (told.wanted == told.current), life
+    record_property("points", len(range(1, acts, EVERY)))
+
+
+def run_doomed(guest: SwapGuest, life: int, fault: str) -> "subprocess.CompletedProcess[str]":
+    """137, because the shell says so of a child that was killed; nsenter would kill itself."""
+    words = guest.install_words(build_release(f"9.{time.monotonic_ns()}", fault))[1:]
+    command = guest.command("sh", "-c", 'python3 /root/doom.py "$@"; exit $?', "doom", str(life), *words)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.matrix
