@@ -13,7 +13,7 @@ from tests.lab.lab import Lab
 from tests.lab.load import Load
 from tests.lab.network import inside
 from tests.lab.place import CHECKOUT
-from tests.lab.swap_bench import STATE, SwapGuest, build_release
+from tests.lab.swap_bench import SETTINGS, STATE, SwapGuest, build_release
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CRASHES = 30
@@ -213,3 +213,23 @@ def test_a_guest_that_loses_power_in_a_swap_comes_back_with_one_whole_release(gu
     guest.start()
     resume(guest)
     assert guest.status().outcome in ("installed", "reverted")
+
+
+@pytest.mark.matrix
+def test_an_agent_that_takes_no_passed_socket_is_swapped_all_the_same_and_it_costs_refused_connections(
+    guest: SwapGuest,
+) -> None:
+    guest.run("systemctl", "stop", "zlh-agent.socket")
+    done = guest.install(build_release(f"10.{time.monotonic_ns()}"))
+    assert "zlh-agent.socket is not active" in done.stdout
+    guest.run("systemctl", "mask", "zlh-agent.socket")
+    guest.put("/etc/zlh-agent-plugin.conf", f"[agent]\nhandover = restart\n{SETTINGS}".encode())
+    guest.run("systemctl", "restart", "zlh-agent.service")
+    with inside(guest.lab.place), Load(guest.address) as load:
+        install(guest, build_release(f"10.{time.monotonic_ns()}"))
+    seen = load.read()
+    assert (seen.refused > 0, seen.wrong) == (True, 0)
+    guest.put("/etc/zlh-agent-plugin.conf", SETTINGS.encode())
+    guest.run("systemctl", "unmask", "zlh-agent.socket")
+    guest.run("systemctl", "stop", "zlh-agent.service")
+    guest.run("systemctl", "start", "zlh-agent.socket", "zlh-agent.service")
