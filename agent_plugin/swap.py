@@ -13,6 +13,7 @@ from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.health import Health
 from agent_plugin.pending import find_net, forget_count, forget_trial
 from agent_plugin.place import Place
+from agent_plugin.report import write_status
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
@@ -275,3 +276,7 @@ class Swap:
     def save(self) -> None:
         """Write down where it stands, before the act."""
         save_transaction(self._place.transaction, self.txn)
+
+    def tell(self) -> None:
+        """Write the status document."""
+        write_status(self._place, self.txn)

@@ -11,7 +11,6 @@ from agent_plugin.disk import remove_file, remove_halves
 from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.pending import forget_count
 from agent_plugin.place import Place
-from agent_plugin.report import write_status
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction, begin, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
@@ -135,10 +134,13 @@ def _blame(txn: Transaction, reason: str, blame: bool) -> Transaction:
 
 
 def _save(swap: Swap) -> None:
-    """On the way back and after the decision, a full disk must not stop what needs no space."""
+    """On the way back and after the decision, a full disk must not stop what needs no space.
+
+    What is open is opened first and closed last: whoever is killed in between is followed by one who tells the rest.
+    """
     try:
-        write_status(swap.hands.place, swap.txn)
-        swap.save()  # last: as long as it says that something is open, the rest is written again
+        for write in (swap.save, swap.tell) if swap.txn.is_open else (swap.tell, swap.save):
+            write()
     except OSError:
         if swap.txn.step in (*UNARMED, *ARMED, Step.FOUND):
             raise

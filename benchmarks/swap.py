@@ -28,6 +28,7 @@ LIMITS = {"exit": 10.0, "no-python": 10.0, "wrong-version": 70.0, "freeze": 55.0
 _OWN_BIND = f"""\
 [Unit]
 Description=The same agent, binding its port itself
+StartLimitIntervalSec=0
 [Service]
 Type=notify
 Environment=ZLH_AGENT_PORT={OWN_PORT}

@@ -15,6 +15,7 @@ import pytest
 from agent_plugin.slot import Slots
 from agent_plugin.state import load_transaction
 from agent_plugin.steps import Step
+from agent_plugin.wire import parse_status
 from tests.agent.release import Release
 from tests.agent.swap_world import World, build, hurry, open_folder
 
@@ -116,6 +117,8 @@ def assert_explained(world: World, story: str, afterwards: str, life: int) -> No
     if afterwards != "deadline":
         assert world.list_leftovers() == [], where
         assert swap is None or swap.step is Step.END, where
+        told = parse_status(world.place.status.read_bytes()) if world.place.status.exists() else None
+        assert told is None or (told.txn, told.step) == (swap.txn if swap else "", "END"), where
         assert swap is None or (swap.outcome == "installed") == (swap.release == current), where
 
 

@@ -60,8 +60,24 @@ def test_an_order_back_is_waited_for_until_a_worker_takes_it_up_whatever_state_i
     plan = bench.submit("2")
     stuck = bench.work(plan)
     assert stuck.state is RolloutState.STUCK
-    assert not bench.desk().awaits_revert(stuck)
+    assert not bench.desk().awaits_worker(stuck)
     bench.order("revert")()
-    assert bench.desk().awaits_revert(bench.progress(plan))
+    assert bench.desk().awaits_worker(bench.progress(plan))
     bench.datacentre.faults.clear()
-    assert not bench.desk().awaits_revert(bench.work(plan))
+    assert not bench.desk().awaits_worker(bench.work(plan))
+
+
+def test_a_paused_rollout_that_was_told_to_go_on_waits_for_a_worker_until_one_has_heard() -> None:
+    bench = Bench().furnish(2)
+    bench.datacentre.faults.meanwhile("exchange", bench.order("pause"), vmid=5001)
+    plan = bench.submit("2")
+    seen = []
+
+    def go_on() -> None:
+        seen.append(bench.desk().awaits_worker(bench.progress(plan)))
+        bench.order("resume")()
+        seen.append(bench.desk().awaits_worker(bench.progress(plan)))
+
+    bench.answers = [go_on]
+    assert not bench.desk().awaits_worker(bench.work(plan))
+    assert seen == [False, True]

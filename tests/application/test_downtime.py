@@ -107,7 +107,7 @@ def test_a_guest_that_its_owner_had_stopped_has_no_downtime_of_ours() -> None:
 
 def test_a_guest_that_could_not_be_taken_back_is_down_until_a_person_says_that_it_runs() -> None:
     bench = open_bench().spoil(5001, behaviour=never_boots("2"))
-    bench.datacentre.faults.fail_task("start", "no space left", vmid=5001, times=9)
+    bench.datacentre.faults.fail_task("start", "no space left", vmid=5001, times=1000)
     bench.answers = [bench.order("abort")] * 3
     assert bench.run("2").of(5001).state is TargetState.STUCK
     began = bench.account(5001).outages[0].span.begin

@@ -34,7 +34,7 @@ SETTINGS = "[trial]\nbake_seconds = 2\ndeadline_seconds = 60\n"
 """A short bake: tests swap often."""
 STATE = "var/lib/zlh-agent-plugin"
 _ENABLED = {
-    "multi-user.target.wants": ("zlh-agent.service", "zlh-game.service"),
+    "multi-user.target.wants": ("zlh-agent.service",),
     "sockets.target.wants": ("zlh-agent.socket",),
     "timers.target.wants": ("zlh-agent-revert.timer", "zlh-agent-update.timer"),
 }
@@ -47,7 +47,13 @@ def build_release(version: str, fault: str = "") -> Release:
 
 def bake_plugin(root: Path, settings: str, first: Release) -> None:
     """What the Debian package and an image's builder will do: plugin, nets, units, and the first release."""
-    library, units = root / "usr/lib/zlh-agent-plugin", root / "etc/systemd/system"
+    library, units, wanted = (
+        root / "usr/lib/zlh-agent-plugin",
+        root / "usr/lib/systemd/system",
+        root / "etc/systemd/system",
+    )
+    units.mkdir(parents=True, exist_ok=True)
+    (wanted / "zlh-agent.service").unlink()  # the lab's smaller agent
     shutil.copytree(PLUGIN, library / "agent_plugin", ignore=shutil.ignore_patterns("__pycache__", "net", "units"))
     shutil.copytree(PLUGIN / "net", library / "net")
     (root / "usr/sbin").mkdir(exist_ok=True)
@@ -55,10 +61,10 @@ def bake_plugin(root: Path, settings: str, first: Release) -> None:
     for unit in (PLUGIN / "units").iterdir():
         shutil.copy(unit, units / unit.name)
     for target, names in _ENABLED.items():
-        (units / target).mkdir(exist_ok=True)
+        (wanted / target).mkdir(exist_ok=True)
         for name in names:
-            (units / target / name).unlink(missing_ok=True)
-            (units / target / name).symlink_to(f"/etc/systemd/system/{name}")
+            (wanted / target / name).unlink(missing_ok=True)
+            (wanted / target / name).symlink_to(f"/usr/lib/systemd/system/{name}")
     (root / "etc/zlh-agent-plugin.conf").write_text(settings)
     place = Place(root)
     archive = root / "first.tar.gz"
@@ -118,9 +124,13 @@ class SwapGuest:
     def bring(self, release: Release) -> str:
         """Put an archive into the guest; its path there."""
         path = f"/root/{release.name}.tar.gz"
-        done = subprocess.run(self.command("sh", "-c", f"cat >{path}"), input=release.archive, check=False)
-        assert done.returncode == 0
+        self.put(path, release.archive)
         return path
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file in the guest."""
+        done = subprocess.run(self.command("sh", "-c", 'cat >"$0"', path), input=content, check=False)
+        assert done.returncode == 0
 
     def install_words(self, release: Release) -> "tuple[str, ...]":
         """The plugin's command, the archive being there."""
@@ -151,12 +161,12 @@ class SwapGuest:
     @contextmanager
     def unit_without(self, unit: str, keys: "Sequence[str]") -> "Iterator[None]":
         """Take lines out of a unit that no drop-in can take out."""
-        file = f"/etc/systemd/system/{unit}"
         expressions = [word for key in keys for word in ("-e", f"/^{key}/d")]
-        self.run("sed", "-i.whole", *expressions, file)
+        changed = self.run("sed", *expressions, f"/usr/lib/systemd/system/{unit}")
+        self.put(f"/etc/systemd/system/{unit}", changed.encode())
         self.run("systemctl", "daemon-reload")
         yield
-        self.run("mv", f"{file}.whole", file)
+        self.run("rm", f"/etc/systemd/system/{unit}")
         self.run("systemctl", "daemon-reload")
 
     def begin(self, *words: str) -> "subprocess.Popen[str]":

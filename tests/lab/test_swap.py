@@ -1,7 +1,8 @@
 """The agent is swapped in real guests, under load: nobody is refused, the game runs on, and bad releases go back."""
 
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -11,10 +12,13 @@ from tests.lab.image import Debian
 from tests.lab.lab import Lab
 from tests.lab.load import Load
 from tests.lab.network import inside
-from tests.lab.swap_bench import STATE, SwapGuest, build_release
+from tests.lab.place import CHECKOUT
+from tests.lab.swap_bench import SETTINGS, STATE, SwapGuest, build_release
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CRASHES = 30
+DOOM = CHECKOUT / "tests" / "agent" / "doom.py"
+EVERY = 9
 _OTHERS = [
     *(("garbage", 10), ("no-python", 10), ("unreadable", 10)),
     *(("wrong-version", 15), ("sick", 15), ("exit-later", 15)),
@@ -157,6 +161,32 @@ def resume(guest: SwapGuest) -> None:
 
 @pytest.mark.matrix
 @pytest.mark.release
+@pytest.mark.parametrize("fault", ["", "wrong-version"])
+def test_a_plugin_killed_at_any_act_in_a_real_guest_is_finished_or_taken_back(
+    guest: SwapGuest, fault: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Every so many acts of a whole install; the next plugin follows at once."""
+    guest.put("/root/doom.py", DOOM.read_bytes())
+    acts = int(run_doomed(guest, 0, fault).stderr.split()[-1])
+    for life in range(1, acts, EVERY):
+        assert run_doomed(guest, life, fault).returncode == 137
+        resume(guest)
+        told = guest.status()
+        assert (told.on_trial, told.step) in ((False, "END"), (False, "")), life
+        assert guest.version() == told.current.rpartition("-")[0], life
+        assert (told.outcome == "installed") == (told.wanted == told.current), life
+    record_property("points", len(range(1, acts, EVERY)))
+
+
+def run_doomed(guest: SwapGuest, life: int, fault: str) -> "subprocess.CompletedProcess[str]":
+    """137, because the shell says so of a child that was killed; nsenter would kill itself."""
+    words = guest.install_words(build_release(f"9.{time.monotonic_ns()}", fault))[1:]
+    command = guest.command("sh", "-c", 'python3 /root/doom.py "$@"; exit $?', "doom", str(life), *words)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.matrix
+@pytest.mark.release
 def test_the_deadline_takes_back_a_release_that_runs_and_that_nobody_proves(guest: SwapGuest) -> None:
     before = guest.version()
     guest.drop_in("zlh-agent-revert.timer", "[Timer]\nOnActiveSec=\nOnActiveSec=6\n")
@@ -190,3 +220,24 @@ def test_a_guest_that_loses_power_in_a_swap_comes_back_with_one_whole_release(gu
     guest.start()
     resume(guest)
     assert guest.status().outcome in ("installed", "reverted")
+
+
+@pytest.mark.matrix
+@pytest.mark.release
+def test_an_agent_that_takes_no_passed_socket_is_swapped_all_the_same_and_it_costs_refused_connections(
+    guest: SwapGuest,
+) -> None:
+    guest.run("systemctl", "stop", "zlh-agent.socket")
+    done = guest.install(build_release(f"10.{time.monotonic_ns()}"))
+    assert "zlh-agent.socket is not active" in done.stdout
+    guest.run("systemctl", "mask", "zlh-agent.socket")
+    guest.put("/etc/zlh-agent-plugin.conf", f"[agent]\nhandover = restart\n{SETTINGS}".encode())
+    guest.run("systemctl", "restart", "zlh-agent.service")
+    with inside(guest.lab.place), Load(guest.address) as load:
+        install(guest, build_release(f"10.{time.monotonic_ns()}"))
+    seen = load.read()
+    assert (seen.refused > 0, seen.wrong) == (True, 0)
+    guest.put("/etc/zlh-agent-plugin.conf", SETTINGS.encode())
+    guest.run("systemctl", "unmask", "zlh-agent.socket")
+    guest.run("systemctl", "stop", "zlh-agent.service")
+    guest.run("systemctl", "start", "zlh-agent.socket", "zlh-agent.service")

@@ -99,10 +99,13 @@ def test_a_link_from_the_mail_moves_the_date_the_move_is_told_and_only_an_emerge
     assert (row["vmid"], row["author"], row["until"]) == (5002, "customer bob", chosen["start"])
 
     declared = ("--reason", "a hole is being used", "--reference", "CVE-2026-1", "--for", "1h", "--yes")
+    assert terminal.type("rollout", "pause").returncode == 0  # or it may be over before the customer clicks
+    terminal.wait_for(lambda status: status["state"] == "PAUSED")
     assert terminal.type("emergency", "declare", "template", *declared).returncode == 0
     refused = click(office, find_link(moved), "--json")
     assert refused.returncode == 3
     assert "this is an emergency and cannot wait: a hole is being used" in refused.stderr
+    assert terminal.type("rollout", "resume").returncode == 0
     assert terminal.type("rollout", "watch").returncode == 0
     assert office.site.versions() == {5001: "2", 5002: "2"}
 

@@ -76,10 +76,12 @@ class Desk:
         self.ledger.append(Draft(Kind.COMMAND, verb, progress.plan.id, None, self._signed(reason)))
         return progress
 
-    def awaits_revert(self, progress: Progress) -> bool:
-        """Whether a revert was ordered that no worker has taken up yet."""
-        can_begin = progress.state in (*CAN_GO_BACK, RolloutState.PAUSED)
-        return can_begin and has_new_order(self.ledger.read(progress.plan.id))
+    def awaits_worker(self, progress: Progress) -> bool:
+        """Whether a rollout at rest was ordered on or back, and no worker has taken that up yet."""
+        entries = self.ledger.read(progress.plan.id)
+        if progress.state is RolloutState.PAUSED:
+            return has_new_order(entries, "resume") or has_new_order(entries, "revert")
+        return progress.state in CAN_GO_BACK and has_new_order(entries, "revert")
 
     def turn_back(self, line: str, version: str, reason: str) -> Progress | None:
         """Order a rollout of that version back if one is executing; None if there is none."""

@@ -184,4 +184,4 @@ class Worker:
     def _find_ordered_back(self, rollouts: tuple[Progress, ...]) -> Progress | None:
         """A rollout that ended and that a person orders back."""
         ended = (progress for progress in rollouts if progress.state in CAN_GO_BACK)
-        return next((one for one in ended if has_new_order(self.ledger.read(one.plan.id))), None)
+        return next((one for one in ended if has_new_order(self.ledger.read(one.plan.id), "revert")), None)

@@ -186,7 +186,7 @@ def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_ord
         typer.echo(f"started {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
         return
     try:
-        progress = _watch(site, rollout, json, after_order)
+        progress = _watch(site, rollout, json)
     except KeyboardInterrupt:
         typer.echo(f"\ndetached; {rollout} goes on. Come back with: zlh-hooks rollout watch {rollout}", err=True)
         raise
@@ -196,28 +196,28 @@ def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_ord
         raise typer.Exit(1)
 
 
-def _watch(site: wiring.Site, rollout: str, json: bool, after_order: bool) -> Progress:
+def _watch(site: wiring.Site, rollout: str, json: bool) -> Progress:
     console = Console()
     if json or not console.is_terminal:
-        return _watch_lines(site, rollout, json, after_order)
+        return _watch_lines(site, rollout, json)
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         while True:
             progress = site.desk().find(rollout)
             live.update(render_live(progress))
-            if _is_over(site, progress, after_order):
+            if _is_over(site, progress):
                 return progress
             site.ensure_worker()
             time.sleep(REFRESH_SECONDS)
 
 
-def _watch_lines(site: wiring.Site, rollout: str, json: bool, after_order: bool) -> Progress:
+def _watch_lines(site: wiring.Site, rollout: str, json: bool) -> Progress:
     """One line per change; none with --json, which prints one document at the end."""
     before: Progress | None = None
     while True:
         progress = site.desk().find(rollout)
         if not json:
             _print_changes(before, progress)
-        if _is_over(site, progress, after_order):
+        if _is_over(site, progress):
             return progress
         before = progress
         site.ensure_worker()
@@ -232,8 +232,8 @@ def _print_changes(before: Progress | None, now: Progress) -> None:
         typer.echo(f"  {row.target.vmid} {row.state} {row.reason}".rstrip())
 
 
-def _is_over(site: wiring.Site, progress: Progress, after_order: bool) -> bool:
-    """A pause is told to the person who watches; a revert that was ordered has yet to begin."""
+def _is_over(site: wiring.Site, progress: Progress) -> bool:
+    """A pause is told to the person who watches; what was ordered has yet to begin."""
     if progress.state in (RolloutState.PLANNED, RolloutState.RUNNING, RolloutState.REVERTING):
         return False
-    return not (after_order and site.desk().awaits_revert(progress))
+    return not site.desk().awaits_worker(progress)

@@ -140,10 +140,11 @@ CAN_GO_BACK = (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.STUCK)
 """Ends from which a person may order a rollout back."""
 
 
-def has_new_order(entries: Sequence[Entry]) -> bool:
-    """Whether the rollout was ordered back by a person and no worker has taken that up yet."""
-    ordered = [e.sequence for e in entries if e.kind is Kind.COMMAND and e.name == "revert"]
-    taken = [e.sequence for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.REVERT_ORDERED]
+def has_new_order(entries: Sequence[Entry], verb: str) -> bool:
+    """Whether a person ordered ``revert`` or ``resume`` and no worker has taken that up yet."""
+    answer = {"revert": RolloutEvent.REVERT_ORDERED, "resume": RolloutEvent.RESUMED}[verb]
+    ordered = [e.sequence for e in entries if e.kind is Kind.COMMAND and e.name == verb]
+    taken = [e.sequence for e in entries if e.kind is Kind.EVENT and e.name == answer]
     return max(ordered, default=0) > max(taken, default=0)
 
 

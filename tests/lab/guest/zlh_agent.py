@@ -115,14 +115,15 @@ class Agent:
         """Until SIGTERM, and then until the last answer."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.draining.set)
-        server = await asyncio.start_server(self.accept, sock=self.listener, backlog=4096)
+        self.listener.setblocking(False)
+        loop.add_reader(self.listener, self.accept)
         await self.answer_myself()
         notify("READY=1")
         feeding = asyncio.ensure_future(feed_watchdog())
         await self.draining.wait()
         feeding.cancel()
         notify("STOPPING=1")
-        server.close()
+        loop.remove_reader(self.listener)  # who waits in the queue waits for the next agent
         if self.connections:
             await asyncio.wait(self.connections, timeout=DRAIN_SECONDS)
 
@@ -135,19 +136,26 @@ class Agent:
         if FAULT not in ("sick", "wrong-version") and VERSION.encode() not in answer:
             sys.exit(f"my own /health answers {answer!r}")
 
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        task = asyncio.current_task()
-        assert task is not None
+    def accept(self) -> None:
+        """Whoever is taken from the queue is counted at once: asyncio's own server forgets, on closing, those not begun."""
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:  # it left again
+            return
+        task = asyncio.ensure_future(self.talk(connection))
         self.connections.add(task)
+        task.add_done_callback(self.connections.discard)
+
+    async def talk(self, connection: socket.socket) -> None:
+        """One connection."""
+        reader, writer = await asyncio.open_connection(sock=connection)
         try:
             while await self.answer(reader, writer):
                 pass
-        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the client's own trouble
-        finally:
-            self.connections.discard(task)
             writer.close()
+            await writer.wait_closed()
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            writer.close()  # the client's own trouble
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; whether another one may follow on this connection."""
