@@ -264,6 +264,22 @@ def test_a_task_error_is_no_error_of_the_request(stand_in: Serving, proxmox: Pro
     assert (result.running, result.ok, result.exit_status) == (False, False, "it broke")
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "unable to activate storage 'bulk' - directory is expected to be a mount point but is not mounted: '/mnt/dir'",
+        "could not activate storage 'tank', zfs error: cannot import 'tank': no such pool available",
+        "storage 'nas' is not online",
+        "mount error: mount.nfs: Connection timed out",
+    ],
+)
+def test_a_task_that_failed_for_a_storage_says_so(stand_in: Serving, proxmox: Proxmox, said: str) -> None:
+    stand_in.pve.faults.tasks.append(TaskFault("vzreboot", said))
+    assert proxmox.read_task(proxmox.reboot(RUNNING, timedelta(minutes=1))).storage_away
+    stand_in.pve.faults.tasks.append(TaskFault("vzstart", "startup for container '5002' failed"))
+    assert not proxmox.read_task(proxmox.start(STOPPED)).storage_away
+
+
 def test_any_task_may_succeed_with_warnings(stand_in: Serving, proxmox: Proxmox) -> None:
     stand_in.pve.faults.tasks.append(TaskFault("vzreboot", "WARNINGS: 3", after=True))
     assert proxmox.read_task(proxmox.reboot(RUNNING, timedelta(minutes=1))).ok

@@ -73,6 +73,31 @@ def test_a_start_that_takes_three_minutes_is_waited_for() -> None:
     bench.assert_clean(plan)
 
 
+@pytest.mark.parametrize("minutes", [1, 20])
+def test_a_storage_that_is_away_when_a_guest_restarts_says_nothing_against_the_version(minutes: int) -> None:
+    """Proxmox has stopped it then: it is started as soon as that can be; over ``start_timeout`` a person is told."""
+    bench = Bench(make_policy(start_timeout="3m")).furnish(GUESTS)
+    store = bench.datacentre.store("n2", "local")
+
+    def unmount() -> None:
+        store.active = False
+        bench.datacentre.at(timedelta(minutes=minutes), lambda: setattr(store, "active", True))
+
+    def resume_once_it_is_back() -> None:
+        bench.clock.sleep(timedelta(minutes=minutes))
+        bench.order("resume")()
+
+    bench.datacentre.faults.meanwhile("reboot", unmount, vmid=5002)
+    bench.answers = [resume_once_it_is_back] if minutes > 3 else []
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.state, progress.failures) == (RolloutState.SUCCEEDED, 0)
+    assert {vmid: bench.runs(vmid) for vmid in (5001, 5002, 5003)} == {5001: "2", 5002: "2", 5003: "2"}
+    assert bench.executed("reboot")["reboot", 5002] == 1
+    assert [reason.partition(" is off until")[0] for reason in bench.pauses] == ["guest 5002 on n2"] * (minutes > 3)
+    bench.assert_clean(plan)
+
+
 def test_a_node_that_is_offline_on_the_way_back_holds_up_no_guest_of_another_node() -> None:
     bench = Bench().furnish(4)
     plan = bench.submit("2")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zlh_hooks.application.ports import Clock, CloneOrder
-from zlh_hooks.domain.errors import Unanswered
+from zlh_hooks.domain.errors import TargetError, Unanswered
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.simulation.physics import TaskFault
 from zlh_hooks.simulation.seam import Request
@@ -147,10 +147,17 @@ class Faults:
         self._order(method, 1, sys.maxsize, None, None if after else event, event if after else None)
 
     def fail_task(
-        self, method: str | None, error: str, nth: int = 1, times: int = 1, vmid: int | None = None, part: int = 1
+        self,
+        method: str | None,
+        error: str | TargetError,
+        nth: int = 1,
+        times: int = 1,
+        vmid: int | None = None,
+        part: int = 1,
     ) -> None:
         """The call's task ends with this error and without its effect, or with that of the parts before ``part``."""
-        self._tasks.append((Fault(method, vmid, nth, times), TaskFault(error, part)))
+        failing = TargetError(error) if isinstance(error, str) else error
+        self._tasks.append((Fault(method, vmid, nth, times), TaskFault(failing, part)))
 
     def warn_task(self, method: str | None, nth: int = 1, times: int = 1, vmid: int | None = None) -> None:
         """The call's task does its work and ends ``WARNINGS: 1``."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from zlh_hooks.adapters.proxmox_error import find_lock
+from zlh_hooks.adapters.proxmox_error import find_lock, is_storage_away
 from zlh_hooks.application.ports import TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
@@ -218,7 +218,9 @@ def parse_task(answer: Any) -> TaskResult:
     row: _TaskStatus = _parse(_TaskStatus, answer)
     running = row.status == "running"
     ok = not running and (row.exitstatus == "OK" or row.exitstatus.startswith("WARNINGS:"))
-    return TaskResult(running, ok, row.exitstatus, None if ok else find_lock(row.exitstatus))
+    if running or ok:
+        return TaskResult(running, ok, row.exitstatus)
+    return TaskResult(running, ok, row.exitstatus, find_lock(row.exitstatus), is_storage_away(row.exitstatus))
 
 
 def parse_tasks(answers: Sequence[Any], vmid: int) -> tuple[TaskSummary, ...]:

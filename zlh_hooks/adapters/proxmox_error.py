@@ -87,6 +87,18 @@ def find_lock(said: str) -> str | None:
     return "config" if _LOCK_FILE_HELD.search(said) else None
 
 
+_STORAGE_AWAY = re.compile(
+    r"(?:unable to|could not) activate storage '"  # Dir, BTRFS, NFS, CIFS, CephFS; ZFS (pve-storage 9.1.7)
+    r"|storage '.*' is not online"  # every kind whose server is asked first
+    r"|mount error"
+)
+
+
+def is_storage_away(said: str) -> bool:
+    """Whether a refusal, or the end of a task, says that a storage does not answer."""
+    return _STORAGE_AWAY.search(said) is not None
+
+
 _RULES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], ZlhError]], ...] = (
     (re.compile(r"no quorum"), _road),
     (re.compile(r"unable to open file '/etc/pve/.*Permission denied"), _road),  # a write to pmxcfs without quorum
@@ -117,7 +129,7 @@ def translate_refusal(error: ResourceException, request: Request) -> ZlhError:
     for pattern, build in _RULES:
         if found := pattern.search(said):
             return build(text, found)
-    if not request.of_guest or error.status_code == 501:
+    if not request.of_guest or error.status_code == 501 or (request.changing and is_storage_away(said)):
         return RoadError(text)
     return TargetError(text) if request.changing else Unreadable(text)
 

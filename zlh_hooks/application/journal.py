@@ -14,7 +14,15 @@ from typing import Any, Protocol
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Draft, Entry, Kind
-from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, GuestMissing, RoadError, TargetError, Unanswered
+from zlh_hooks.domain.errors import (
+    ConfigChanged,
+    GuestLocked,
+    GuestMissing,
+    RoadError,
+    StorageAway,
+    TargetError,
+    Unanswered,
+)
 from zlh_hooks.domain.rollout_outage import REFUSED, UNANSWERED
 from zlh_hooks.domain.steps import (
     ROLLOUT_TABLE,
@@ -295,15 +303,16 @@ class Journal:
             self.clock.sleep(POLL)
         found = step.find(record.intent.data)
         if not result.ok and (found is None or found is UNDERWAY):
-            self._refuse_locked(step, record, result)
-            raise TargetError(f"{step.name}: {result.exit_status}")
+            raise self._explain_failure(step, record, result)
         return found
 
-    def _refuse_locked(self, step: Step, record: Record, result: TaskResult) -> None:
+    def _explain_failure(self, step: Step, record: Record, result: TaskResult) -> TargetError:
+        said = f"{step.name}: {result.exit_status}"
         if result.lock is not None:
             record.upid = None
             self.write(Kind.NOTE, REFUSED, {"step": step.name, "reason": result.exit_status})
-            raise GuestLocked(f"{step.name}: {result.exit_status}", result.lock)
+            return GuestLocked(said, result.lock)
+        return StorageAway(said) if result.storage_away else TargetError(said)
 
     def _finish(self, step: Step, found: Found) -> Data:
         record = self._records[step.name]
@@ -339,16 +348,21 @@ class Journal:
         self.write(Kind.NOTE, "deferred", {"reason": f"waits up to {longest} for a lock ({error.lock}) to go: {error}"})
 
 
+_MARKS: Mapping[str, type[TargetError]] = {"missing": GuestMissing, "storage_away": StorageAway}
+
+
 def _render_failure(error: TargetError) -> Data:
     more = {"lock": error.lock} if isinstance(error, GuestLocked) else {}
-    return {"reason": str(error), **more, **({"missing": True} if isinstance(error, GuestMissing) else {})}
+    marks = {mark: True for mark, kind in _MARKS.items() if isinstance(error, kind)}
+    return {"reason": str(error), **more, **marks}
 
 
 def _parse_failure(data: Data) -> TargetError:
     """What is replayed says the same as it said first: a lock or a move speaks against no version."""
     if "lock" in data:
         return GuestLocked(data["reason"], data["lock"])
-    return GuestMissing(data["reason"]) if "missing" in data else TargetError(data["reason"])
+    kind = next((kind for mark, kind in _MARKS.items() if mark in data), TargetError)
+    return kind(data["reason"])
 
 
 def is_gone(read: Callable[[], object]) -> bool:

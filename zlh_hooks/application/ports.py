@@ -30,13 +30,15 @@ Upid = NewType("Upid", str)
 class TaskResult:
     """How a task stands. ``ok`` counts ``OK`` and ``WARNINGS: n``; both are False-ish while ``running``.
 
-    ``lock``: the config lock for which a task that failed did nothing, e.g. ``backup``.
+    ``lock``: the config lock for which a task that failed did nothing, e.g. ``backup``. ``storage_away``: it failed for
+    a storage that did not answer.
     """
 
     running: bool
     ok: bool
     exit_status: str
     lock: str | None = None
+    storage_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from zlh_hooks.application.journal import Data, Journal
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Inconclusive, RootDriver, Unhealthy
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.errors import GuestLocked, TargetError
+from zlh_hooks.domain.errors import HeldUp, TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 
@@ -77,7 +77,7 @@ class Preparation:
         self.journal.retry(scratch.TameScratch(f"smoke.{node}.tame", cluster, guest, plan.id, net0))
         try:
             self.journal.retry(root_step.Start(f"smoke.{node}.start", cluster, guest))
-        except GuestLocked:
+        except HeldUp:
             raise
         except TargetError as error:
             raise Unhealthy(f"smoke guest on {node} does not start: {error}") from error

@@ -16,11 +16,11 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Expected
-from zlh_hooks.application.root_driver import PUT, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
+from zlh_hooks.application.root_driver import PUT, START_AGAIN, Deferred, Inconclusive, RootDriver, Skipped, Unhealthy
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError, Unreadable
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, StorageAway, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import RESTART, Progress, fold_progress, predict_need
@@ -128,12 +128,20 @@ class Rollout:
             self.crew.each(waiting, lambda target: self._stage(target, twins[target.node]))
 
     def _stage(self, target: PlannedTarget, twin: GuestRef) -> None:
-        self.gate.check()
-        journal = self.journal_of(target)
-        try:
-            self.driver.stage(target, journal, twin)
-        except (TargetError, Unreadable) as error:
-            self._skip(target, str(error))
+        """A storage that is away for a moment costs no guest its place: it is waited for as long as for a lock."""
+        journal, clock = self.journal_of(target), self.driver.clock
+        deadline = clock.monotonic() + self.plan.rules.lock_wait.total_seconds()
+        while True:
+            self.gate.check()
+            try:
+                return self.driver.stage(target, journal, twin)
+            except StorageAway as error:
+                if clock.monotonic() >= deadline:
+                    return self._skip(target, str(error))
+                self.gate.tell(f"staging waits: {error}")
+            except (TargetError, Unreadable) as error:
+                return self._skip(target, str(error))
+            clock.sleep(START_AGAIN)
 
     def _skip(self, target: PlannedTarget, reason: str) -> None:
         self.way_back.leave(target, self.journal_of(target), reason)
@@ -192,7 +200,7 @@ class Rollout:
                 return
             except Inconclusive:
                 raise
-            except GuestLocked as error:
+            except HeldUp as error:
                 self._give_way(target, journal, str(error))
             except TargetError as error:
                 self._fail(target, journal, str(error))
@@ -267,7 +275,7 @@ class Rollout:
             self._give_way(target, journal, f"it moved from {target.node} to {ref.node}")
 
     def _give_way(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
-        """Locked for too long, or moved: nothing speaks against the version, and the others go on."""
+        """Locked for too long, its storage away, or moved: nothing speaks against the version, and the others go on."""
         if journal.done(PUT) is None:
             self._skip(target, reason)
         else:
@@ -371,7 +379,7 @@ class Rollout:
                 return act()
             except LeaseLost:
                 raise
-            except (RoadError, GuestLocked) as error:
+            except (RoadError, HeldUp) as error:
                 self.gate.tell(f"the way back waits: {error}")
             self.driver.clock.sleep(pause)
             pause = min(pause * 2, LONGEST_RETRY)

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
+from zlh_hooks.application.look import read_facts
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
@@ -25,16 +26,17 @@ from zlh_hooks.application.record import (
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError
-from zlh_hooks.domain.guest import GuestConfig, GuestRef
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, StorageAway, TargetError
+from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
-from zlh_hooks.domain.precheck import Facts, Wishes, find_obstacle
+from zlh_hooks.domain.precheck import Wishes, find_obstacle
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.rollout_outage import AFTER, BASELINE, EXAMINED_SINCE, NOT_RUNNING
 from zlh_hooks.domain.steps import TargetEvent
 
 PUT = "exchange.put"
+START_AGAIN = timedelta(seconds=10)
 COMING_UP = timedelta(seconds=10)
 """How long a guest that restarts from inside, of which no task tells, may be off in between."""
 _LOOK_BACK = timedelta(minutes=10)
@@ -89,37 +91,11 @@ class RootDriver:
         ref = self.locate(target)
         if ref != target.ref:
             raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
-        obstacle = find_obstacle(self._read_facts(ref), self._wishes())
+        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now())
+        obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
         if obstacle:
             raise Skipped(obstacle)
         return ref
-
-    def _wishes(self) -> Wishes:
-        return Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now())
-
-    def _read_facts(self, ref: GuestRef) -> Facts:
-        inventory, storage = self.cluster.inventory, self.cluster.storage
-        config = inventory.read_config(ref)
-        template = inventory.read_config(GuestRef(self.plan.release.templates[ref.node], ref.node))
-        sizes = self._list_sizes(template)
-        name = config.rootfs.storage
-        return Facts(
-            guest=config,
-            pending=inventory.read_pending(ref),
-            power=inventory.read_power(ref),
-            template=template,
-            template_root_size=sizes[template.rootfs.volume],
-            storage=next((space for space in storage.list_storages(ref.node) if space.name == name), None),
-            volumes=storage.list_volumes(ref.node, name, ref.vmid) if name else (),
-        )
-
-    def _list_sizes(self, template: GuestConfig) -> dict[str, int]:
-        root, ref = template.rootfs, template.ref
-        volumes = self.cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
-        sizes = {volume.volid: volume.size for volume in volumes}
-        if root.volume not in sizes:
-            raise Skipped(f"the root {root.volume} of template {ref} is not on its storage")
-        return sizes
 
     # ----------------------------------------------------------------- stage
 
@@ -127,7 +103,7 @@ class RootDriver:
         """Bring the new root to the guest as an unused volume while it runs. ``source`` is the line's twin."""
         ref = self.check(target)
         before = self._remember(ref, journal)
-        journal.run(root_step.WriteTags("stage.mark", self.cluster, ref, add=self._marks(before)))
+        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=self._marks(before)))
         new = self._bring_root(ref, journal, source, before)
         journal.event(TargetEvent.STAGED, volume=new)
 
@@ -144,11 +120,11 @@ class RootDriver:
     def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
         storage = before.root.partition(":")[0]
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
-        journal.run(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
-        journal.run(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
-        journal.run(root_step.AddFiller("stage.filler", self.cluster, x, storage))
-        swapped = journal.run(root_step.DetachRoot("stage.detach", self.cluster, x))
-        given = journal.run(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
+        journal.retry(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
+        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
+        journal.retry(root_step.AddFiller("stage.filler", self.cluster, x, storage))
+        swapped = journal.retry(root_step.DetachRoot("stage.detach", self.cluster, x))
+        given = journal.retry(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
         self.destroy_scratch(journal, "stage.destroy", x)
         return str(given["volume"])
 
@@ -180,8 +156,7 @@ class RootDriver:
         """A running guest must pass its probes before it is changed; ``Skipped`` if it does not."""
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
-        self._wait_unlocked(self.locate(target))
-        ref = self.check(target)
+        ref = self._check_when_possible(target)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
         if power.running:
@@ -193,12 +168,20 @@ class RootDriver:
         record = make_record(config, power.running, power.uptime_seconds, facts)
         journal.write(Kind.EVIDENCE, BASELINE, record.dump())
 
-    def _wait_unlocked(self, ref: GuestRef) -> None:
-        deadline = self.clock.monotonic() + self.plan.rules.lock_wait.total_seconds()
-        while lock := self.cluster.inventory.read_config(ref).lock:
+    def _check_when_possible(self, target: PlannedTarget) -> GuestRef:
+        """A lock, and a storage that is away, go by themselves: both are waited for, ``lock_wait`` at most."""
+        wait = self.plan.rules.lock_wait
+        deadline = self.clock.monotonic() + wait.total_seconds()
+        while True:
+            lock, held_up = self.cluster.inventory.read_config(self.locate(target)).lock, None
+            try:
+                if not lock:
+                    return self.check(target)
+            except StorageAway as error:
+                held_up = error
             if self.clock.monotonic() >= deadline:
-                raise Skipped(f"locked ({lock}) for longer than {render_duration(self.plan.rules.lock_wait)}")
-            self.clock.sleep(POLL)
+                raise held_up or Skipped(f"locked ({lock}) for longer than {render_duration(wait)}")
+            self.clock.sleep(POLL if lock else START_AGAIN)
 
     def is_running(self, target: PlannedTarget) -> bool:
         """Whether the guest runs now."""
@@ -248,9 +231,32 @@ class RootDriver:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
         except (GuestLocked, GuestMissing):
             raise
+        except StorageAway:
+            self._start_when_storage_is_back(ref, journal)
         except TargetError:
             if journal.was_requested(RESTART) or self.cluster.inventory.read_power(ref).running:
                 raise
+
+    def _start_when_storage_is_back(self, ref: GuestRef, journal: Journal) -> None:
+        """Its restart has stopped it, with the new root in force: only its start is missing, and no version is bad."""
+        try:
+            self.start(ref, journal, "exchange.start", StorageAway)
+        except StorageAway as error:
+            raise RoadError(f"guest {ref} is off until its storage is back and the rollout resumes: {error}") from error
+
+    def start(self, ref: GuestRef, journal: Journal, name: str, passing: type[TargetError]) -> None:
+        """Start it, again and again while that fails for what may pass, for as long as a start may take."""
+        deadline = self.clock.monotonic() + self.plan.rules.start_timeout.total_seconds()
+        while True:
+            try:
+                journal.retry(root_step.Start(name, self.cluster, ref))
+                return
+            except (GuestLocked, GuestMissing):
+                raise
+            except passing:
+                if self.clock.monotonic() >= deadline:
+                    raise
+            self.clock.sleep(START_AGAIN)
 
     def baseline(self, journal: Journal) -> GuestRecord:
         """The guest as it was when it was last seen before its exchange."""

@@ -9,7 +9,7 @@ from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import CLEARED, Progress, TargetProgress, fold_progress
@@ -68,7 +68,7 @@ class Soak:
                 journal.event(TargetEvent.EXCHANGED)
             elif self.way_back.withdraw(target, journal):
                 self.way_back.leave(target, journal, "it was locked when its restart was due")
-        except GuestLocked:
+        except HeldUp:
             return  # looked at again in the next round
 
     def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
@@ -78,7 +78,7 @@ class Soak:
             return
         try:
             self.driver.prove(target, journal, self._candidate(target))
-        except (Deferred, Inconclusive, GuestLocked) as error:
+        except (Deferred, Inconclusive, HeldUp) as error:
             journal.write(Kind.NOTE, "deferred", {"reason": str(error)})
         except GuestMissing:
             raise
@@ -88,7 +88,7 @@ class Soak:
     def _revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         try:
             self.way_back.revert(target, journal, reason)
-        except GuestLocked as error:
+        except HeldUp as error:
             journal.write(Kind.NOTE, "deferred", {"reason": f"the way back waits: {error}"})
 
     def _clear_owed(self, row: TargetProgress) -> None:

@@ -1,11 +1,10 @@
 """The way back of one container: what staging brought is discarded, an exchanged root is reverted, the marks come off.
 
 A guest that is proved on its old root is ``REVERTED`` although a lock (a backup, say) keeps its new root from being
-freed: that is owed then, and cleared away as soon as it can be. ``GuestLocked`` passes: locked means later.
+freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` passes: later means later.
 """
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 from zlh_hooks.application import root_step, scratch
@@ -15,15 +14,13 @@ from zlh_hooks.application.record import GuestRecord, find_difference, parse_rec
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, TargetError, Unreadable
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
 from zlh_hooks.domain.rollout_outage import BACK
 from zlh_hooks.domain.steps import TargetEvent
-
-START_AGAIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ class WayBack:
         assert began is not None
         try:
             difference = self._go_back(target, journal, f"revert-{began.sequence}")
-        except (GuestLocked, GuestMissing):
+        except (HeldUp, GuestMissing):
             raise
         except TargetError as error:
             difference = str(error)
@@ -122,26 +119,11 @@ class WayBack:
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
         if before.running and not cluster.inventory.read_power(ref).running:
-            self._start(ref, journal, act)
+            self.driver.start(ref, journal, f"{act}.start", TargetError)  # no server stays off for one failed start
         difference = self._prove_back(ref, journal, replace(before, fingerprint=leaving.fingerprint))
         if difference is None:
             self._clear_or_owe(ref, journal, act)
         return difference
-
-    def _start(self, ref: GuestRef, journal: Journal, act: str) -> None:
-        """Its storage may be away for a moment: no customer's server stays off for one start that failed."""
-        clock, patience = self.driver.clock, self.driver.plan.rules.start_timeout
-        deadline = clock.monotonic() + patience.total_seconds()
-        while True:
-            try:
-                journal.retry(root_step.Start(f"{act}.start", self.driver.cluster, ref))
-                return
-            except (GuestLocked, GuestMissing):
-                raise
-            except TargetError:
-                if clock.monotonic() >= deadline:
-                    raise
-            clock.sleep(START_AGAIN)
 
     def _note_edits(self, ref: GuestRef, journal: Journal, before: GuestRecord, act: str) -> GuestRecord:
         """What others have edited since the exchange is theirs and stays; from here on nothing may change."""

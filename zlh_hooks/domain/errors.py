@@ -5,7 +5,9 @@
     ├── NotAllowed             policy says no; wait or change the policy
     ├── TargetError            this target goes back, the others go on
     │   ├── GuestMissing       the guest was deleted or moved to another node
-    │   ├── GuestLocked        Proxmox holds a config lock: later means later
+    │   ├── HeldUp             it goes by itself: wait; it speaks against no version
+    │   │   ├── GuestLocked    Proxmox holds a config lock: later means later
+    │   │   └── StorageAway    a storage that the guest stands on does not answer
     │   └── ConfigChanged      somebody else edited the guest since we read it
     ├── LedgerBroken           the record was changed or damaged: find out by whom before anything goes on
     └── RoadError              network, API or rights: nothing goes on until it is mended
@@ -63,12 +65,20 @@ class GuestMissing(TargetError):
     """The guest does not exist on the node where it was last seen."""
 
 
-class GuestLocked(TargetError):
+class HeldUp(TargetError):
+    """What stands in the way goes by itself, and says nothing about what is brought to the guest."""
+
+
+class GuestLocked(HeldUp):
     """The guest's config carries a lock, e.g. ``backup``. Never broken by force."""
 
     def __init__(self, message: str, lock: str) -> None:
         self.lock = lock
         super().__init__(message)
+
+
+class StorageAway(HeldUp):
+    """A storage that the guest stands on is not mounted, or cannot be reached."""
 
 
 class ConfigChanged(TargetError):

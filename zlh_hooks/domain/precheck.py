@@ -97,8 +97,8 @@ def _covers(mount: str, path: str) -> bool:
 
 def _storage_unfit(facts: Facts, _: Wishes) -> str | None:
     name = facts.guest.rootfs.storage
-    if facts.storage is None or not facts.storage.active:
-        return f"its storage {name or '(none)'} is not active on {facts.guest.ref.node}"
+    if facts.storage is None:
+        return f"its storage {name or '(none)'} is not there on {facts.guest.ref.node}"
     if not facts.storage.holds_roots:
         return f"its storage {name} may not hold container roots (content rootdir)"
     if not may_rename(facts.storage.kind):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from zlh_hooks.application.ports import CloneOrder, Cluster, TaskResult, TaskSummary, Upid
-from zlh_hooks.domain.errors import RoadError, TargetError
+from zlh_hooks.domain.errors import GuestLocked, RoadError, StorageAway, TargetError
 from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.guest import (
     GuestConfig,
@@ -82,7 +82,10 @@ class SimulatedCluster(Work):
         self.reach(node)
         self.need("Datastore.Audit", f"/storage/{storage}")
         self.need("VM.Config.Disk", f"/vms/{owner}")
-        volumes = self.store(node, storage).volumes.values()
+        try:
+            volumes = self.activate(node, storage).volumes.values()
+        except StorageAway as error:
+            raise RoadError(str(error)) from error
         mine = sorted((volume for volume in volumes if volume.owner == owner), key=lambda volume: volume.volid)
         return tuple(Volume(one.volid, one.owner, one.size, one.created) for one in mine)
 
@@ -208,7 +211,8 @@ class SimulatedCluster(Work):
             raise TargetError(f"no such task '{upid}'")
         task = self.tasks[upid]
         ok = task.ending == "OK" or (task.ending or "").startswith("WARNINGS: ")
-        return TaskResult(task.ending is None, ok, task.ending or "", task.refused_for)
+        lock = task.error.lock if isinstance(task.error, GuestLocked) else None
+        return TaskResult(task.ending is None, ok, task.ending or "", lock, isinstance(task.error, StorageAway))
 
     @reading
     def list_tasks(self, node: str, vmid: int, since: datetime) -> tuple[TaskSummary, ...]:

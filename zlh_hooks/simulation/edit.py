@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.errors import ConfigChanged, TargetError
+from zlh_hooks.domain.errors import ConfigChanged, RoadError, TargetError
 from zlh_hooks.simulation.container import Container
 from zlh_hooks.simulation.physics import Simulation
 
@@ -47,7 +47,8 @@ def write(
     else:
         errors = world.apply_pending(container)
     if errors:
-        raise TargetError("400 Parameter verification failed. " + "; ".join(errors))
+        said = "400 Parameter verification failed. " + "; ".join(errors)
+        raise RoadError(said) if "unable to activate storage" in said else TargetError(said)
 
 
 def _check(container: Container, values: Mapping[str, str], delete: Sequence[str]) -> None:

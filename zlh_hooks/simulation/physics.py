@@ -10,8 +10,8 @@ from threading import RLock
 from typing import TypeVar
 
 from zlh_hooks.application.ports import Clock, Upid
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, RoadError, TargetError
-from zlh_hooks.domain.guest import GuestRef, parse_mount
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, RoadError, StorageAway, TargetError
+from zlh_hooks.domain.guest import GuestRef, Mount, parse_mount
 from zlh_hooks.simulation.behaviour import Behaviour
 from zlh_hooks.simulation.container import Container
 from zlh_hooks.simulation.seam import Request
@@ -32,9 +32,9 @@ def _file_lock_timeout(container: Container) -> GuestLocked:
 
 @dataclass(slots=True)
 class TaskFault:
-    """What becomes of a task: an error text (in place of its part ``part``), another ending, or a longer run."""
+    """What becomes of a task: an error (in place of its part ``part``), another ending, or a longer run."""
 
-    error: str | None = None
+    error: TargetError | None = None
     part: int = 1
     ending: str = "OK"
     longer: timedelta = timedelta(0)
@@ -53,7 +53,7 @@ class Task:
     fault: TaskFault
     guests: tuple[Container, ...]
     ending: str | None = None
-    refused_for: str | None = None
+    error: TargetError | None = None
     parts: int = 0
 
     @property
@@ -132,6 +132,19 @@ class Simulation:
             raise TargetError(f"storage '{name}' does not exist on node '{node}'")
         return self.stores[node, name]
 
+    def activate(self, node: str, name: str) -> VolumeStore:
+        """The storage, if it answers."""
+        store = self.store(node, name)
+        if not store.active:
+            raise StorageAway(f"unable to activate storage '{name}' - it is not mounted on {node}")
+        return store
+
+    def activate_all(self, container: Container, mounts: Iterable[Mount]) -> None:
+        """The storages of its volumes, as far as the volumes exist."""
+        for mount in mounts:
+            if self.volume(container.node, mount.volume) is not None:
+                self.activate(container.node, mount.storage)
+
     def volume(self, node: str, volid: str) -> StoredVolume | None:
         """The volume, if it exists."""
         store = self.stores.get((node, volid.partition(":")[0]))
@@ -159,7 +172,7 @@ class Simulation:
             task.ending = task.fault.ending
         except TargetError as error:
             task.ending = str(error)
-            task.refused_for = error.lock if isinstance(error, GuestLocked) else None
+            task.error = error
         else:
             self.at(pause + longer, lambda: self._advance(task))
 
@@ -169,7 +182,7 @@ class Simulation:
             return task.body.throw(GuestMissing(f"Configuration file '{gone.vmid}.conf' does not exist"))
         task.parts += 1
         if task.fault.error is not None and task.parts == task.fault.part:
-            return task.body.throw(TargetError(task.fault.error))
+            return task.body.throw(task.fault.error)
         return next(task.body)
 
     def wait_for_file(self, container: Container) -> None:
@@ -264,6 +277,8 @@ class Simulation:
         value = container.pending[key]
         if value is not None and key.startswith("mp"):
             value = self._sized(container, key, value)
+        if value is None and key.startswith("unused") and key in container.values:
+            self.activate_all(container, [parse_mount(key, container.values[key])])
         old = container.values.pop(key, None)
         if value is not None:
             container.values[key] = value
@@ -277,7 +292,7 @@ class Simulation:
         """Free a volume unless it is another guest's or still named somewhere in this config."""
         volume = self.volume(container.node, volid)
         if volume and volume.owner == container.vmid and not container.uses(volid):
-            self.store(container.node, volid.partition(":")[0]).release(volid)
+            self.activate(container.node, volid.partition(":")[0]).release(volid)
 
     def _keep_unused(self, container: Container, volid: str) -> None:
         """Also a volume that is still in use: pve-container compares it with the whole entry and never finds it."""
@@ -290,5 +305,5 @@ class Simulation:
         if size is None:
             volume = self.volume(container.node, mount.volume)
         else:
-            volume = self.store(container.node, mount.storage).allocate(container.vmid, size, self.now)
+            volume = self.activate(container.node, mount.storage).allocate(container.vmid, size, self.now)
         return value if volume is None else mount.holding(volume.volid, render_size(volume.size)).render()

@@ -30,6 +30,7 @@ class Work(Builder):
                 original = self.volume(template.node, mount.volume)
                 if original is None:
                     raise TargetError(f"no such volume '{mount.volume}'")
+                self.activate(template.node, store.name)
                 copies.append(store.copy(original, new.vmid, self.now))
                 values[mount.key] = mount.holding(copies[-1].volid, render_size(original.size)).render()
             yield self.durations["clone"]
@@ -55,7 +56,7 @@ class Work(Builder):
         yield self.durations["move"]
         self.check_move(giver, key, taker, target_key)
         mount = parse_mount(key, giver.values[key])
-        store, volume = self.store(giver.node, mount.storage), self.volume(giver.node, mount.volume)
+        store, volume = self.activate(giver.node, mount.storage), self.volume(giver.node, mount.volume)
         if volume is None:
             raise TargetError(f"no such volume '{mount.volume}'")
         store.rename(volume, taker.vmid)
@@ -67,7 +68,7 @@ class Work(Builder):
         yield self.durations["resize"]
         check_digest(container, digest)
         volume = self.check_resize(container, key, size)
-        self.store(container.node, volume.volid.partition(":")[0]).grow(volume, size)
+        self.activate(container.node, volume.volid.partition(":")[0]).grow(volume, size)
         mount = parse_mount(key, container.values[key])
         container.values[key] = mount.holding(volume.volid, render_size(size)).render()
 
@@ -75,6 +76,7 @@ class Work(Builder):
         container.values["lock"] = "destroyed"
         try:
             yield self.durations["destroy"]
+            self.activate_all(container, self.volumes(container.config, unused=True))
         except TargetError:
             container.values.pop("lock")  # the config is only replaced by that lock once the volumes are gone
             raise
@@ -89,6 +91,7 @@ class Work(Builder):
         yield timedelta(seconds=behaviour.start_seconds if behaviour else 2)
         if container.running:
             raise TargetError(f"CT {container.vmid} already running")
+        self.activate_all(container, self.volumes(container.config))
         self.boot(container)
 
     def stopping(self, container: Container, timeout: timedelta, *, then: Body | None = None) -> Body:
