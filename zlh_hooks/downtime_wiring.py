@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from zlh_hooks import wiring
-from zlh_hooks.adapters.new_file import write_over
+from zlh_hooks.adapters.file import write_over
 from zlh_hooks.adapters.probes import Probes
 from zlh_hooks.application.downtime_desk import DowntimeDesk, require_rules
 from zlh_hooks.application.herald import EmptyDirectory

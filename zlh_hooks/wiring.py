@@ -197,7 +197,7 @@ class Site:
     def measures(self) -> Measures:
         """What monitoring should know."""
         from zlh_hooks.adapters.exposition import render_exposition
-        from zlh_hooks.adapters.new_file import write_over
+        from zlh_hooks.adapters.file import write_over
 
         read = self.read_entries, lambda: self.ledger.lease.read() if self._has_ledger() else None
         return Measures(*read, self.policy, self.clock, render_exposition, write_over)
@@ -305,7 +305,7 @@ class Site:
 
 def write_new(path: Path, text: str, mode: int) -> None:
     """Make a file that is not there yet, whole."""
-    from zlh_hooks.adapters.new_file import write_new
+    from zlh_hooks.adapters.file import write_new
 
     write_new(path, text, mode)
 
@@ -327,7 +327,7 @@ def read_time_zone() -> str:
 
 def open_press(policy: Policy, html: bool, pages: tuple[Page, ...]) -> Press:
     """What prints pages. Jinja and markdown-it are imported here: nobody else needs them."""
-    from zlh_hooks.adapters.new_file import write_over
+    from zlh_hooks.adapters.file import write_over
     from zlh_hooks.adapters.page_template import render_frame, render_markdown
 
     handbook = Handbook(policy)

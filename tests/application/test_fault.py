@@ -26,6 +26,7 @@ def test_a_guest_that_is_locked_for_longer_than_lock_wait_is_never_restarted_and
     progress = bench.work(plan)
     assert progress.state is RolloutState.SUCCEEDED
     assert progress.count(TargetState.HEALTHY) == 3
+    assert progress.of(5003).reason.endswith("locked (backup) for longer than 10m")
     assert bench.tend(plan, timedelta(hours=1)).of(5003).state is TargetState.SKIPPED
     assert bench.runs(5003) == "1"
     assert not bench.executed("reboot").get(("reboot", 5003))

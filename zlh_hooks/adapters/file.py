@@ -1,31 +1,62 @@
-"""Files that others read while we write them."""
+"""Files that others read while we write them: they see all of the old content or of the new, also after a crash."""
 
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_MODE = 0o644
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
+
+READABLE = 0o644
 
 
 def replace_files(contents: Mapping[Path, bytes]) -> None:
-    """Replace each at once, readable by all: a reader sees the old content or the new one, also after a crash.
+    """Replace each at once, readable by all.
 
     None is replaced before all are on disk under other names. ``OSError`` if it can't be done; nothing is left behind.
     """
     with ExitStack() as leftovers:
-        for new, path in [(_write_beside(path, content, leftovers), path) for path, content in contents.items()]:
+        news = [(_write_beside(path, content, READABLE, leftovers), path) for path, content in contents.items()]
+        for new, path in news:
             new.replace(path)
     for folder in {path.parent for path in contents}:
         _sync_folder(folder)
 
 
-def _write_beside(path: Path, content: bytes, leftovers: ExitStack) -> Path:
+def write_new(path: Path, text: str, mode: int) -> None:
+    """Make the file; ``NotAllowed`` if it exists, however it came there. Folders above it are made."""
+    with _written(path, text, mode) as new:
+        try:
+            os.link(new, path)
+        except FileExistsError as error:
+            raise NotAllowed(f"{path} exists and is left as it is; move it away, or point elsewhere") from error
+
+
+def write_over(path: Path, text: str, mode: int = READABLE) -> None:
+    """Make the file or replace it. Folders above it are made."""
+    with _written(path, text, mode) as new:
+        new.replace(path)
+
+
+@contextmanager
+def _written(path: Path, text: str, mode: int) -> Iterator[Path]:
+    """The content in a file beside it, which is given its name meanwhile. ``SettingsError`` if it can't be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as leftovers:
+            yield _write_beside(path, text.encode(), mode, leftovers)
+        _sync_folder(path.parent)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SettingsError(str(path), "file", reason, "a place that can be written") from error
+
+
+def _write_beside(path: Path, content: bytes, mode: int, leftovers: ExitStack) -> Path:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
         leftovers.callback(Path(new.name).unlink, missing_ok=True)
         new.write(content)
-        os.fchmod(new.fileno(), _MODE)
+        os.fchmod(new.fileno(), mode)
         new.flush()
         os.fsync(new.fileno())
     return Path(new.name)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from zlh_hooks.adapters.new_file import write_new
+from zlh_hooks.adapters.file import write_new
 from zlh_hooks.domain.agent_trust import Purpose
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 

@@ -242,9 +242,9 @@ class Journal:
         while True:
             try:
                 return self._take_up(step, record)
-            except GuestLocked:
+            except GuestLocked as error:
                 if self.clock.monotonic() >= deadline:
-                    raise
+                    raise self._lose_patience(error) from error
 
     def _take_up(self, step: Step, record: Record) -> Found:
         if record.intent is None:
@@ -335,12 +335,15 @@ class Journal:
                 return act()
             except GuestLocked as error:
                 if self.clock.monotonic() >= deadline:
-                    raise
+                    raise self._lose_patience(error) from error
                 if not said:
                     self._say_locked(error)
                 said = True
             self.clock.sleep(pause)
             pause = min(pause * 2, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
+
+    def _lose_patience(self, error: GuestLocked) -> GuestLocked:
+        return GuestLocked(f"locked ({error.lock}) for longer than {render_duration(self.patience.lock)}", error.lock)
 
     def _say_locked(self, error: GuestLocked) -> None:
         """Who watches sees what is waited for."""

@@ -48,7 +48,8 @@ class RolloutRules(Value):
     )
     start_timeout: PositiveDuration = Field(default=timedelta(seconds=180), description="Time for a guest's start.")
     lock_wait: Duration = Field(
-        default=timedelta(minutes=10), description="How long to wait for a lock, e.g. of a backup, before skipping."
+        default=timedelta(minutes=10),
+        description="How long to wait for a lock (of a backup, say) or for a storage that is away, before skipping.",
     )
     expected_duration: PositiveDuration = Field(
         default=timedelta(minutes=3), description="What one target takes, until this rollout has measured it."
