@@ -1,4 +1,4 @@
-"""``zlh-agent-plugin install|update|revert|status``.
+"""``zlh-agent-plugin check|install|update|revert|status``.
 
 Exit code 0: all is well; 1: not now, or gone back; 2: wrong input.
 """
@@ -11,14 +11,15 @@ from pathlib import Path
 from agent_plugin import update
 from agent_plugin.fault import BadInput, PluginError
 from agent_plugin.place import Place
+from agent_plugin.refusal import REFUSALS
 from agent_plugin.report import build_status
 from agent_plugin.setting import read_settings
 from agent_plugin.source import FileSource, Source
-from agent_plugin.state import BlockList, Transaction, load_transaction
+from agent_plugin.state import BlockList, Transaction, find_transaction
 from agent_plugin.swap import Hands
 from agent_plugin.systemd import SystemdPrograms
 from agent_plugin.wanted import Wanted
-from agent_plugin.wire import render_status
+from agent_plugin.wire import Check, render_status
 
 
 def main(words: Sequence[str]) -> int:
@@ -37,6 +38,8 @@ def main(words: Sequence[str]) -> int:
 def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="zlh-agent-plugin", description="Swaps the agent of this guest.")
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
+    check = verbs.add_parser("check", help="finish what is open, ask what this guest shall have, and bring it")
+    check.set_defaults(run=_check)
     install = verbs.add_parser("install", help="bring a release from a file: prove it, or go back")
     install.add_argument("--file", type=Path, required=True, help="the release, a .tar.gz with zlh-agent at its top")
     install.add_argument("--sha256", required=True, help="of the file, from whoever published it")
@@ -66,6 +69,21 @@ def _install(options: argparse.Namespace) -> int:
     return _tell(update.install(hands, wanted))
 
 
+def _check(_options: argparse.Namespace) -> int:
+    hands = _hands()
+    if not hands.settings.url:
+        return _tell(update.resume(hands))
+    try:
+        from agent_plugin import follow
+    except ImportError as error:
+        raise PluginError(f"a library is missing: {error}") from error
+    found = follow.check(hands)
+    if isinstance(found, Check):
+        print(f"{found.outcome}: {found.said}")
+        return 1 if found.outcome in REFUSALS else 0
+    return _tell(found)
+
+
 def _update(_options: argparse.Namespace) -> int:
     return _tell(update.resume(_hands()))
 
@@ -76,11 +94,7 @@ def _revert(_options: argparse.Namespace) -> int:
 
 def _status(_options: argparse.Namespace) -> int:
     place = Place()
-    try:
-        swap = load_transaction(place.transaction)
-    except ValueError:
-        swap = None
-    print(render_status(build_status(place, swap)), end="")
+    print(render_status(build_status(place, find_transaction(place.transaction))), end="")
     return 0
 
 

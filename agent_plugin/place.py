@@ -61,6 +61,21 @@ class Place:
         return self.state / "failed.log"
 
     @property
+    def trust(self) -> Path:
+        """What was verified of the repository, and the marks of what was seen; see :mod:`agent_plugin.trust`."""
+        return self.state / "trust"
+
+    @property
+    def checked(self) -> Path:
+        """How the last check ended."""
+        return self.state / "checked.json"
+
+    @property
+    def first_root(self) -> Path:
+        """The repository's root document that whoever runs the platform has put into this guest."""
+        return self.root / "etc/zlh-agent-plugin.root.json"
+
+    @property
     def lock(self) -> Path:
         """Held by the one plugin that works."""
         return self.state / "lock"

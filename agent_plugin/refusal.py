@@ -33,6 +33,7 @@ class Refusal(str, Enum):
     MARKS_DAMAGED = "marks-damaged"  # the file of marks is not as it was written
 
 
+REFUSALS = frozenset(refusal.value for refusal in Refusal)
 TROUBLE = frozenset(
     {
         Refusal.UNREACHABLE,

@@ -1,5 +1,6 @@
 """What is told of a swap: the status document, and the last words of a release that failed."""
 
+import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,7 +10,7 @@ from agent_plugin.pending import find_net
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
-from agent_plugin.wire import Failure, Status, render_status
+from agent_plugin.wire import Check, Failure, Status, flatten, parse_check, render_status
 
 LOG_IN_DOCUMENT = 4096
 REASON_IN_DOCUMENT = 200
@@ -27,6 +28,7 @@ def build_status(place: Place, transaction: "Transaction | None") -> Status:
         previous=slots.find_previous(),
         on_trial=bool(slots.read_pending()),
         blocked=blocked,
+        check=read_check(place),
     )
     return told if transaction is None else _add_swap(told, place, transaction)
 
@@ -45,6 +47,20 @@ def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
         reason=swap.reason,
         failure=failure,
     )
+
+
+def read_check(place: Place) -> "Check | None":
+    """How the last check ended; None if there was none, or if that file is damaged."""
+    try:
+        return parse_check(json.loads(place.checked.read_bytes()))
+    except (OSError, ValueError):
+        return None
+
+
+def write_check(place: Place, check: Check) -> None:
+    """Keep it for the documents to come."""
+    short = replace(check, said=check.said[:REASON_IN_DOCUMENT])
+    write_file(place.checked, json.dumps(flatten(short)).encode())
 
 
 def write_status(place: Place, transaction: "Transaction | None") -> None:

@@ -10,6 +10,12 @@
     reach = 10.0.0.5:4000    # servers, by spaces; those that were reached before must be reached after
     helpers = curl           # processes that may be in the agent's control group, by spaces
 
+    [source]
+    url = https://updates.example.net/agents     # left out: nothing is asked, releases come from files
+    line = game-base         # the line of templates that this guest is of
+    vmid = hostname          # its number in Proxmox, or: the number at the end of its host's name
+    ca_file = /etc/ssl/zlh-ca.pem                # left out: the distribution's certificates
+
     [trial]
     bake_seconds = 30
     deadline_seconds = 120
@@ -24,6 +30,7 @@ from agent_plugin.fault import BadInput
 
 TIMER_SECONDS = 180
 """``OnActiveSec=`` of zlh-agent-revert.timer: the trial must be over before."""
+FROM_HOSTNAME = "hostname"
 HANDOVERS = ("socket", "restart")
 
 
@@ -37,6 +44,10 @@ class Settings:
     operations: tuple[str, ...] = ("/status",)
     reach: tuple[str, ...] = ()
     helpers: tuple[str, ...] = ()
+    url: str = ""
+    line: str = ""
+    vmid: str = FROM_HOSTNAME
+    ca_file: str = ""
     bake_seconds: int = 30
     deadline_seconds: int = 120
     reserve_mb: int = 64
@@ -54,23 +65,35 @@ class Settings:
             )
         if self.reserve_mb < 0:
             raise BadInput(f"reserve_mb {self.reserve_mb}: 0 or more is wanted")
+        self._check_source()
         for path in (self.health, *self.operations):
             if not path.startswith("/") or not path.isprintable() or " " in path:
                 raise BadInput(f"path {path!r}: it must begin with / and have no spaces")
         for address in self.reach:
             parse_address(address)
 
+    def _check_source(self) -> None:
+        if self.url and not self.line:
+            raise BadInput("line is missing: the line of templates that this guest is of is wanted")
+        if self.vmid != FROM_HOSTNAME and not _is_number(self.vmid):
+            raise BadInput(f"vmid {self.vmid!r}: a number, or {FROM_HOSTNAME}, is wanted")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
+
 
 def parse_address(text: str) -> "tuple[str, int]":
     """``host:port``; an IPv6 address may stand in brackets."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not host or not _is_number(port) or not 0 < int(port) < 65536:
         raise BadInput(f"address {text!r}: host:port is wanted")
     return host.strip("[]"), int(port)
 
 
 _SECTIONS = {
     "agent": ("port", "handover", "health", "operations", "reach", "helpers"),
+    "source": ("url", "line", "vmid", "ca_file"),
     "trial": ("bake_seconds", "deadline_seconds", "reserve_mb"),
 }
 _NUMBERS = ("port", "bake_seconds", "deadline_seconds", "reserve_mb")
@@ -104,6 +127,6 @@ def _parse(key: str, text: str) -> object:
         return tuple(text.split())
     if key not in _NUMBERS:
         return text
-    if not text.isascii() or not text.isdecimal():
+    if not _is_number(text):
         raise BadInput(f"{key} {text!r}: a whole number is wanted")
     return int(text)

@@ -84,6 +84,14 @@ def load_transaction(path: Path) -> "Transaction | None":
         raise ValueError(f"{path} does not hold a swap: {error!r}") from error
 
 
+def find_transaction(path: Path) -> "Transaction | None":
+    """The last swap, for telling of it; a damaged file tells nothing."""
+    try:
+        return load_transaction(path)
+    except ValueError:
+        return None
+
+
 def _parse_transaction(found: Mapping[str, object]) -> Transaction:
     values = dict(found)
     wanted, before = values.pop("wanted"), values.pop("before")
@@ -112,10 +120,14 @@ def _read_json(path: Path) -> "dict[str, object]":
 
 @dataclass(frozen=True)
 class Block:
-    """Why a release is not tried here; ``tries`` counts failures that it was not to blame for."""
+    """Why a release is not tried here; ``tries`` counts failures that it was not to blame for.
+
+    ``pin``: the number of the pin under which it failed, 0 if a person brought it.
+    """
 
     reason: str = ""
     tries: int = 0
+    pin: int = 0
 
     @property
     def holds(self) -> bool:
@@ -140,15 +152,15 @@ class BlockList:
         """An empty one if it never failed."""
         return self.read().get(release, Block())
 
-    def block(self, release: str, reason: str) -> None:
-        """Not again, until it is lifted."""
-        self._set(release, Block(reason, self.find(release).tries))
+    def block(self, release: str, reason: str, pin: int = 0) -> None:
+        """Not again, until it is lifted or pinned anew."""
+        self._set(release, Block(reason, self.find(release).tries, pin))
 
-    def count(self, release: str, reason: str) -> None:
+    def count(self, release: str, reason: str, pin: int = 0) -> None:
         """One more failure that it is not to blame for."""
         tries = self.find(release).tries + 1
         blocked = f"failed {tries} times, last: {reason}" if tries >= MOST_TRIES else ""
-        self._set(release, Block(blocked, tries))
+        self._set(release, Block(blocked, tries, pin))
 
     def lift(self, release: str) -> None:
         """It was pinned anew, or proved: it may be tried."""

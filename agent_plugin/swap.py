@@ -262,9 +262,9 @@ class Swap:
         if self.txn.taken_back and self.txn.outcome == "installed":
             self.blocks.block(self.txn.origin, TAKEN_BACK)
         if self.txn.blame:
-            self.blocks.block(self.txn.release, self.txn.reason)
+            self.blocks.block(self.txn.release, self.txn.reason, self.txn.wanted.pin)
         elif self.txn.outcome == "failed":
-            self.blocks.count(self.txn.release, self.txn.reason)
+            self.blocks.count(self.txn.release, self.txn.reason, self.txn.wanted.pin)
 
     def _decide(self, outcome: str) -> None:
         self.txn = replace(self.txn, outcome=outcome)

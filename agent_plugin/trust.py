@@ -153,7 +153,7 @@ class Trust:
 
     def download(self, wanted: Wanted, to: Path) -> None:
         """Bring the release's file; whole and right when this returns. What was brought before is not asked again."""
-        part, path = to.with_name(f"{to.name}.part"), self._find_path(wanted)
+        part, path = _part_of(to), self._find_path(wanted)
         folder, _, name = path.rpartition("/")
         url = f"{TARGETS}/{folder}/{wanted.sha256}.{name}"
         try:
@@ -167,6 +167,13 @@ class Trust:
             raise Refused(Refusal.MISSING, path, "the server has no such file") from error
         except OSError as error:
             raise Refused(Refusal.DISK, to.name, str(error)) from error
+
+    def size_of_part(self, to: Path) -> int:
+        """Bytes of the file that have been brought so far, while it is not whole."""
+        try:
+            return _part_of(to).stat().st_size
+        except OSError:
+            return 0
 
     def _find_path(self, wanted: Wanted) -> str:
         """The file's name among the releases that the last check verified."""
@@ -201,6 +208,10 @@ class Trust:
             part.unlink()
             cause = Refusal.TOO_LONG if size > wanted.size else Refusal.ALTERED
             raise Refused(cause, wanted.version, f"{size} bytes; signed were {wanted.size} and other content")
+
+
+def _part_of(to: Path) -> Path:
+    return to.with_name(f"{to.name}.part")
 
 
 class _Fetcher(FetcherInterface):

@@ -32,7 +32,7 @@ def install(hands: Hands, wanted: Wanted) -> Transaction:
         slots = Slots(hands.place)
         if slots.find_current() == wanted.release and slots.is_whole(wanted.release):
             raise NotNow(f"{wanted.release} runs already")
-        refuse_blocked(hands.place, wanted.release)
+        refuse_blocked(hands.place, wanted)
         return carry_out(hands, begin(wanted, slots.find_current(), slots.is_whole(wanted.release)))
 
 
@@ -54,11 +54,11 @@ def take_back(hands: Hands) -> Transaction:
         return carry_out(hands, begin(slots.read_mark(previous), left, existed=True, taken_back=True))
 
 
-def refuse_blocked(place: Place, release: str) -> None:
-    """``NotNow`` says why it is blocked and what lifts that."""
-    block = BlockList(place.blocked).find(release)
-    if block.holds:
-        raise NotNow(f"{release} is blocked here: {block.reason}. Pin it anew, or install it with --again")
+def refuse_blocked(place: Place, wanted: Wanted) -> None:
+    """``NotNow`` says why it is blocked and what lifts that: also a pin that is newer than the one that failed."""
+    block = BlockList(place.blocked).find(wanted.release)
+    if block.holds and wanted.pin <= block.pin:
+        raise NotNow(f"{wanted.release} is blocked here: {block.reason}. Pin it anew, or install it with --again")
 
 
 @contextmanager

@@ -29,6 +29,22 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Check:
+    """How the last check ended. ``at``: UTC, ISO 8601; ``outcome``: the ruling's name, or the refusal's.
+
+    ``said``: the rule that decided, or what was refused and where; ``opens``: when the guest may start, if it waits;
+    ``suspicious``: a person must look at it.
+    """
+
+    at: str
+    outcome: str
+    said: str = ""
+    opens: str = ""
+    suspicious: bool = False
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Status:
     """``written``: UTC, ISO 8601. Releases are ``<version>-<sha8>``, empty where there is none.
 
@@ -48,16 +64,19 @@ class Status:
     reason: str = ""
     blocked: Mapping[str, str] = field(default_factory=dict)
     failure: "Failure | None" = None
+    check: "Check | None" = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_status(status: Status) -> str:
     """The document as text."""
-    failure = {"failure": _flatten(status.failure) if status.failure else None}
-    return json.dumps({"format": FORMAT, **_flatten(status), **failure}, indent=1) + "\n"
+    both = {"failure": status.failure, "check": status.check}
+    parts = {name: flatten(part) if part else None for name, part in both.items()}
+    return json.dumps({"format": FORMAT, **flatten(status), **parts}, indent=1) + "\n"
 
 
-def _flatten(value: "Status | Failure") -> "dict[str, Any]":
+def flatten(value: "Status | Failure | Check") -> "dict[str, Any]":
+    """A part of the document as it is written."""
     known = {name.name: getattr(value, name.name) for name in fields(value) if name.name != "unknown"}
     return {**known, **value.unknown}
 
@@ -76,7 +95,7 @@ def parse_status(text: "str | bytes") -> Status:
 
 
 def _parse(found: "dict[str, Any]") -> Status:
-    failure = found.pop("failure", None)
+    failure, check = found.pop("failure", None), found.pop("check", None)
     blocked = _take(found, "blocked", dict, {})
     if not all(isinstance(reason, str) for reason in blocked.values()):
         raise BadDocument("blocked: texts are wanted")
@@ -84,7 +103,14 @@ def _parse(found: "dict[str, Any]") -> Status:
         raise BadDocument("written is missing: the time in UTC is wanted")
     texts = {name: _take(found, name, str, "") for name in _TEXTS}
     on_trial = _take(found, "on_trial", bool, False)
-    return Status(**texts, on_trial=on_trial, blocked=blocked, failure=_parse_failure(failure), unknown=found)
+    return Status(
+        **texts,
+        on_trial=on_trial,
+        blocked=blocked,
+        failure=_parse_failure(failure),
+        check=parse_check(check),
+        unknown=found,
+    )
 
 
 _TEXTS = ("written", "current", "previous", "txn", "wanted", "step", "outcome", "reason")
@@ -97,6 +123,16 @@ def _parse_failure(found: object) -> "Failure | None":
         raise BadDocument("failure: a table is wanted")
     texts = {name.name: _take(found, name.name, str, "") for name in fields(Failure) if name.name != "unknown"}
     return Failure(**texts, unknown=found)
+
+
+def parse_check(found: object) -> "Check | None":
+    """That part alone; ``BadDocument``."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not {"at", "outcome"} <= found.keys():
+        raise BadDocument("check: a table with at and outcome is wanted")
+    texts = {name: _take(found, name, str, "") for name in ("at", "outcome", "said", "opens")}
+    return Check(**texts, suspicious=_take(found, "suspicious", bool, False), unknown=found)
 
 
 def _take(found: "dict[str, Any]", name: str, kind: type, default: object) -> Any:

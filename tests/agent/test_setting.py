@@ -20,7 +20,8 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
     text = str(agent_plugin.setting.__doc__).partition("::\n")[2]
     file = tmp_path / "conf"
     file.write_text("\n".join(line.strip() for line in text.splitlines()))
-    assert read_settings(file) == Settings(reach=("10.0.0.5:4000",), helpers=("curl",))
+    source = {"url": "https://updates.example.net/agents", "line": "game-base", "ca_file": "/etc/ssl/zlh-ca.pem"}
+    assert read_settings(file) == Settings(reach=("10.0.0.5:4000",), helpers=("curl",), **source)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,8 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
         ("[agent]\nreach = somewhere", "address 'somewhere': host:port is wanted"),
         ("[trial]\nbake_seconds = 120", "bake_seconds 120 must be less than deadline_seconds 120"),
         ("[trial]\ndeadline_seconds = 151", "at most 150: after 180 s the deadline timer goes back"),
+        ("[source]\nurl = https://x.example", "line is missing"),
+        ("[source]\nvmid = mine", "vmid 'mine': a number, or hostname, is wanted"),
         ("[trial]\nreserve_mb = -1", "reserve_mb '-1'"),
         ("port = 1", "no section headers"),
         ("[agent]\nport = 1\nport = 2", "already exists"),

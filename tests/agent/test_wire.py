@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.wire import BadDocument, Failure, Status, parse_status, render_status
+from agent_plugin.wire import BadDocument, Check, Failure, Status, parse_status, render_status
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "status-1.json"
 GOLDEN = Status(
@@ -25,6 +25,12 @@ GOLDEN = Status(
         net="on-failure",
         exit="exit-code exited 1",
         log="2026-11-23T22:04:01+0000 game-5001 zlh-agent[371]: no such module\n",
+    ),
+    check=Check(
+        at="2026-11-23T22:04:05+00:00",
+        outcome="waits",
+        said="pin 7: line game-base, ring all (within the first 100 %), 1.5.1 is 1.5.1; it may start from later on",
+        opens="2026-11-24T04:03:20+00:00",
     ),
 )
 
@@ -56,6 +62,8 @@ def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:
         ('{"format": 1}', "written is missing"),
         ('{"format": 1, "written": 5}', "written: str is wanted"),
         ('{"format": 1, "written": "", "on_trial": "no"}', "on_trial: bool is wanted"),
+        ('{"format": 1, "written": "", "check": 1}', "check: a table with at and outcome"),
+        ('{"format": 1, "written": "", "check": {"at": "", "outcome": 1}}', "outcome: str is wanted"),
         ('{"format": 1, "written": "", "blocked": []}', "blocked: dict is wanted"),
         ('{"format": 1, "written": "", "blocked": {"a": 1}}', "blocked: texts are wanted"),
         ('{"format": 1, "written": "", "failure": "x"}', "failure: a table is wanted"),

@@ -26,17 +26,18 @@ class UpdateServer:
     before: Callable[[str], None] = lambda path: None
     stop: threading.Event = field(default_factory=threading.Event)
     port: int = 0
+    host: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, state: UpdateServer) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__((state.host, 0), Handler)
         self.state = state
 
     def handle_error(self, request: object, address: object) -> None:
@@ -141,8 +142,8 @@ def reset(handler: Handler, data: bytes) -> None:
 
 
 @contextmanager
-def update_server(folder: Path) -> Iterator[UpdateServer]:
-    state = UpdateServer(folder)
+def update_server(folder: Path, host: str = "127.0.0.1") -> Iterator[UpdateServer]:
+    state = UpdateServer(folder, host=host)
     server = _Server(state)
     state.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

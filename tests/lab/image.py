@@ -19,7 +19,7 @@ FIRST_ID = 100000
 """Where an unprivileged guest's ids begin on the machine, as on Proxmox."""
 
 _PROGRAMS = Path(__file__).parent / "guest"
-_INCLUDE = "systemd,systemd-sysv,python3"
+_INCLUDE = "systemd,systemd-sysv,python3,python3-cryptography"
 _LEAN = ("man", "locale", "doc")
 # Debian 12 would bring perl (50 MB) only to merge /usr; Debian 13 is born merged.
 _MERGED = ("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged")
@@ -65,7 +65,7 @@ def build_command(debian: Debian, target: Path) -> list[str]:
     """The mmdebstrap call; it chooses the mirror itself, from the machine's own settings."""
     lean = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEAN]
     mask = f'for unit in {" ".join(_MASKED)}; do ln -sf /dev/null "$1/etc/systemd/system/$unit"; done'
-    empty = 'for file in machine-id resolv.conf; do rm -f "$1/etc/$file"; touch "$1/etc/$file"; done'
+    empty = 'for file in machine-id resolv.conf; do rm -f "$1/etc/$file"; touch "$1/etc/$file"; done; rm -f "$1/etc/hostname"'
     merged = _MERGED if debian is Debian.BOOKWORM else ()
     options = [f"--include={_INCLUDE}", *merged, *lean, f"--customize-hook={mask}", f"--customize-hook={empty}"]
     return ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", *options, debian, str(target)]

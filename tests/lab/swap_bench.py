@@ -30,6 +30,7 @@ VMIDS = count(5001)
 PLUGIN = CHECKOUT / "agent_plugin"
 AGENT = CHECKOUT / "tests" / "lab" / "guest" / "zlh_agent.py"
 PROGRAM = "zlh-agent-plugin"
+VENDORED = CHECKOUT / ".lab" / "vendor"
 SETTINGS = "[trial]\nbake_seconds = 2\ndeadline_seconds = 60\n"
 """A short bake: tests swap often."""
 STATE = "var/lib/zlh-agent-plugin"
@@ -56,6 +57,8 @@ def bake_plugin(root: Path, settings: str, first: Release) -> None:
     (wanted / "zlh-agent.service").unlink()  # the lab's smaller agent
     shutil.copytree(PLUGIN, library / "agent_plugin", ignore=shutil.ignore_patterns("__pycache__", "net", "units"))
     shutil.copytree(PLUGIN / "net", library / "net")
+    subprocess.run([CHECKOUT / "workshop/vendor.sh", VENDORED], check=True)
+    shutil.copytree(VENDORED, library / "vendor", ignore=shutil.ignore_patterns("bin", "made-from"))
     (root / "usr/sbin").mkdir(exist_ok=True)
     shutil.copy(PLUGIN / "zlh-agent-plugin", root / "usr/sbin")
     for unit in (PLUGIN / "units").iterdir():

@@ -1,0 +1,218 @@
+"""A guest follows what was signed for it: from the server to the agent's port, or with the refusal's name in its status."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agent_plugin import update
+from agent_plugin.desired import Build, Opening
+from agent_plugin.desired_wire import render_state
+from agent_plugin.fault import BadInput, NotNow
+from agent_plugin.state import Transaction, load_transaction
+from agent_plugin.steps import Step
+from agent_plugin.wanted import Wanted
+from agent_plugin.wire import Check, parse_status
+from tests.agent.conftest import need_guests_client
+from tests.agent.release import Release
+from tests.agent.repository_bench import RepositoryBench, always, now
+from tests.agent.swap_world import World, build, hurry
+from tests.agent.update_server import UpdateServer, break_off
+
+need_guests_client()
+
+from agent_plugin import follow  # noqa: E402 (needs tuf 7, which is not there everywhere)
+
+OLD, NEW, SICK = build("1.4.2"), build("1.5.1"), build("1.5.1", "sick")
+
+
+class Following:
+    """A guest that runs 1.4.2, beside a server on which operators pin things."""
+
+    def __init__(self, world: World, bench: RepositoryBench, server: UpdateServer) -> None:
+        self.world, self.bench, self.server = world, bench, server
+        world.begin(OLD)
+        world.place.first_root.parent.mkdir(exist_ok=True)
+        world.place.first_root.write_bytes(bench.repository.read_root())
+
+    def check(self, **settings: str) -> "Check | Transaction":
+        hands = self.world.hands()
+        source = {"url": self.server.url, "line": "game-base", "vmid": "5001", **settings}
+        return follow.check(replace(hands, settings=replace(hands.settings, **source)))  # type: ignore[arg-type]
+
+    def swap(self) -> Transaction:
+        """A check that must bring something."""
+        done = self.check()
+        assert isinstance(done, Transaction)
+        return done
+
+    def told(self) -> "tuple[str, bool]":
+        """How the last check ended, and whether a person must look, as the status document says it."""
+        check = parse_status(self.world.place.status.read_bytes()).check
+        assert check is not None
+        return check.outcome, check.suspicious
+
+    def pin(self, release: Release, number: int, **changes: object) -> None:
+        """Something that is released already, for everybody."""
+        self.bench.want(release.version, Build(release.sha256, len(release.archive)), number=number, **changes)
+        self.bench.publish()
+
+
+@pytest.fixture
+def following(tmp_path: Path, bench: RepositoryBench, server: UpdateServer) -> Iterator[Following]:
+    hurry()
+    folder = tmp_path / "root"
+    folder.mkdir()
+    world = World(folder)
+    yield Following(world, bench, server)
+    world.close()
+
+
+def test_what_is_pinned_is_brought_proved_and_told(following: Following) -> None:
+    following.bench.roll_out("1.5.1", NEW.archive)
+    assert (following.swap().outcome, following.world.answered()) == ("installed", (200, "1.5.1"))
+    assert isinstance(following.check(), Check)
+    assert following.told() == ("current", False)
+    assert following.world.list_leftovers() == []
+
+
+def test_a_bad_version_goes_back_by_itself_and_is_tried_again_under_a_new_pin_only(following: Following) -> None:
+    following.bench.roll_out("1.5.1", SICK.archive)
+    first = following.swap()
+    assert (first.outcome, following.world.answered()) == ("reverted", (200, "1.4.2"))
+    with pytest.raises(NotNow, match="is blocked here: WATCH"):
+        following.check()
+    following.pin(SICK, number=2)
+    second = following.swap()
+    assert (second.outcome, second.txn != first.txn) == ("reverted", True)
+    with pytest.raises(NotNow, match="is blocked here: WATCH"):
+        following.check()
+
+
+def test_a_guest_is_led_back_only_when_the_pin_says_so(following: Following) -> None:
+    following.bench.release("1.4.2", OLD.archive)
+    following.bench.roll_out("1.5.1", NEW.archive)
+    following.swap()
+    following.pin(OLD, number=2)
+    following.check()
+    assert (following.told(), following.world.answered()) == (("downgrade", False), (200, "1.5.1"))
+    following.pin(OLD, number=3, downgrade=True)
+    assert (following.swap().outcome, following.world.answered()) == ("installed", (200, "1.4.2"))
+
+
+def test_a_guest_whose_server_is_away_keeps_what_it_has_and_says_so(following: Following) -> None:
+    following.check(url="http://127.0.0.1:9")
+    assert following.told() == ("unreachable", False)
+    assert following.world.answered() == (200, "1.4.2")
+
+
+def test_an_old_state_after_a_wiped_cache_is_refused_by_name_and_a_person_is_called(following: Following) -> None:
+    metadata, kept = following.bench.public / "metadata", following.bench.home / "kept"
+    shutil.copytree(metadata, kept)
+    following.bench.roll_out("1.5.1", NEW.archive)
+    following.swap()
+    shutil.rmtree(following.world.place.trust / "cache")
+    shutil.rmtree(metadata)
+    kept.rename(metadata)
+    following.check()
+    assert following.told() == ("replayed", True)
+    assert following.world.answered() == (200, "1.5.1")
+
+
+def test_a_download_that_breaks_off_again_and_again_goes_on_while_each_attempt_brings_more(
+    following: Following,
+) -> None:
+    following.bench.roll_out("1.5.1", NEW.archive)
+    following.server.tricks["releases/"] = break_off(0)
+    assert "DOWNLOAD: broken-off at" in following.swap().reason
+    assert following.world.answered() == (200, "1.4.2")
+    following.server.tricks["releases/"] = break_off(50)
+    assert following.swap().outcome == "installed"
+    assert [asked for asked in following.server.ranges if asked][:2] == ["bytes=50-", "bytes=100-"]
+
+
+def test_while_another_plugin_is_at_work_its_status_is_left_alone(following: Following) -> None:
+    following.check()
+    before = following.world.place.status.read_bytes()
+    with update.hold(following.world.place), pytest.raises(NotNow, match="another plugin is at work"):
+        following.check(url="http://127.0.0.1:9")
+    assert following.world.place.status.read_bytes() == before
+
+
+class Power(BaseException):
+    """It is gone."""
+
+
+class Dying:
+    """Dies in the middle of its download."""
+
+    def download(self, wanted: Wanted, to: Path) -> None:
+        to.with_name(f"{to.name}.part").write_bytes(NEW.archive[:10])
+        raise Power
+
+
+def test_a_download_in_which_the_guest_died_goes_on_at_the_next_check(following: Following) -> None:
+    following.bench.roll_out("1.5.1", NEW.archive)
+    _die_downloading(following)
+    assert (following.swap().outcome, following.server.ranges[-1]) == ("installed", "bytes=10-")
+
+
+def test_what_was_begun_and_is_wanted_no_more_is_dropped(following: Following) -> None:
+    following.bench.release("1.4.2", OLD.archive)
+    following.bench.roll_out("1.5.1", NEW.archive)
+    _die_downloading(following)
+    following.pin(OLD, number=2)
+    following.check()
+    last = load_transaction(following.world.place.transaction)
+    assert last is not None
+    assert (last.step, last.outcome) == (Step.END, "failed")
+    assert (following.told(), following.world.list_leftovers()) == (("current", False), [])
+
+
+def _die_downloading(following: Following) -> None:
+    hands = following.world.hands()
+    settings = replace(hands.settings, url=following.server.url, line="game-base", vmid="5001")
+    wanted = follow.open_trust(hands.place, settings).check(follow.read_guest(hands.place, settings), now())
+    assert isinstance(wanted, Wanted)
+    with pytest.raises(Power):
+        update.install(replace(hands, source=Dying()), wanted)
+
+
+def test_a_window_that_is_shut_is_told_with_the_time_at_which_it_opens(following: Following) -> None:
+    build = following.bench.release("1.5.1", NEW.archive)
+    opens = now() + timedelta(hours=1)
+    state = replace(always("1.5.1", {"all": build}), windows=(Opening("later", opens, opens + timedelta(hours=1)),))
+    following.bench.repository.write_state(render_state(state), now())
+    following.bench.sign("anna")
+    following.bench.publish()
+    told = following.check()
+    assert isinstance(told, Check)
+    assert (told.outcome, told.opens) == ("waits", opens.isoformat())
+    assert following.world.answered() == (200, "1.4.2")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hostname", "vmid"),
+    [("5001", "anything", 5001), ("hostname", "mc-vanilla-5002", 5002), ("hostname", "dev-6001.example.net", 6001)],
+)
+def test_a_guest_knows_its_number(wanted: str, hostname: str, vmid: int) -> None:
+    assert follow.find_vmid(wanted, hostname) == vmid
+
+
+def test_a_host_whose_name_has_no_number_at_its_end_must_be_told() -> None:
+    with pytest.raises(BadInput, match="vmid = 5001 is wanted"):
+        follow.find_vmid("hostname", "game")
+
+
+def test_a_guest_without_the_first_root_says_what_is_missing(following: Following) -> None:
+    following.world.place.first_root.unlink()
+    with pytest.raises(BadInput, match=r"zlh-agent-plugin\.root\.json: No such file .* zlh-hooks agent root"):
+        following.check()
+
+
+def test_an_address_that_is_none_is_wrong_input(following: Following) -> None:
+    with pytest.raises(BadInput, match=r"\[source\] url: found 'ftp://x'"):
+        following.check(url="ftp://x")
