@@ -22,7 +22,8 @@ from pathlib import Path
 from agent_plugin.desired import Guest, Nothing
 from agent_plugin.trust import Origin, Trust
 from agent_plugin.wanted import Wanted
-from tests.agent.repository_bench import NAME, make
+from tests.agent.release import NAME
+from tests.agent.repository_bench import make
 
 UNPACKED = Path(__file__).parents[1] / ".lab" / "nginx" / "usr" / "sbin" / "nginx"
 SIZE = 1 << 20

@@ -1,9 +1,11 @@
-"""``python -m tests.agent.doomed ROOT PORT VERB LIFE [VERSION SHA256]``: a plugin that dies before its act number LIFE.
+"""``python -m tests.agent.doomed ROOT PORT VERB LIFE [WORDS]``: a plugin that dies before its act number LIFE.
 
-With LIFE 0 it lives, and prints the number of its acts. VERB is ``install``, ``update`` or ``revert``.
+With LIFE 0 it lives, and prints the number of its acts. VERB is ``install`` (WORDS: version and SHA-256), ``check`` (the
+server's URL), ``update`` or ``revert``.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from agent_plugin.place import Place
@@ -13,19 +15,26 @@ from agent_plugin.swap import Hands
 from agent_plugin.update import install, resume, take_back
 from agent_plugin.wanted import Wanted
 from tests.agent.doom import Doom
+from tests.agent.release import NAME
 from tests.agent.swap_world import FolderSystemd, hurry
 
 
-def main(root: Path, port: int, verb: str, life: int, *wanted: str) -> None:
+def main(root: Path, port: int, verb: str, life: int, *words: str) -> None:
     """As in a guest, but in a folder."""
     hurry()
     archive = root / "archive.tar.gz"
     settings = Settings(port=port, bake_seconds=0, deadline_seconds=20, reserve_mb=0)
-    hands = Hands(Place(root), FolderSystemd(root), settings, FileSource(archive) if wanted else None)
+    hands = Hands(Place(root), FolderSystemd(root), settings, FileSource(archive) if verb == "install" else None)
+    if verb == "check":
+        from agent_plugin import follow
+
+        hands = replace(hands, settings=replace(settings, url=words[0], line=NAME, vmid="5001"))
     doom = Doom(life)
     sys.addaudithook(doom)
     if verb == "install":
-        install(hands, Wanted(*wanted, archive.stat().st_size))
+        install(hands, Wanted(*words, archive.stat().st_size))
+    elif verb == "check":
+        follow.check(hands)
     elif verb == "revert":
         take_back(hands)
     else:

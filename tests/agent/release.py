@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from agent_plugin.wanted import Wanted
 
+NAME = "game-base"
+"""The line that guests are of."""
+
 
 @dataclass(frozen=True)
 class Release:

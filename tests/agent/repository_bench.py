@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent_plugin.desired import Build, Desired, Opening, Pin, Ring
 from agent_plugin.desired_wire import render_state
+from tests.agent.release import NAME
 from zlh_hooks.adapters.tuf_folder import TufFolder
 from zlh_hooks.adapters.tuf_key import KeyFolder
 from zlh_hooks.adapters.tuf_publication import TufPublication
@@ -25,7 +26,7 @@ RULES: RoleRules = {
     TrustRole.SNAPSHOT: RoleRule(1, timedelta(days=90)),
     TrustRole.TIMESTAMP: RoleRule(1, timedelta(days=30)),
 }
-NAME, BYTES = "game-base", b"an agent, and then some " * 100
+BYTES = b"an agent, and then some " * 100
 
 
 def now() -> datetime:

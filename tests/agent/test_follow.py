@@ -1,7 +1,7 @@
 """A guest follows what was signed for it: from the server to the agent's port, or with the refusal's name in its status."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.agent.conftest import need_guests_client
 from tests.agent.release import Release
 from tests.agent.repository_bench import RepositoryBench, always, now
 from tests.agent.swap_world import World, build, hurry
+from tests.agent.test_kill import FEW, run, snapshot
 from tests.agent.update_server import UpdateServer, break_off
 
 need_guests_client()
@@ -192,6 +193,31 @@ def test_a_window_that_is_shut_is_told_with_the_time_at_which_it_opens(following
     assert isinstance(told, Check)
     assert (told.outcome, told.opens) == ("waits", opens.isoformat())
     assert following.world.answered() == (200, "1.4.2")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.matrix), FEW])
+@pytest.mark.parametrize("release", [NEW, SICK], ids=["good", "sick"])
+def test_a_check_killed_at_any_act_is_finished_by_the_next_one(
+    following: Following, tmp_path: Path, release: Release, every: int, record_property: Callable[[str, object], None]
+) -> None:
+    """A process of its own, killed before each of its acts on disk and each program it starts."""
+    following.bench.roll_out(release.version, release.archive)
+    restore = snapshot(following.world, tmp_path / "before")
+    url = following.server.url
+    acts = int(run(following.world, "check", 0, url).stdout.split()[-1])
+    lives = range(1, acts + 1, every)
+    ends = {"installed": (200, "1.5.1"), "reverted": (200, "1.4.2")}
+    for life in lives:
+        restore()
+        assert run(following.world, "check", life, url).returncode == -9
+        run(following.world, "check", 0, url)
+        last = load_transaction(following.world.place.transaction)
+        assert last is not None
+        assert (last.step, following.world.answered()) == (Step.END, ends[last.outcome]), life
+        assert following.world.list_leftovers() == [], life
+        assert (release is NEW) >= (last.outcome == "installed"), life
+    record_property("points", len(lives))
 
 
 @pytest.mark.parametrize(

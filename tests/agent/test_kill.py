@@ -39,12 +39,17 @@ def world(folder: Path) -> Iterator[World]:
     made.close()
 
 
-def run(world: World, verb: str, life: int, release: "Release | None" = None) -> "subprocess.CompletedProcess[str]":
-    wanted = (release.version, release.sha256) if release else ()
-    if release:
-        (world.root / "archive.tar.gz").write_bytes(release.archive)
-    command = [sys.executable, "-m", "tests.agent.doomed", str(world.root), str(world.port), verb, str(life), *wanted]
+def run(world: World, verb: str, life: int, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "tests.agent.doomed", str(world.root), str(world.port), verb, str(life), *words]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+
+
+def bring(world: World, release: "Release | None") -> "tuple[str, ...]":
+    """Lay the archive ready; the words that name it."""
+    if release is None:
+        return ()
+    (world.root / "archive.tar.gz").write_bytes(release.archive)
+    return release.version, release.sha256
 
 
 def plugin_again(world: World) -> None:
@@ -88,7 +93,7 @@ def live_through(world: World, story: str, before: Path) -> "tuple[int, Callable
     verb, release, releases = STORIES[story]
     world.begin(*releases)
     restore = snapshot(world, before)
-    done = run(world, verb, 0, release)
+    done = run(world, verb, 0, *bring(world, release))
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1]), restore
 
@@ -97,7 +102,7 @@ def kill_at(world: World, story: str, afterwards: str, lives: Sequence[int], res
     verb, release, _ = STORIES[story]
     for life in lives:
         restore()
-        assert run(world, verb, life, release).returncode == -9
+        assert run(world, verb, life, *bring(world, release)).returncode == -9
         AFTERWARDS[afterwards](world)
         assert_explained(world, story, afterwards, life)
 
