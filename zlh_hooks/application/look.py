@@ -1,19 +1,21 @@
 """Reading all that an exchange of a root depends on, at one moment. What follows from it: ``domain.precheck``."""
 
+from collections.abc import Sequence
+
 from zlh_hooks.application.ports import Cluster
 from zlh_hooks.domain.errors import StorageAway, TargetError
-from zlh_hooks.domain.guest import GuestConfig, GuestRef
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, StorageSpace
 from zlh_hooks.domain.plan import Release
 from zlh_hooks.domain.precheck import Facts
 
 
 def read_facts(cluster: Cluster, ref: GuestRef, release: Release) -> Facts:
-    """Of the guest, its storage and the release's template; ``StorageAway`` if the storage cannot be looked into."""
+    """Of the guest, its storage and the release's template; ``StorageAway`` if what it stands on does not answer."""
     config = cluster.inventory.read_config(ref)
     name = config.rootfs.storage
-    space = next((space for space in cluster.storage.list_storages(ref.node) if space.name == name), None)
-    if space is not None and not space.active:
-        raise StorageAway(f"its storage {name} is not active on {ref.node}")
+    spaces = cluster.storage.list_storages(ref.node)
+    if away := _find_away(config, spaces):
+        raise StorageAway(f"its storage {away} is not active on {ref.node}")
     template = cluster.inventory.read_config(GuestRef(release.templates[ref.node], ref.node))
     return Facts(
         guest=config,
@@ -21,9 +23,20 @@ def read_facts(cluster: Cluster, ref: GuestRef, release: Release) -> Facts:
         power=cluster.inventory.read_power(ref),
         template=template,
         template_root_size=_read_root_size(cluster, template),
-        storage=space,
+        storage=next((space for space in spaces if space.name == name), None),
         volumes=cluster.storage.list_volumes(ref.node, name, ref.vmid) if name else (),
     )
+
+
+def is_storage_away(cluster: Cluster, ref: GuestRef) -> bool:
+    """Whether a storage that the guest needs for its start does not answer."""
+    config = cluster.inventory.read_config(ref)
+    return _find_away(config, cluster.storage.list_storages(ref.node)) is not None
+
+
+def _find_away(config: GuestConfig, spaces: Sequence[StorageSpace]) -> str | None:
+    needed = {mount.storage for mount in config.mounts if not mount.key.startswith("unused")}
+    return next((space.name for space in spaces if space.name in needed and not space.active), None)
 
 
 def _read_root_size(cluster: Cluster, template: GuestConfig) -> int:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
-from zlh_hooks.application.look import read_facts
+from zlh_hooks.application.look import is_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
@@ -257,6 +257,8 @@ class RootDriver:
                 if self.clock.monotonic() >= deadline:
                     raise
             self.clock.sleep(START_AGAIN)
+            while is_storage_away(self.cluster, ref) and self.clock.monotonic() < deadline:
+                self.clock.sleep(START_AGAIN)
 
     def baseline(self, journal: Journal) -> GuestRecord:
         """The guest as it was when it was last seen before its exchange."""
