@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent_plugin.desired_wire import parse_state
+from tests.cli.site_file import write_site
 from zlh_hooks.adapters import tuf_key
 from zlh_hooks.cli.agent import app
 from zlh_hooks.cli.emergency import app as emergency_app
@@ -42,13 +43,8 @@ class Terminal:
 
     def __init__(self, home: Path) -> None:
         self.home, self.password = home, "correct horse battery"
-        token, config, policy = (home / name for name in ("token", "zlh-hooks.toml", "policy.toml"))
-        token.touch(mode=0o600)
-        reach = f'host = "pve1.example"\ntoken_name = "hooks"\ntoken_file = "{token}"\n'
         agents = f'[agents]\nfolder = "{home}/agents"\npublic = "{home}/public"\nkeys = "{home}/keys"\n'
-        config.write_text(f'[proxmox]\n{reach}[ledger]\npath = "{home / "ledger.sqlite"}"\n{agents}')
-        policy.write_text(POLICY)
-        self.files = ["--config", str(config), "--policy", str(policy)]
+        self.files = write_site(home, POLICY, agents)
 
     def type_in(self, *words: str, app=app) -> Result:  # type: ignore[no-untyped-def]
         return CliRunner().invoke(app, [*words, *self.files], input=f"{self.password}\n" * 8)

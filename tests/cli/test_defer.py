@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.cli.site_file import write_site
 from zlh_hooks import wiring
 from zlh_hooks.adapters.clock import SystemClock
 from zlh_hooks.adapters.ledger import SqlLedger
@@ -77,18 +78,14 @@ class Counter:
 @pytest.fixture
 def counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
     """A rollout of two guests of ann's, announced for ``DATE``."""
-    token, key, config, policy = (tmp_path / name for name in ("token", "key", "zlh-hooks.toml", "policy.toml"))
-    for secret in (token, key):
-        secret.touch(mode=0o600)
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
     key.write_text(KEY)
-    reach = f'host = "pve1.example"\nuser = "zlh@pve"\ntoken_name = "hooks"\ntoken_file = "{token}"\n'
-    links = f'[deferral]\nurl = "https://portal.example/date"\nkey_file = "{key}"\n'
-    config.write_text(f'[proxmox]\n{reach}[ledger]\npath = "{tmp_path / "ledger.sqlite"}"\n{links}')
-    policy.write_text(POLICY)
-    announce(tmp_path / "ledger.sqlite", policy)
+    files = write_site(tmp_path, POLICY, f'[deferral]\nurl = "https://portal.example/date"\nkey_file = "{key}"\n')
+    announce(tmp_path / "ledger.sqlite", tmp_path / "policy.toml")
     started: list[str] = []
     monkeypatch.setattr(wiring.Site, "ensure_worker", lambda _: started.append("worker"))
-    yield Counter(["--config", str(config), "--policy", str(policy)], tmp_path / "ledger.sqlite", started)
+    yield Counter(files, tmp_path / "ledger.sqlite", started)
 
 
 def announce(path: Path, policy_file: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.cli.site_file import write_site
 from zlh_hooks.cli.emergency import app
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.wiring import open_site
@@ -44,13 +45,7 @@ ANSWERS = ["a hole is used", "", "CVE-2026-1", "", "", "all is well", "rang her 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """The options that name both files."""
-    token, config, policy = (tmp_path / name for name in ("token", "zlh-hooks.toml", "policy.toml"))
-    token.touch(mode=0o600)
-    reach = f'host = "pve1.example"\nuser = "zlh@pve"\ntoken_name = "hooks"\ntoken_file = "{token}"\n'
-    config.write_text(f'[proxmox]\n{reach}[ledger]\npath = "{tmp_path / "ledger.sqlite"}"\n')
-    policy.write_text(POLICY)
-    return ["--config", str(config), "--policy", str(policy)]
+    return write_site(tmp_path, POLICY)
 
 
 def drill(files: list[str], *words: str, answers: list[str] | None = None, who: str = "ada") -> Result:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.cli.site_file import write_site
 from zlh_hooks.cli.emergency import app
 from zlh_hooks.domain.errors import NotAllowed
 
@@ -30,13 +31,7 @@ WORDS = ("--reason", "a hole is being used", "--reference", "CVE-2026-1")
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """The options that name both files."""
-    token, config, policy = (tmp_path / name for name in ("token", "zlh-hooks.toml", "policy.toml"))
-    token.touch(mode=0o600)
-    reach = f'host = "pve1.example"\nuser = "zlh@pve"\ntoken_name = "hooks"\ntoken_file = "{token}"\n'
-    config.write_text(f'[proxmox]\n{reach}[ledger]\npath = "{tmp_path / "ledger.sqlite"}"\n')
-    policy.write_text(POLICY)
-    return ["--config", str(config), "--policy", str(policy)]
+    return write_site(tmp_path, POLICY)
 
 
 def type_in(files: list[str], *words: str, answer: str | None = None) -> Result:

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner, Result
 
+from tests.cli.site_file import write_site
 from tests.prometheus import find_program
 from zlh_hooks.cli.app import app
 from zlh_hooks.domain.errors import SettingsError
@@ -16,13 +17,7 @@ from zlh_hooks.settings import load_settings
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """The options that name both files."""
-    config, policy = tmp_path / "zlh-hooks.toml", tmp_path / "policy.toml"
-    config.write_text(
-        f'[proxmox]\nhost = "pve1.example"\ntoken_name = "hooks"\n[ledger]\npath = "{tmp_path / "ledger.sqlite"}"\n'
-    )
-    policy.write_text('time_zone = "Europe/Berlin"\n[emergency]\n')
-    return ["--config", str(config), "--policy", str(policy)]
+    return write_site(tmp_path, 'time_zone = "Europe/Berlin"\n[emergency]\n')
 
 
 def type_in(files: list[str], *words: str) -> Result:
