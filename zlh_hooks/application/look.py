@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from zlh_hooks.application.ports import Cluster
-from zlh_hooks.domain.errors import StorageAway, TargetError
+from zlh_hooks.domain.errors import StorageAway
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, StorageSpace
 from zlh_hooks.domain.plan import Release
 from zlh_hooks.domain.precheck import Facts
@@ -45,5 +45,7 @@ def _read_root_size(cluster: Cluster, template: GuestConfig) -> int:
     volumes = cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
     size = next((volume.size for volume in volumes if volume.volid == root.volume), None)
     if size is None:
-        raise TargetError(f"the root {root.volume} of template {ref} is not on its storage")
+        raise StorageAway(
+            f"the root {root.volume} of template {ref} is not on its storage"
+        )  # so it looks at that moment
     return size
