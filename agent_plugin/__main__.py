@@ -73,6 +73,7 @@ def _check(_options: argparse.Namespace) -> int:
     hands = _hands()
     if not hands.settings.url:
         return _tell(update.resume(hands))
+    update.judge_trial(hands)  # needs neither libraries nor a server
     try:
         from agent_plugin import follow
     except ImportError as error:
@@ -80,7 +81,7 @@ def _check(_options: argparse.Namespace) -> int:
     found = follow.check(hands)
     if isinstance(found, Check):
         print(f"{found.outcome}: {found.said}")
-        return 1 if found.outcome in REFUSALS else 0
+        return 1 if found.outcome in (*REFUSALS, follow.FAILED_HERE) else 0
     return _tell(found)
 
 

@@ -230,8 +230,12 @@ def meets(version: str, specifier: str) -> bool:
 
 @dataclass(frozen=True)
 class Nothing:
-    """Nothing to do now. ``rule`` says why; ``opens`` when the guest may start, where a window is waited for."""
+    """Nothing to do now. ``rule`` says why; ``opens`` when the guest may start, where a window is waited for.
+
+    ``pin``: the number of the pin that decided, 0 if there is none.
+    """
 
     ruling: Ruling
     rule: str
     opens: datetime | None = None
+    pin: int = 0

@@ -13,6 +13,10 @@ class NotNow(PluginError):
     """Nothing has been changed, and the release is not to blame: it may be tried again."""
 
 
+class FailedHere(NotNow):
+    """The release failed in this guest: it is not tried again until it is pinned anew, or a person says so."""
+
+
 class Interrupted(PluginError):
     """The system around the swap is not there to judge it, as in a shutdown: taken up again later, as after a crash."""
 

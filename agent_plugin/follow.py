@@ -1,21 +1,23 @@
 """The story of a check: what do the signed documents want of this guest, and bringing it.
 
-Nobody stays resident: a timer runs it. A swap on trial is judged first, whatever the server says.
+Nobody stays resident: a timer runs it.
 """
 
 import os
 import socket
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin import BUILT, update
 from agent_plugin.desired import ANY_MACHINE, Guest, Nothing
-from agent_plugin.fault import BadInput, NotNow
+from agent_plugin.fault import BadInput, FailedHere, NotNow
 from agent_plugin.place import Place
 from agent_plugin.refusal import Refused
-from agent_plugin.report import write_check, write_status
-from agent_plugin.setting import FROM_HOSTNAME, Settings
+from agent_plugin.report import read_check, write_check, write_status
+from agent_plugin.road import Limits
+from agent_plugin.setting import FROM_HOSTNAME, LEAST_VMID, Settings
 from agent_plugin.slot import Slots
 from agent_plugin.state import Transaction, find_transaction
 from agent_plugin.swap import Hands
@@ -23,48 +25,69 @@ from agent_plugin.trust import Origin, Trust
 from agent_plugin.wanted import Wanted, version_of
 from agent_plugin.wire import Check
 
+DOWNLOAD_SECONDS, ATTEMPTS = 600, 20
+"""For one release in one check. What is left of the service's time is the trial's, and its way back's."""
+FAILED_HERE = "failed-here"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class TrustSource:
-    """Brings the bytes that both delegations signed."""
+    """Brings the bytes that both delegations signed; ``refused`` says why it could not."""
 
     trust: Trust
+    refused: "Refused | None" = None
 
     def download(self, wanted: Wanted, to: Path) -> None:
         """``NotNow`` with the refusal's name: the release is not to blame for its road.
 
-        Tried again for as long as each attempt brings more of it.
+        Tried again while each attempt brings more of it, within reason.
         """
-        had = -1
-        while True:
+        until, had = time.monotonic() + DOWNLOAD_SECONDS, -1
+        for _ in range(ATTEMPTS):
             try:
                 return self.trust.download(wanted, to)
             except Refused as refused:
-                has = self.trust.size_of_part(to)
-                if refused.is_suspicious or has <= had:
-                    raise NotNow(str(refused)) from refused
+                self.refused, has = refused, self.trust.size_of_part(to)
+                if refused.is_suspicious or has <= had or time.monotonic() > until:
+                    break
                 had = has
+        raise NotNow(str(self.refused)) from self.refused
 
 
 def check(hands: Hands) -> "Check | Transaction":
-    """How it ended: with nothing to do or a refusal, or with a swap. ``BadInput`` for settings; else as an install."""
+    """How it ended: with nothing to do or a refusal, or with a swap. ``BadInput`` for settings; else as an install.
+
+    What is on trial was judged before (``update.judge_trial``).
+    """
     place, settings = hands.place, hands.settings
     trust = open_trust(place, settings)
     place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if place.pending.exists():
-        update.resume(hands)
+    seen = read_check(place)
     try:
         found = trust.check(read_guest(place, settings), datetime.now(timezone.utc))
     except Refused as refused:
-        return _tell(place, Check(_now(), refused.refusal.value, str(refused), suspicious=refused.is_suspicious))
+        return _tell(place, _describe(refused, seen.pin if seen else 0))
     if isinstance(found, Nothing):
         update.resume(hands)  # what is open is wanted no more
         opens = found.opens.isoformat(timespec="seconds") if found.opens else ""
-        return _tell(place, Check(_now(), found.ruling.value, found.rule, opens))
-    write_check(place, Check(_now(), "install", found.rule))
-    return update.install(replace(hands, source=TrustSource(trust)), found)
+        return _tell(place, Check(_now(), found.ruling.value, found.rule, opens, pin=found.pin))
+    return _bring(hands, TrustSource(trust), found)
+
+
+def _bring(hands: Hands, source: TrustSource, wanted: Wanted) -> "Check | Transaction":
+    write_check(hands.place, Check(_now(), "install", wanted.rule, pin=wanted.pin))
+    try:
+        done = update.install(replace(hands, source=source), wanted)
+    except FailedHere as error:
+        return _tell(hands.place, Check(_now(), FAILED_HERE, str(error), pin=wanted.pin))
+    if source.refused is not None and done.outcome != "installed":
+        _tell(hands.place, _describe(source.refused, wanted.pin))
+    return done
+
+
+def _describe(refused: Refused, pin: int) -> Check:
+    return Check(_now(), refused.refusal.value, str(refused), suspicious=refused.is_suspicious, pin=pin)
 
 
 def _tell(place: Place, told: Check) -> Check:
@@ -82,7 +105,8 @@ def open_trust(place: Place, settings: Settings) -> Trust:
     """What this guest believes; ``BadInput`` without a root document, or with an address that is none."""
     ca_file = Path(settings.ca_file) if settings.ca_file else None
     try:
-        return Trust(place.trust, Origin(settings.url, place.first_root.read_bytes(), BUILT, ca_file))
+        origin = Origin(settings.url, place.first_root.read_bytes(), BUILT, ca_file)
+        return Trust(place.trust, origin, Limits(download_seconds=DOWNLOAD_SECONDS))
     except ValueError as error:
         raise BadInput(f"{place.settings}: [source] url: {error}") from error
     except OSError as error:
@@ -108,6 +132,6 @@ def find_vmid(wanted: str, hostname: str) -> int:
         return int(wanted)
     name = hostname.partition(".")[0]
     digits = name[len(name.rstrip("0123456789")) :]
-    if not digits:
+    if not digits or int(digits) < LEAST_VMID:
         raise BadInput(f"[source] vmid: no number at the end of this host's name, {hostname!r}; vmid = 5001 is wanted")
     return int(digits)

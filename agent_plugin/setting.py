@@ -31,6 +31,8 @@ from agent_plugin.fault import BadInput
 TIMER_SECONDS = 180
 """``OnActiveSec=`` of zlh-agent-revert.timer: the trial must be over before."""
 FROM_HOSTNAME = "hostname"
+LEAST_VMID = 100
+"""Proxmox gives guests no smaller number."""
 HANDOVERS = ("socket", "restart")
 
 
@@ -75,8 +77,8 @@ class Settings:
     def _check_source(self) -> None:
         if self.url and not self.line:
             raise BadInput("line is missing: the line of templates that this guest is of is wanted")
-        if self.vmid != FROM_HOSTNAME and not _is_number(self.vmid):
-            raise BadInput(f"vmid {self.vmid!r}: a number, or {FROM_HOSTNAME}, is wanted")
+        if self.vmid != FROM_HOSTNAME and not (_is_number(self.vmid) and int(self.vmid) >= LEAST_VMID):
+            raise BadInput(f"vmid {self.vmid!r}: a number from {LEAST_VMID} on, or {FROM_HOSTNAME}, is wanted")
 
 
 def _is_number(text: str) -> bool:

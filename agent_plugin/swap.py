@@ -13,7 +13,7 @@ from agent_plugin.fault import BadRelease, NotNow
 from agent_plugin.health import Health
 from agent_plugin.pending import find_net, forget_count, forget_trial
 from agent_plugin.place import Place
-from agent_plugin.report import write_status
+from agent_plugin.report import read_check, write_status
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
@@ -259,12 +259,14 @@ class Swap:
     def _report(self) -> None:
         if not self.txn.outcome:
             self._decide("refused" if self.txn.blame else "failed")
+        seen = read_check(self._place)
+        pin = max(self.txn.wanted.pin, seen.pin if seen else 0)
         if self.txn.taken_back and self.txn.outcome == "installed":
-            self.blocks.block(self.txn.origin, TAKEN_BACK)
+            self.blocks.block(self.txn.origin, TAKEN_BACK, pin)
         if self.txn.blame:
-            self.blocks.block(self.txn.release, self.txn.reason, self.txn.wanted.pin)
-        elif self.txn.outcome == "failed":
-            self.blocks.count(self.txn.release, self.txn.reason, self.txn.wanted.pin)
+            self.blocks.block(self.txn.release, self.txn.reason, pin)
+        elif self.txn.outcome == "failed" and not self.txn.reason.startswith(Step.DOWNLOAD.value):
+            self.blocks.count(self.txn.release, self.txn.reason, pin)  # a road that is broken blocks nothing
 
     def _decide(self, outcome: str) -> None:
         self.txn = replace(self.txn, outcome=outcome)

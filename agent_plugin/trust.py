@@ -87,7 +87,7 @@ class Trust:
         if decision is None:
             return Nothing(Ruling.UNPINNED, "nothing was ever pinned in this repository")
         if not wants:
-            return Nothing(decision.ruling, decision.rule, decision.opens)
+            return Nothing(decision.ruling, decision.rule, decision.opens, decision.pin.number if decision.pin else 0)
         return agreement.agree(decision, guest, release)
 
     def _open_updater(self, fetcher: "_Fetcher") -> Updater:

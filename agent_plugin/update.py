@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent_plugin.disk import remove_file, remove_halves
-from agent_plugin.fault import BadRelease, NotNow
+from agent_plugin.fault import BadRelease, FailedHere, NotNow
 from agent_plugin.pending import forget_count
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
-from agent_plugin.state import BlockList, Transaction, begin, load_transaction
+from agent_plugin.state import BlockList, Transaction, begin, find_transaction, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
 from agent_plugin.swap import Hands, Swap
 from agent_plugin.wanted import Wanted, version_of
@@ -36,6 +36,13 @@ def install(hands: Hands, wanted: Wanted) -> Transaction:
         return carry_out(hands, begin(wanted, slots.find_current(), slots.is_whole(wanted.release)))
 
 
+def judge_trial(hands: Hands) -> None:
+    """Carry what is on trial, or was when the plugin or the guest died, to its end: nothing else may come before."""
+    txn = find_transaction(hands.place.transaction)
+    if hands.place.pending.exists() or (txn is not None and txn.is_open and txn.step not in UNARMED):
+        resume(hands)
+
+
 def resume(hands: Hands) -> "Transaction | None":
     """Finish what is open; None if nothing was."""
     with hold(hands.place):
@@ -55,10 +62,10 @@ def take_back(hands: Hands) -> Transaction:
 
 
 def refuse_blocked(place: Place, wanted: Wanted) -> None:
-    """``NotNow`` says why it is blocked and what lifts that: also a pin that is newer than the one that failed."""
+    """``FailedHere`` says why it is blocked and what lifts that: also a pin that is newer than the one that failed."""
     block = BlockList(place.blocked).find(wanted.release)
     if block.holds and wanted.pin <= block.pin:
-        raise NotNow(f"{wanted.release} is blocked here: {block.reason}. Pin it anew, or install it with --again")
+        raise FailedHere(f"{wanted.release} is blocked here: {block.reason}. Pin it anew, or install it with --again")
 
 
 @contextmanager

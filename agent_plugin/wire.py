@@ -33,7 +33,7 @@ class Check:
     """How the last check ended. ``at``: UTC, ISO 8601; ``outcome``: the ruling's name, or the refusal's.
 
     ``said``: the rule that decided, or what was refused and where; ``opens``: when the guest may start, if it waits;
-    ``suspicious``: a person must look at it.
+    ``suspicious``: a person must look at it. ``pin``: the newest one that is known here, 0 if there was none.
     """
 
     at: str
@@ -41,6 +41,7 @@ class Check:
     said: str = ""
     opens: str = ""
     suspicious: bool = False
+    pin: int = 0
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -132,7 +133,8 @@ def parse_check(found: object) -> "Check | None":
     if not isinstance(found, dict) or not {"at", "outcome"} <= found.keys():
         raise BadDocument("check: a table with at and outcome is wanted")
     texts = {name: _take(found, name, str, "") for name in ("at", "outcome", "said", "opens")}
-    return Check(**texts, suspicious=_take(found, "suspicious", bool, False), unknown=found)
+    suspicious, pin = _take(found, "suspicious", bool, False), _take(found, "pin", int, 0)
+    return Check(**texts, suspicious=suspicious, pin=pin, unknown=found)
 
 
 def _take(found: "dict[str, Any]", name: str, kind: type, default: object) -> Any:

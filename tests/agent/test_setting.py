@@ -38,7 +38,7 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
         ("[trial]\nbake_seconds = 120", "bake_seconds 120 must be less than deadline_seconds 120"),
         ("[trial]\ndeadline_seconds = 151", "at most 150: after 180 s the deadline timer goes back"),
         ("[source]\nurl = https://x.example", "line is missing"),
-        ("[source]\nvmid = mine", "vmid 'mine': a number, or hostname, is wanted"),
+        ("[source]\nvmid = mine", "vmid 'mine': a number from 100 on, or hostname"),
         ("[trial]\nreserve_mb = -1", "reserve_mb '-1'"),
         ("port = 1", "no section headers"),
         ("[agent]\nport = 1\nport = 2", "already exists"),

@@ -31,6 +31,7 @@ GOLDEN = Status(
         outcome="waits",
         said="pin 7: line game-base, ring all (within the first 100 %), 1.5.1 is 1.5.1; it may start from later on",
         opens="2026-11-24T04:03:20+00:00",
+        pin=7,
     ),
 )
 
