@@ -46,6 +46,11 @@ def build_release(version: str, fault: str = "") -> Release:
     return pack(version, {"zlh-agent": AGENT.read_bytes(), "VERSION": version.encode(), "FAULT": fault.encode()})
 
 
+def fetch_libraries() -> None:
+    """What the plugin carries; to be called outside the lab's network, from which nothing can be fetched."""
+    subprocess.run([CHECKOUT / "workshop/vendor.sh", VENDORED], check=True)
+
+
 def bake_plugin(root: Path, settings: str, first: Release) -> None:
     """What the Debian package and an image's builder will do: plugin, nets, units, and the first release."""
     library, units, wanted = (
@@ -57,7 +62,7 @@ def bake_plugin(root: Path, settings: str, first: Release) -> None:
     (wanted / "zlh-agent.service").unlink()  # the lab's smaller agent
     shutil.copytree(PLUGIN, library / "agent_plugin", ignore=shutil.ignore_patterns("__pycache__", "net", "units"))
     shutil.copytree(PLUGIN / "net", library / "net")
-    subprocess.run([CHECKOUT / "workshop/vendor.sh", VENDORED], check=True)
+    fetch_libraries()
     shutil.copytree(VENDORED, library / "vendor", ignore=shutil.ignore_patterns("bin", "made-from"))
     (root / "usr/sbin").mkdir(exist_ok=True)
     shutil.copy(PLUGIN / "zlh-agent-plugin", root / "usr/sbin")

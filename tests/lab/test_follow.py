@@ -13,7 +13,7 @@ from tests.agent.update_server import UpdateServer, update_server
 from tests.lab.image import Debian
 from tests.lab.lab import Lab
 from tests.lab.network import HOST, inside
-from tests.lab.swap_bench import SETTINGS, SwapGuest, build_release
+from tests.lab.swap_bench import SETTINGS, SwapGuest, build_release, fetch_libraries
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 need_guests_client()
@@ -30,6 +30,7 @@ def bench(tmp_path: Path) -> RepositoryBench:
 
 @pytest.fixture
 def server(bench: RepositoryBench, lab: Lab) -> Iterator[UpdateServer]:
+    fetch_libraries()
     with inside(lab.place), update_server(bench.public, str(HOST.ip)) as state:
         yield state
 
