@@ -46,7 +46,9 @@ class TrustSource:
         until, had = time.monotonic() + DOWNLOAD_SECONDS, -1
         for _ in range(ATTEMPTS):
             try:
-                return self.trust.download(wanted, to)
+                self.trust.download(wanted, to)
+                self.refused = None
+                return
             except Refused as refused:
                 self.refused, has = refused, self.trust.size_of_part(to)
                 if refused.is_suspicious or has <= had or time.monotonic() > until:
@@ -81,7 +83,7 @@ def _bring(hands: Hands, source: TrustSource, wanted: Wanted) -> "Check | Transa
         done = update.install(replace(hands, source=source), wanted)
     except FailedHere as error:
         return _tell(hands.place, Check(_now(), FAILED_HERE, str(error), pin=wanted.pin))
-    if source.refused is not None and done.outcome != "installed":
+    if source.refused is not None:
         _tell(hands.place, _describe(source.refused, wanted.pin))
     return done
 

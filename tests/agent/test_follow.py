@@ -169,6 +169,13 @@ def test_a_server_that_breaks_off_after_each_byte_is_left_for_the_next_check(fol
     assert len([path for path in following.server.asked if "zlh-agent" in path]) == follow.ATTEMPTS
 
 
+def test_a_road_that_held_in_the_end_is_not_told_as_the_reason_of_a_release_that_failed(following: Following) -> None:
+    following.bench.roll_out("1.5.1", SICK.archive)
+    following.server.tricks["releases/"] = break_off(len(SICK.archive) // 2)
+    assert following.swap().outcome == "reverted"
+    assert following.told() == ("install", False)
+
+
 def test_bytes_that_nobody_signed_call_a_person(following: Following) -> None:
     following.bench.roll_out("1.5.1", NEW.archive)
     following.server.tricks["releases/"] = says(200, b"x" * len(NEW.archive))

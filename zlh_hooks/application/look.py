@@ -44,8 +44,6 @@ def _read_root_size(cluster: Cluster, template: GuestConfig) -> int:
     root, ref = template.rootfs, template.ref
     volumes = cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
     size = next((volume.size for volume in volumes if volume.volid == root.volume), None)
-    if size is None:
-        raise StorageAway(
-            f"the root {root.volume} of template {ref} is not on its storage"
-        )  # so it looks at that moment
+    if size is None:  # a storage that goes at this moment lists nothing
+        raise StorageAway(f"the root {root.volume} of template {ref} is not on its storage")
     return size
