@@ -13,12 +13,11 @@ from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.look import is_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
+from zlh_hooks.application.power import explain_off, fails_to_start, list_others
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
     GuestRecord,
-    PowerAction,
-    list_power_actions,
     make_record,
     parse_record,
     read_record,
@@ -289,8 +288,8 @@ class RootDriver:
         ref = self.locate(target)
         before = self.baseline(journal)
         if not self._comes_up(ref, journal, before):
-            self._explain_stopped(ref, journal, before)
-        known = {action.upid for action in self._list_others(ref, journal) if not action.running}
+            self._explain_stopped(ref, journal)
+        known = {action.upid for action in list_others(self.cluster, ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
         proof = self.examiner.examine(ref, self.plan.line.probes, self._rules_left(ref, journal), expect)
         after = read_record(self.cluster, ref, proof.facts)
@@ -301,7 +300,7 @@ class RootDriver:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(reason)
-        elif any(action.upid not in known for action in self._list_others(ref, journal)):
+        elif any(action.upid not in known for action in list_others(self.cluster, ref, journal)):
             raise Deferred("somebody else stopped or restarted it during the proof; proved when it runs again")
         else:
             raise Unhealthy(reason)
@@ -324,23 +323,14 @@ class RootDriver:
         shortest = rules.min_healthy_time + baseline_rules(self.plan.line.probes).healthy_deadline
         return replace(rules, healthy_deadline=min(rules.healthy_deadline, max(left, shortest)))
 
-    def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
-        if self.fails_to_start(ref, journal):
+    def _explain_stopped(self, ref: GuestRef, journal: Journal) -> None:
+        off = explain_off(self.cluster, ref, journal, was_running=self.baseline(journal).running)
+        if off is not None:
+            raise Deferred(f"{off}; proved at its next start")
+        if fails_to_start(self.cluster, ref, journal):
             journal.write(Kind.EVIDENCE, NOT_RUNNING, {EXAMINED_SINCE: self.clock.now().isoformat()})
             raise Unhealthy("it does not run although somebody else started or restarted it")
-        if not before.running:
-            raise Deferred("it was stopped and stays so; proved at its next start")
-        if not journal.was_requested(RESTART):
-            raise Deferred("it was switched off before we would have restarted it; proved at its next start")
-        if self._list_others(ref, journal):
-            raise Deferred("somebody else stopped it; proved at its next start")
         raise Unhealthy("it does not run any more after the exchange")
-
-    def fails_to_start(self, ref: GuestRef, journal: Journal) -> bool:
-        """Whether it is off although what others last asked for, since its exchange, was a start or a restart."""
-        last = self._list_others(ref, journal)[-1:]
-        wanted = any(action.starts and not action.running for action in last)
-        return wanted and not self.cluster.inventory.read_power(ref).running
 
     def _comes_up(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> bool:
         """Whether it runs; one that ran before may be off for the moment of somebody else's restart."""
@@ -354,18 +344,10 @@ class RootDriver:
         """What somebody else has begun with its power ends first, within the time that ours would have."""
         rules = self.plan.rules
         deadline = self.clock.monotonic() + (rules.shutdown_timeout + rules.start_timeout).total_seconds()
-        while any(action.running for action in self._list_others(ref, journal, _LOOK_BACK)):
+        while any(action.running for action in list_others(self.cluster, ref, journal, _LOOK_BACK)):
             if self.clock.monotonic() >= deadline:
                 return
             self.clock.sleep(POLL)
-
-    def _list_others(
-        self, ref: GuestRef, journal: Journal, earlier: timedelta = timedelta(0)
-    ) -> tuple[PowerAction, ...]:
-        """What others have asked of its power since its exchange began, or somewhat ``earlier``, oldest first."""
-        began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
-        since = (began if began is not None else self.clock.now() - timedelta(minutes=1)) - earlier
-        return list_power_actions(self.cluster, ref, since, journal.upids)
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
+from zlh_hooks.application.power import fails_to_start
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
 from zlh_hooks.application.way_back import WayBack
@@ -74,7 +75,7 @@ class Soak:
     def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
         """A guest that was stopped during the rollout is proved, or goes back, once somebody starts it."""
         ref = self.driver.locate(target)
-        if not self.driver.is_running(target) and not self.driver.fails_to_start(ref, journal):
+        if not self.driver.is_running(target) and not fails_to_start(self.driver.cluster, ref, journal):
             return
         try:
             self.driver.prove(target, journal, self._candidate(target))
