@@ -8,6 +8,7 @@ from datetime import timedelta
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
+from zlh_hooks.application.desk import find_due, list_progress
 from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal, Patience
@@ -85,6 +86,7 @@ class Engine:
             policy=self.policy,
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid, entries),
+            is_called_away=lambda: find_due(self.ledger, list_progress(self.ledger)) is not None,
         )
 
     def foresee(self, plan: Plan) -> dict[int, str]:
