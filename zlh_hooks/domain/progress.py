@@ -38,6 +38,7 @@ class TargetProgress:
 
     ``told_at``: when the reason was given. ``owes``: a lock has kept something of ours from being taken away; it is
     tried again until it goes. ``kept``: it was not well when its old root was due, which it keeps therefore.
+    ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not.
     """
 
     target: PlannedTarget
@@ -48,13 +49,16 @@ class TargetProgress:
     owes: bool
     told_at: datetime | None = None
     kept: bool = False
+    back_began_at: datetime | None = None
+    back_ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """A rollout as it stands. ``reason`` belongs to the last rollout event; ``stage`` is what the worker does now.
 
-    ``finalized_at``: when a person last gave the way back up before the soak was over.
+    ``finalized_at``: when a person last gave the way back up before the soak was over. ``reopened_at``: when it first
+    began to go back after it had succeeded or was aborted, which is news to whoever was told of that end.
     """
 
     plan: Plan
@@ -66,6 +70,7 @@ class Progress:
     errors: int
     ended_at: datetime | None
     finalized_at: datetime | None = None
+    reopened_at: datetime | None = None
 
     @property
     def is_executing(self) -> bool:
@@ -108,7 +113,8 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
     plan = parse_plan(entries[0].data)
     own = [entry for entry in entries if entry.target is None]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
-    ended = [entry.at for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
+    ended = [entry for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
+    turned = [entry for entry in events if entry.name == RolloutEvent.REVERT_ORDERED]
     return Progress(
         plan=plan,
         state=follow(ROLLOUT_TABLE, RolloutState.PLANNED, (RolloutEvent(entry.name) for entry in events)),
@@ -117,8 +123,9 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
         targets=tuple(_fold_target(target, entries) for target in plan.targets),
         failures=_count_since_resumed(entries, "failure"),
         errors=_count_since_resumed(entries, "error"),
-        ended_at=ended[-1] if ended else None,
+        ended_at=ended[-1].at if ended else None,
         finalized_at=max((e.at for e in own if e.kind is Kind.COMMAND and e.name == FINALIZE), default=None),
+        reopened_at=next((e.at for e in turned if ended and e.sequence > ended[-1].sequence), None),
     )
 
 
@@ -136,7 +143,13 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         owes=_owes(entries, target.vmid),
         told_at=told[-1].at if told else None,
         kept=state is TargetState.HEALTHY and told[-1].name == KEPT,
+        back_began_at=_find_last(events, TargetEvent.REVERT_BEGAN),
+        back_ended_at=_find_last(events, TargetEvent.REVERT_PROVED, TargetEvent.REVERT_UNPROVED),
     )
+
+
+def _find_last(events: Sequence[Entry], *names: TargetEvent) -> datetime | None:
+    return next((entry.at for entry in reversed(events) if entry.name in names), None)
 
 
 def _owes(entries: Sequence[Entry], vmid: int) -> bool:
