@@ -162,7 +162,7 @@ def _list_felt(due: Due, change: Change, zone: ZoneInfo) -> Iterator[str]:
     if due.back is not None:
         yield f"Taken back:   {render_span(due.back, zone)}"
         yield f"Interruption: once more about {length} for each server that was running, at some time in between"
-        yield f"What happened: a second shutdown and start ({change.impact}); a server that was off stays off"
+        yield f"Which meant:  a second shutdown and start ({change.impact}); a server that was off stays off"
         return
     yield f"Interruption: about {length} for each server, at some time in this window"
     yield f"What happens: one clean shutdown and start ({change.impact}); it comes back by itself"
