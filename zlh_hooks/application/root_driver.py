@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
-from zlh_hooks.application.look import is_storage_away, read_facts
+from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
@@ -24,9 +24,8 @@ from zlh_hooks.application.record import (
     read_record,
 )
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, StorageAway, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, StorageAway, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -153,10 +152,15 @@ class RootDriver:
     # ----------------------------------------------------------------- apply
 
     def prove_baseline(self, target: PlannedTarget, journal: Journal) -> None:
-        """A running guest must pass its probes before it is changed; ``Skipped`` if it does not."""
+        """A running guest must pass its probes before it is changed; ``Skipped`` if it does not.
+
+        ``HeldUp`` while it is locked, or its storage away: so also for one that is changed and waits for its restart.
+        """
+        ref = self.locate(target)
+        self.assure_free(ref)
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
-        ref = self._check_when_possible(target)
+        self.check(target)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
         if power.running:
@@ -168,31 +172,29 @@ class RootDriver:
         record = make_record(config, power.running, power.uptime_seconds, facts)
         journal.write(Kind.EVIDENCE, BASELINE, record.dump())
 
-    def _check_when_possible(self, target: PlannedTarget) -> GuestRef:
-        """A lock, and a storage that is away, go by themselves: both are waited for, ``lock_wait`` at most."""
-        wait = self.plan.rules.lock_wait
-        deadline = self.clock.monotonic() + wait.total_seconds()
-        while True:
-            lock, held_up = self.cluster.inventory.read_config(self.locate(target)).lock, None
-            try:
-                if not lock:
-                    return self.check(target)
-            except StorageAway as error:
-                held_up = error
-            if self.clock.monotonic() >= deadline:
-                raise held_up or Skipped(f"locked ({lock}) for longer than {render_duration(wait)}")
-            self.clock.sleep(POLL if lock else START_AGAIN)
+    def assure_free(self, ref: GuestRef) -> None:
+        """``HeldUp`` if the guest is locked, or a storage that it stands on is away: nothing could be done with it."""
+        lock = self.cluster.inventory.read_config(ref).lock
+        if lock:
+            raise GuestLocked(f"guest {ref} is locked ({lock})", lock)
+        if away := find_storage_away(self.cluster, ref):
+            raise StorageAway(f"its storage {away} is not active on {ref.node}")
 
     def is_running(self, target: PlannedTarget) -> bool:
         """Whether the guest runs now."""
         return self.cluster.inventory.read_power(self.locate(target)).running
 
-    def count_players(self, target: PlannedTarget) -> int:
-        """Players that the guest's probes report now; 0 if none reports any."""
+    def is_empty(self, target: PlannedTarget) -> bool:
+        """Whether nobody plays: every probe that counts players says so. One that does not answer says nothing."""
         ref = self.locate(target)
-        address = self.cluster.inventory.read_address(ref)
-        answers = (self.examiner.prober.measure(probe, ref, address) for probe in self.plan.line.probes)
-        return sum(int(answer.facts.get("players", 0)) for answer in answers)
+        if not self.cluster.inventory.read_power(ref).running:
+            return True
+        counting = [probe for probe in self.plan.line.probes if probe.counts_players]
+        try:
+            address = self.cluster.inventory.read_address(ref)
+        except Unreadable:
+            return not counting
+        return all(self.examiner.prober.measure(probe, ref, address).facts.get("players") == "0" for probe in counting)
 
     def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
         """Write the exchange and leave it to the guest's next restart, whoever causes it."""
@@ -257,7 +259,7 @@ class RootDriver:
                 if self.clock.monotonic() >= deadline:
                     raise
             self.clock.sleep(START_AGAIN)
-            while is_storage_away(self.cluster, ref) and self.clock.monotonic() < deadline:
+            while find_storage_away(self.cluster, ref) and self.clock.monotonic() < deadline:
                 self.clock.sleep(START_AGAIN)
 
     def baseline(self, journal: Journal) -> GuestRecord:

@@ -6,9 +6,9 @@ Proxmox validates nothing of ``rootfs=``: each step reads the guest again and ch
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from zlh_hooks.application.journal import Data, Found
 from zlh_hooks.application.ports import Cluster, Upid
 from zlh_hooks.application.scratch import FILLER_GIB, FILLER_PATH, find_task
+from zlh_hooks.application.step import Data, Found
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import GuestLocked, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, Mount, parse_mount

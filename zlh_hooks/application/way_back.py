@@ -1,7 +1,8 @@
 """The way back of one container: what staging brought is discarded, an exchanged root is reverted, the marks come off.
 
 A guest that is proved on its old root is ``REVERTED`` although a lock (a backup, say) keeps its new root from being
-freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` passes: later means later.
+freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` passes at once: later means later, and
+the others go back meanwhile.
 """
 
 from dataclasses import dataclass, replace
@@ -23,6 +24,11 @@ from zlh_hooks.domain.rollout_outage import BACK
 from zlh_hooks.domain.steps import TargetEvent
 
 
+def never() -> bool:
+    """Whether a journal may wait for a lock on the way back."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class WayBack:
     """Takes one container at a time back. Shared by the threads of a rollout."""
@@ -33,6 +39,7 @@ class WayBack:
 
     def leave(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """The guest stays as it is: take away what staging left, or owe it if the guest is locked. ``SKIPPED``."""
+        journal.may_wait = never
         try:
             self._discard(target, journal)
         except GuestMissing as error:
@@ -43,7 +50,9 @@ class WayBack:
         journal.event(TargetEvent.SKIPPED, reason)
 
     def clear_owed(self, target: PlannedTarget, journal: Journal) -> None:
-        """Take away what could not be when the guest was left or reverted."""
+        """Take away what could not be when the guest was left or reverted; ``HeldUp`` while it still cannot be."""
+        journal.may_wait = never
+        self.driver.assure_free(self.driver.locate(target))
         began = journal.last_event(TargetEvent.REVERT_BEGAN)
         if began is None:
             self._discard(target, journal)
@@ -53,7 +62,9 @@ class WayBack:
 
     def withdraw(self, target: PlannedTarget, journal: Journal) -> bool:
         """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile."""
+        journal.may_wait = never
         ref, before = self.driver.locate(target), self.driver.baseline(journal)
+        self.driver.assure_free(ref)
         new = self._new_root(journal)
         put = root_step.PutRoot("withdraw.put", self.driver.cluster, ref, new, before.root, before.root_size)
         return not journal.retry(put)["pending"]
@@ -92,6 +103,7 @@ class WayBack:
 
     def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
         """Take the guest back to its old root and prove it. True if proved; False leaves it ``STUCK``."""
+        journal.may_wait = never
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.event(TargetEvent.REVERT_BEGAN, reason)
         began = journal.last_event()
@@ -111,6 +123,7 @@ class WayBack:
     def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
         cluster = self.driver.cluster
         ref = self.driver.locate(target)
+        self.driver.assure_free(ref)
         before = self.driver.baseline(journal)
         leaving = self._note_edits(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")

@@ -22,10 +22,12 @@ RESTART = "exchange.restart"
 """The step of a target that brings its new root by a restart of ours."""
 OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
+DEFERRED = "deferred"
+"""Note of a target: why it has to wait."""
 UNMARK = ".unmark"
 """The last step of bringing a guest to an end without its rollout."""
 _RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
-_OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING})
+_OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING, TargetState.REVERTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
 def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgress:
     own = [entry for entry in entries if entry.target == target.vmid]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
-    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name == "deferred"]
+    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name == DEFERRED]
     return TargetProgress(
         target=target,
         state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
