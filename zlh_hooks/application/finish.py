@@ -64,7 +64,7 @@ class Finish:
             self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
 
     def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
-        """A restart of ours of which nobody knows the outcome is looked for first: else it counts as somebody else's."""
+        """A restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's."""
         if journal.is_open(RESTART):
             self.driver.apply(target, journal)
         else:
