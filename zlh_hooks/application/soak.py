@@ -65,7 +65,7 @@ class Soak:
         """A lock kept the guest from its restart: it is left as it was, unless somebody else's restart came first."""
         try:
             if self.driver.has_come_up(target, journal):
-                journal.event(TargetEvent.EXCHANGED)
+                self.driver.mark_exchanged(target, journal)
             elif self.way_back.withdraw(target, journal):
                 self.way_back.leave(target, journal, "it was locked when its restart was due")
         except HeldUp:

@@ -7,7 +7,7 @@ freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` pass
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import GuestRecord, find_difference, parse_record, read_record
@@ -69,7 +69,8 @@ class WayBack:
         ref = self.driver.locate(target)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume := self._staged_volume(journal):
-            journal.retry(root_step.FreeVolume("discard.free", self.driver.cluster, ref, volume))
+            kept = kept_root.note(self.driver.cluster, ref, journal, kept_root.STAGED, volume)
+            kept_root.free(self.driver.cluster, ref, journal, "discard.free", volume, kept)
         self.driver.unmark(ref, journal, "discard.unmark")
 
     def _staged_volume(self, journal: Journal) -> str | None:
@@ -115,9 +116,11 @@ class WayBack:
         leaving = self._note_edits(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size)
+        old = kept_root.find_known(journal, kept_root.OLD)
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size, old)
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
+        kept_root.note(cluster, ref, journal, kept_root.NEW, new)
         if before.running and not cluster.inventory.read_power(ref).running:
             self.driver.start(ref, journal, f"{act}.start", TargetError)  # no server stays off for one failed start
         difference = self._prove_back(ref, journal, replace(before, fingerprint=leaving.fingerprint))
@@ -173,7 +176,8 @@ class WayBack:
     def _clear(self, ref: GuestRef, journal: Journal, act: str) -> None:
         cluster, before = self.driver.cluster, self.driver.baseline(journal)
         self.driver.give_back_to_ha(ref, journal, f"{act}.restore")
-        journal.retry(root_step.FreeVolume(f"{act}.free", cluster, ref, self._new_root(journal)))
+        put_aside = kept_root.find_known(journal, kept_root.NEW)
+        kept_root.free(cluster, ref, journal, f"{act}.free", self._new_root(journal), put_aside)
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
         drop = tuple(t for t in ours if t not in kept)

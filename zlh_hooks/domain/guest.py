@@ -153,12 +153,15 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume as the storage itself lists it. ``size`` in bytes; ``created`` aware UTC where the storage tells."""
+    """A volume as the storage itself lists it. ``size`` in bytes.
+
+    ``stamp``: aware UTC, where the storage tells any: of LVM when it was made, of files when they were last changed.
+    """
 
     volid: str
     owner: int | None
     size: int
-    created: datetime | None = None
+    stamp: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
