@@ -17,7 +17,7 @@ from zlh_hooks.application.ports import Cluster
 from zlh_hooks.application.retag import CANARY_TAG
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import NotAllowed, TargetError
-from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, render_size
 from zlh_hooks.domain.kept_volume import KeptVolume
 from zlh_hooks.domain.policy import VmidRange
 from zlh_hooks.domain.progress import LEFT, UNMARK, name_recovery
@@ -165,7 +165,7 @@ class Recovery:
         storage = remnant.old.partition(":")[0]
         volumes = self.cluster.storage.list_volumes(remnant.ref.node, storage, remnant.ref.vmid)
         size = next((volume.size for volume in volumes if volume.volid == remnant.old), None)
-        return None if size is None else _render_size(size)
+        return None if size is None else render_size(size)
 
     def _unmark(self, remnant: Remnant, journal: Journal, act: str, kept: str) -> None:
         """Take the marks off; of the two versions the ``kept`` one is the guest's."""
@@ -194,12 +194,3 @@ def _list_roots(config: GuestConfig) -> list[str]:
     """
     unused = (m.volume for m in config.unused if m.storage == config.rootfs.storage)
     return [config.rootfs.volume, *unused]
-
-
-def _render_size(size: int) -> str:
-    """Bytes as Proxmox writes them in a config (``format_size`` of PVE::JSONSchema), e.g. ``8G``."""
-    for unit in ("", "K", "M", "G"):
-        if size % 1024:
-            return f"{size}{unit}"
-        size //= 1024
-    return f"{size}T"

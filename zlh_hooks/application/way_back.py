@@ -15,7 +15,7 @@ from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
-from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.guest import GuestRef, render_size
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
@@ -117,7 +117,8 @@ class WayBack:
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
         old = kept_root.find_known(journal, kept_root.OLD)
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size, old)
+        size = render_size(old.size) if old is not None and old.size else before.root_size
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
         kept_root.note(cluster, ref, journal, kept_root.NEW, new)

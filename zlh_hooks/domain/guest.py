@@ -164,6 +164,15 @@ class Volume:
     stamp: datetime | None = None
 
 
+def render_size(size: int) -> str:
+    """Bytes as Proxmox writes them in a config (``format_size`` of PVE::JSONSchema), e.g. ``8G``."""
+    for unit in ("", "K", "M", "G"):
+        if size % 1024:
+            return f"{size}{unit}"
+        size //= 1024
+    return f"{size}T"
+
+
 @dataclass(frozen=True, slots=True)
 class StorageSpace:
     """A storage as one node sees it; ``free`` in bytes. ``kind`` is Proxmox's type: dir, lvmthin, zfspool, btrfs..."""
