@@ -29,16 +29,13 @@ def find_known(journal: Journal, name: str) -> KeptVolume | None:
     return parse_kept(journal.evidence(name))
 
 
-def find_staging_flaw(cluster: Cluster, ref: GuestRef, journal: Journal, root: str) -> str | None:
-    """Why the staged root is not to be brought to the guest, which had ``root`` when it was staged; or None."""
+def find_staging_flaw(cluster: Cluster, ref: GuestRef, journal: Journal, root: str, staged: str) -> str | None:
+    """Why ``staged`` is not to be brought to the guest, whose root was ``root`` when it was staged; or None."""
     present = cluster.inventory.read_config(ref).rootfs.volume
     if present != root:
         return f"its root is {present}, and was {root} when its new one was staged"
-    staged = find_known(journal, STAGED)
-    if staged is None:
-        return "its new root was gone as soon as it was staged"
-    change = find_change(staged, root_step.look_at(cluster, ref, staged.volid))
-    return f"its new root {staged.volid} is not what was staged: {change}" if change else None
+    change = find_change(find_known(journal, STAGED), root_step.look_at(cluster, ref, staged))
+    return f"its new root {staged} is not what was staged: {change}" if change else None
 
 
 def keep_room(cluster: Cluster, ref: GuestRef, journal: Journal) -> None:

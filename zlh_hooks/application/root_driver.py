@@ -151,9 +151,9 @@ class RootDriver:
         """A running guest must pass its probes before it is changed; ``Skipped`` if it does not."""
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
-        ref = self._check_when_possible(target, str((journal.done("stage.give") or {})["volume"]))
-        first = parse_record(journal.evidence("before") or {})
-        if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root):
+        staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
+        ref = self._check_when_possible(target, staged)
+        if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root, staged):
             raise Skipped(flaw)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
