@@ -152,6 +152,9 @@ class Work(Builder):
 
     def check_resize(self, container: Container, key: str, size: int) -> StoredVolume:
         """As ``resize_vm`` of pve-container does it; a volume without a size is a subvolume."""
+        if key.startswith("unused"):
+            said = f"disk: value '{key}' does not have a value in the enumeration 'rootfs, mp0, mp1, ...'"
+            raise TargetError(f"400 Parameter verification failed. {said}")
         volume = self.volume(container.node, parse_mount(key, container.values.get(key, "")).volume)
         if volume is None:
             raise TargetError(f"Could not determine current size of volume '{key}'")
