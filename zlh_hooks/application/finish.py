@@ -68,7 +68,7 @@ class Finish:
         if journal.is_open(RESTART):
             self.driver.apply(target, journal)
         else:
-            journal.event(TargetEvent.EXCHANGED)
+            self.driver.mark_exchanged(target, journal)
 
     def _prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
         """A guest that was stopped is proved, or goes back, once somebody starts it."""

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, mark, root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
@@ -85,12 +85,12 @@ class RootDriver:
         here = (guest.ref for guest in self.cluster.inventory.list_guests() if guest.vmid == target.vmid)
         return next((ref for ref in here if scratch.read_if_there(self.cluster, ref) is not None), None)
 
-    def check(self, target: PlannedTarget) -> GuestRef:
-        """Read all that an exchange depends on; ``Skipped`` says what stands in the way."""
+    def check(self, target: PlannedTarget, staged: str | None = None) -> GuestRef:
+        """Read all that an exchange depends on; ``Skipped`` says what stands in the way. ``staged``: the new root."""
         ref = self.locate(target)
         if ref != target.ref:
             raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
-        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now())
+        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now(), staged)
         obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
         if obstacle:
             raise Skipped(obstacle)
@@ -102,28 +102,24 @@ class RootDriver:
         """Bring the new root to the guest as an unused volume while it runs. ``source`` is the line's twin."""
         ref = self.check(target)
         before = self._remember(ref, journal)
-        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=self._marks(before)))
+        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=mark.list_marks(self.plan, before)))
         new = self._bring_root(ref, journal, source, before)
         journal.event(TargetEvent.STAGED, volume=new)
 
     def _remember(self, ref: GuestRef, journal: Journal) -> GuestRecord:
         return parse_record(journal.once("before", lambda: read_record(self.cluster, ref, {}).dump()))
 
-    def _marks(self, before: GuestRecord) -> tuple[str, ...]:
-        """All that is needed to bring the guest to an end with the ledger lost."""
-        rollout, name = self.plan.id, before.root.replace(":", "/").rpartition("/")[2].lower()
-        versions = tuple(f"{tag.FROM_VERSION}{rollout}.{v}" for v in tag.values_of(tag.VERSION, before.tags))
-        coming = f"{tag.TO_VERSION}{rollout}.{self.plan.release.version}"
-        return (tag.ROLLOUT + rollout, f"{tag.OLD_ROOT}{rollout}.{name}", coming, *versions)
-
     def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
-        storage = before.root.partition(":")[0]
+        storage, size = before.root.partition(":")[0], root_step.read_root_size(self.cluster, ref)
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.retry(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
-        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
+        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, size))
         journal.retry(root_step.AddFiller("stage.filler", self.cluster, x, storage))
         swapped = journal.retry(root_step.DetachRoot("stage.detach", self.cluster, x))
         given = journal.retry(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
+        kept = kept_root.note(self.cluster, ref, journal, kept_root.STAGED, str(given["volume"]))
+        known = mark.render_kept(self.plan.id, kept)
+        journal.retry(root_step.WriteTags("stage.kept", self.cluster, ref, add=known))
         self.destroy_scratch(journal, "stage.destroy", x)
         return str(given["volume"])
 
@@ -145,9 +141,8 @@ class RootDriver:
 
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
-        before = journal.evidence("before")
-        marks = self._marks(parse_record(before)) if before is not None else (tag.ROLLOUT + self.plan.id,)
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=marks))
+        drop = mark.find_marks(self.plan.id, self.cluster.inventory.read_config(ref).tags)
+        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=drop))
 
     # ----------------------------------------------------------------- apply
 
@@ -160,7 +155,10 @@ class RootDriver:
         self.assure_free(ref)
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
-        self.check(target)
+        staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
+        self.check(target, staged)
+        if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root, staged):
+            raise Skipped(flaw)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
         if power.running:
@@ -205,7 +203,8 @@ class RootDriver:
         self.keep_ha_off(ref, journal, "ha.ignore")
         new = str((journal.done("stage.give") or {})["volume"])
         size = (journal.done("stage.detach") or {}).get("size")
-        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
+        kept = kept_root.find_known(journal, kept_root.STAGED)
+        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size, kept))
 
     def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether somebody's restart has brought a root that was left pending."""
@@ -219,7 +218,13 @@ class RootDriver:
         self.leave_pending(target, journal)
         if (journal.done(PUT) or {})["pending"]:
             self._restart(target, journal)
+        self.mark_exchanged(target, journal)
+
+    def mark_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
+        """The new root is in force: from here on the old one is kept, and known by more than its name."""
         if not journal.has_event(TargetEvent.EXCHANGED):
+            old, ref = self.baseline(journal).root, self.locate(target)
+            kept_root.note(self.cluster, ref, journal, kept_root.OLD, old)
             journal.event(TargetEvent.EXCHANGED)
 
     def _restart(self, target: PlannedTarget, journal: Journal) -> None:
@@ -290,6 +295,7 @@ class RootDriver:
             return
         ref = self.locate(target)
         before = self.baseline(journal)
+        kept_root.keep_room(self.cluster, ref, journal)
         if not self._comes_up(ref, journal, before):
             self._explain_stopped(ref, journal, before)
         known = {action.upid for action in self._list_others(ref, journal) if not action.running}
@@ -371,10 +377,14 @@ class RootDriver:
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")
-        old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
-        new = tag.VERSION + self.plan.release.version
-        drop = tuple(t for t in old if t != new)
-        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=(new,), drop=drop))
+        kept = mark.render_kept(self.plan.id, kept_root.find_known(journal, kept_root.OLD))
+        new, outdated = (
+            (tag.VERSION + self.plan.release.version, *kept),
+            (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}."),
+        )
+        tags = self.cluster.inventory.read_config(ref).tags
+        drop = tuple(t for t in tags if t.startswith(outdated) and t not in new)
+        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=new, drop=drop))
         journal.event(TargetEvent.PROVED)
 
     # ---------------------------------------------------------------- settle
@@ -382,7 +392,7 @@ class RootDriver:
     def settle(self, target: PlannedTarget, journal: Journal) -> None:
         """The way back is given up: free the old root and take the marks off."""
         ref = self.locate(target)
-        old = self.baseline(journal).root
-        journal.retry(root_step.FreeVolume("settle.free", self.cluster, ref, old))
+        old, kept = self.baseline(journal).root, kept_root.find_known(journal, kept_root.OLD)
+        kept_root.free(self.cluster, ref, journal, "settle.free", old, kept)
         self.unmark(ref, journal, "settle.unmark")
         journal.event(TargetEvent.SETTLED)

@@ -8,7 +8,7 @@ the others go back meanwhile.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import GuestRecord, find_difference, parse_record, read_record
@@ -16,7 +16,7 @@ from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
-from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.guest import GuestRef, render_size
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
@@ -80,7 +80,8 @@ class WayBack:
         ref = self.driver.locate(target)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume := self._staged_volume(journal):
-            journal.retry(root_step.FreeVolume("discard.free", self.driver.cluster, ref, volume))
+            kept = kept_root.note(self.driver.cluster, ref, journal, kept_root.STAGED, volume)
+            kept_root.free(self.driver.cluster, ref, journal, "discard.free", volume, kept)
         self.driver.unmark(ref, journal, "discard.unmark")
 
     def _staged_volume(self, journal: Journal) -> str | None:
@@ -128,9 +129,12 @@ class WayBack:
         leaving = self._note_edits(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size)
+        old = kept_root.find_known(journal, kept_root.OLD)
+        size = render_size(old.size) if old is not None and old.size else before.root_size
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
+        kept_root.note(cluster, ref, journal, kept_root.NEW, new)
         if before.running and not cluster.inventory.read_power(ref).running:
             self.driver.start(ref, journal, f"{act}.start", TargetError)  # no server stays off for one failed start
         difference = self._prove_back(ref, journal, replace(before, fingerprint=leaving.fingerprint))
@@ -186,7 +190,8 @@ class WayBack:
     def _clear(self, ref: GuestRef, journal: Journal, act: str) -> None:
         cluster, before = self.driver.cluster, self.driver.baseline(journal)
         self.driver.give_back_to_ha(ref, journal, f"{act}.restore")
-        journal.retry(root_step.FreeVolume(f"{act}.free", cluster, ref, self._new_root(journal)))
+        put_aside = kept_root.find_known(journal, kept_root.NEW)
+        kept_root.free(cluster, ref, journal, f"{act}.free", self._new_root(journal), put_aside)
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
         drop = tuple(t for t in ours if t not in kept)

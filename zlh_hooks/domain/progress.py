@@ -24,6 +24,8 @@ OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
 DEFERRED = "deferred"
 """Note of a target: why it has to wait."""
+LEFT = "left"
+"""In the outcome of a step: why something under a name of ours was left alone."""
 UNMARK = ".unmark"
 """The last step of bringing a guest to an end without its rollout."""
 _RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
@@ -113,11 +115,19 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
     return TargetProgress(
         target=target,
         state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
-        reason=str(told[-1].data.get("reason", "")) if told else "",
+        reason="; ".join([*_last_reason(told), *_left(own)]),
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(own),
         owes=_owes(entries, target.vmid),
     )
+
+
+def _last_reason(told: Sequence[Entry]) -> list[str]:
+    return [str(entry.data["reason"]) for entry in told[-1:] if entry.data.get("reason")]
+
+
+def _left(own: Sequence[Entry]) -> list[str]:
+    return [str(entry.data[LEFT]) for entry in own if entry.kind is Kind.DONE and entry.data.get(LEFT)]
 
 
 def _owes(entries: Sequence[Entry], vmid: int) -> bool:
