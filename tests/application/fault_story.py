@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.application.rollout_bench import Bench, make_policy
 from tests.datacentre import Call, turns_unhealthy
+from zlh_hooks.application.desk import list_progress
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
@@ -174,7 +175,7 @@ def tell(story: str, disturb: Disturb = lambda bench: None) -> Told:
     bench.datacentre.containers[HA_MANAGED].ha_state = "started"
     bench.datacentre.remember(bench.datacentre.containers[HA_MANAGED])
     roots = {vmid: bench.datacentre.containers[vmid].config.rootfs.volume for vmid in VMIDS}
-    bench.answers = [partial(bench.later, ANSWER_TIME, bench.order("resume")) for _ in range(ROUNDS)]
+    bench.answers = [partial(bench.later, ANSWER_TIME, partial(_resume, bench)) for _ in range(ROUNDS)]
     plan = STORIES[story].begin(bench)
     watch = Watch(bench, roots)
     bench.datacentre.faults.always("append", watch.look)
@@ -183,6 +184,12 @@ def tell(story: str, disturb: Disturb = lambda bench: None) -> Told:
     calls = len(bench.datacentre.faults.log)
     bench.clock.sleep(ROUND)  # whatever was broken is whole again
     return Told(bench, plan, calls, _end(bench, plan), watch.wrong + _find_unclean(bench, plan))
+
+
+def _resume(bench: Bench) -> None:
+    """A bad version may be back by itself before somebody has come."""
+    if list_progress(bench.ledger)[-1].state is RolloutState.PAUSED:
+        bench.order("resume")()
 
 
 def _finish(bench: Bench, plan: Plan, story: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.application.rollout_bench import Bench
-from zlh_hooks.application.look import is_storage_away
+from zlh_hooks.application.look import find_storage_away
 from zlh_hooks.domain.guest import GuestRef
 
 
@@ -14,6 +14,6 @@ def test_a_guest_stands_on_the_storage_of_its_data_too_and_not_on_that_of_what_i
     datacentre = Bench().furnish(1).datacentre
     datacentre.add_storage("bulk")
     datacentre.containers[5001].values[key] = "bulk:5001/vm-5001-disk-7.raw" + (",mp=/srv/game" if away else "")
-    assert not is_storage_away(datacentre.cluster, GuestRef(5001, "n1"))
+    assert not find_storage_away(datacentre.cluster, GuestRef(5001, "n1"))
     datacentre.store("n1", "bulk").active = False
-    assert is_storage_away(datacentre.cluster, GuestRef(5001, "n1")) == away
+    assert (find_storage_away(datacentre.cluster, GuestRef(5001, "n1")) is not None) == away

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.candidacy import Candidacy
+from zlh_hooks.application.case import Case
 from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.desk import find_due, list_progress
 from zlh_hooks.application.emergency_board import EmergencyBoard
+from zlh_hooks.application.exchange import Exchange
+from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.notice_board import NoticeBoard
 from zlh_hooks.application.ports import Clock, Cluster, Ledger, PromotionHook
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Examiner
+from zlh_hooks.application.retreat import Retreat
 from zlh_hooks.application.rollout import Rollout
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.scratch import ScratchNumbers
 from zlh_hooks.application.soak import Soak
+from zlh_hooks.application.turn import Turn
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import TargetError, Unreadable
@@ -60,29 +65,36 @@ class Engine:
         emergencies = EmergencyBoard(self.ledger)
         gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, plan.security)
         gate.resume_from(entries)
-        return Rollout(
+        case = Case(
             plan=plan,
             ledger=self.ledger,
             driver=driver,
             way_back=WayBack(driver),
             gate=gate,
             journal=journal,
-            preparation=Preparation(driver, journal, gate),
-            candidacy=Candidacy(plan, self.open_channels(plan.release.line), journal),
             open_journal=lambda vmid: self.open_journal(plan, vmid),
             crew=Crew(plan.rules.max_parallel, plan.rules.max_parallel_per_node),
         )
+        return self._open_story(case, Candidacy(plan, self.open_channels(plan.release.line), journal))
+
+    def _open_story(self, case: Case, candidacy: Candidacy) -> Rollout:
+        preparation = Preparation(case.driver, case.journal, case.gate)
+        exchange = Exchange(case, Turn(case), Finish(case.driver, case.way_back))
+        case.gate.meanwhile = exchange.tend
+        return Rollout(case, exchange, Retreat(case, preparation, candidacy), preparation, candidacy)
 
     def open_soak(self, plan: Plan) -> Soak:
         """What remains of a rollout that ended."""
         entries = self.ledger.read(plan.id)
         driver = self._open_driver(plan, entries)
         journal = self.open_journal(plan, None, entries)
+        way_back = WayBack(driver)
         return Soak(
             plan=plan,
             ledger=self.ledger,
             driver=driver,
-            way_back=WayBack(driver),
+            way_back=way_back,
+            finish=Finish(driver, way_back),
             policy=self.policy,
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid, entries),

@@ -52,8 +52,9 @@ class Aborted(Exception):
 class Gate:
     """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan.
 
-    ``board`` knows whose promise is kept, ``emergencies`` when neither that nor a window counts. ``takes_deferred``:
-    all others are done, so that a deferred guest's date is waited for.
+    ``board`` knows whose promise is kept, ``emergencies`` when neither that nor a window counts. ``meanwhile`` is done
+    again and again while something is waited for. ``takes_deferred``: all others are done, so that a deferred guest's
+    date is waited for.
     """
 
     rollout: str
@@ -64,6 +65,7 @@ class Gate:
     emergencies: EmergencyBoard
     board: NoticeBoard | None = None
     security: bool = False
+    meanwhile: Callable[[], None] = lambda: None
     paused: bool = False
     takes_deferred: bool = False
     _order: Exception | None = None
@@ -86,13 +88,27 @@ class Gate:
     def check(self) -> None:
         """Obey what was ordered since; wait while paused; raise ``Turned`` or ``Aborted``."""
         while True:
-            with self._guard:
-                self._obey()
-                if self._order is not None:
-                    raise self._order
-                if not self.paused:
-                    return
-            self.clock.sleep(LISTEN)
+            self.obey()
+            if not self.paused:
+                return
+            self._wait(LISTEN)
+
+    def obey(self) -> None:
+        """Like ``check``, for what has begun and is brought to an end though the rollout is paused: never waits."""
+        with self._guard:
+            self._obey()
+            if self._order is not None:
+                raise self._order
+
+    def is_stopped(self) -> bool:
+        """Whether nothing new may begin because people, or a budget that is spent, say so. Never waits."""
+        with self._guard:
+            self._obey()
+            return self.paused or self._order is not None
+
+    def _wait(self, length: timedelta) -> None:
+        self.meanwhile()
+        self.clock.sleep(length)
 
     def _obey(self) -> None:
         for entry in self.ledger.read(self.rollout, after=self._cursor):
@@ -143,7 +159,16 @@ class Gate:
             if obstacle is None:
                 return
             self.tell(f"waiting: {obstacle}")
-            self.clock.sleep(self._nap(until))
+            self._wait(self._nap(until))
+
+    def may_begin(self, needs: timedelta, vmid: int) -> bool:
+        """Whether something that takes ``needs`` may begin with the guest at this moment. Never waits."""
+        if self._measure_jump() > LARGEST_JUMP or self.is_stopped():
+            return False
+        try:
+            return self._find_obstacle(needs, vmid)[0] is None
+        except Later:
+            return False
 
     def _find_obstacle(self, needs: timedelta, vmid: int) -> tuple[str | None, datetime | None]:
         """Why the guest may not be begun now, and until when at least if that is known."""
@@ -192,13 +217,19 @@ class Gate:
 
     def _pause_if_clock_jumped(self) -> None:
         """A clock that is set while we wait may open a window or age a notice: a person must say that it is right."""
-        now, monotonic = self.clock.now(), self.clock.monotonic()
+        jump = self._measure_jump()
         with self._guard:
-            before, self._clocks = self._clocks or (now, monotonic), (now, monotonic)
-        jump = abs((now - before[0]).total_seconds() - (monotonic - before[1]))
-        if jump > LARGEST_JUMP.total_seconds():
-            self.pause(f"the clock was set by {render_duration(timedelta(seconds=round(jump)))}: see that it is right")
+            self._clocks = self.clock.now(), self.clock.monotonic()
+        if jump > LARGEST_JUMP:
+            self.pause(f"the clock was set by {render_duration(jump)}: see that it is right")
             self.check()
+
+    def _measure_jump(self) -> timedelta:
+        """By how much the clock was set, one way or the other, since the gate was last waited at."""
+        with self._guard:
+            now, monotonic = self._clocks or (self.clock.now(), self.clock.monotonic())
+        passed = (self.clock.now() - now).total_seconds() - (self.clock.monotonic() - monotonic)
+        return timedelta(seconds=round(abs(passed)))
 
     def _nap(self, until: datetime | None) -> timedelta:
         if until is None:
@@ -212,7 +243,7 @@ class Gate:
             if self.clock.monotonic() >= end:
                 return False
             self.check()
-            self.clock.sleep(pause)
+            self._wait(pause)
         return True
 
     def tell(self, text: str) -> None:

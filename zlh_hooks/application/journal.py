@@ -5,24 +5,26 @@ answer from the ledger; a step whose intent stands without outcome is first look
 made once, however often its caller dies (docs/decisions/0002-durable-steps.md).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import Any, Protocol
+from typing import Any
 
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
-from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.application.step import UNDERWAY, Data, Found, Record, Step, Underway, render_failure
+from zlh_hooks.domain.duration import double, render_duration
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import (
     ConfigChanged,
     GuestLocked,
     GuestMissing,
+    HeldUp,
     RoadError,
     StorageAway,
     TargetError,
     Unanswered,
 )
+from zlh_hooks.domain.progress import DEFERRED
 from zlh_hooks.domain.rollout_outage import REFUSED, UNANSWERED
 from zlh_hooks.domain.steps import (
     ROLLOUT_TABLE,
@@ -34,68 +36,11 @@ from zlh_hooks.domain.steps import (
     follow,
 )
 
-Data = Mapping[str, Any]
-
 POLL, LONGEST_POLL = timedelta(milliseconds=250), timedelta(seconds=5)
 ARRIVAL = timedelta(seconds=10)
 """How long a request whose answer was lost may still be on its way: Proxmox waits 10 s for a config's file lock."""
 CLOCK_SKEW = timedelta(seconds=60)
 ATTEMPTS = 3
-
-
-class Underway(Enum):
-    """What ``Step.find`` answers while the deed is being done."""
-
-    UNDERWAY = "underway"
-
-
-UNDERWAY = Underway.UNDERWAY
-Found = Data | Underway | None
-
-
-class Step(Protocol):
-    """One side effect. ``find`` decides by looking; ``act`` is only called when it finds nothing."""
-
-    @property
-    def name(self) -> str:
-        """Unique among the steps of one target in one rollout."""
-
-    def plan(self) -> Data:
-        """What exactly will be asked for: becomes the intent. Reads only."""
-
-    def find(self, intent: Data) -> Found:
-        """The result if the world shows the deed done, UNDERWAY while it is being done, None if it is not."""
-
-    def act(self, intent: Data) -> Upid | None:
-        """Ask for it. Returns the task, or None for a change that is complete when it returns."""
-
-
-class AdoptableStep(Step, Protocol):
-    """A step that Proxmox itself would carry out twice if asked twice: its task is looked for before asking again."""
-
-    def adopt(self, intent: Data, since: datetime) -> Upid | None:
-        """A task begun since then that does what the intent says."""
-
-
-@dataclass(slots=True)
-class Record:
-    """What the ledger holds of one step: the latest intent and what became of it."""
-
-    intent: Entry | None = None
-    upid: Upid | None = None
-    done: Data | None = None
-    failed: TargetError | None = None
-
-    def add(self, entry: Entry) -> None:
-        """Take in the next entry of this step."""
-        if entry.kind is Kind.INTENT:
-            self.intent, self.upid, self.done, self.failed = entry, None, None, None
-        elif entry.kind is Kind.REQUESTED:
-            self.upid = Upid(entry.data["upid"]) if entry.data.get("upid") else None
-        elif entry.kind is Kind.DONE:
-            self.done = entry.data
-        elif entry.kind is Kind.FAILED:
-            self.failed = _parse_failure(entry.data)
 
 
 @dataclass(slots=True)
@@ -108,7 +53,10 @@ class Patience:
 
 @dataclass(slots=True)
 class Journal:
-    """The steps, events and evidence of one target (``target`` None: of the rollout itself)."""
+    """The steps, events and evidence of one target (``target`` None: of the rollout itself).
+
+    ``may_wait``: whether a lock may be waited for still, within ``patience``.
+    """
 
     ledger: Ledger
     tasks: Tasks
@@ -116,6 +64,8 @@ class Journal:
     rollout: str
     target: int | None
     patience: Patience
+    may_wait: Callable[[], bool] = lambda: True
+    _last: Entry | None = None
     _records: dict[str, Record] = field(default_factory=dict)
     _others: list[Entry] = field(default_factory=list)
     _upids: set[Upid] = field(default_factory=set)
@@ -128,6 +78,7 @@ class Journal:
         return self
 
     def _take(self, entry: Entry) -> None:
+        self._last = entry
         if entry.kind in (Kind.INTENT, Kind.REQUESTED, Kind.DONE, Kind.FAILED):
             self._records.setdefault(entry.name, Record()).add(entry)
             self._upids.update([Upid(entry.data["upid"])] if entry.data.get("upid") else [])
@@ -144,6 +95,12 @@ class Journal:
         """Append a state transition. One that the table does not know is refused: nobody could read on after it."""
         self._follow([*self._events(), name])
         self.write(Kind.EVENT, name, {"reason": reason, **data} if reason else data)
+
+    def defer(self, reason: str) -> None:
+        """Say why the target has to wait; once, however often it is found out."""
+        last = self._last
+        if last is None or (last.name, last.data.get("reason")) != (DEFERRED, reason):
+            self.write(Kind.NOTE, DEFERRED, {"reason": reason})
 
     def _follow(self, events: Sequence[str]) -> None:
         if self.target is None:
@@ -170,13 +127,22 @@ class Journal:
 
     def is_in(self, name: str) -> bool:
         """Whether that transition is the latest one."""
-        last = self.last_event()
-        return last is not None and last.name == name
+        return self.last_name() == name
 
     def last_reason(self) -> str:
         """The reason that the latest transition carries."""
         last = self.last_event()
         return str(last.data.get("reason", "")) if last else ""
+
+    def last_name(self) -> str:
+        """The name of the latest transition, empty if there was none."""
+        last = self.last_event()
+        return last.name if last else ""
+
+    def last_deferral(self) -> str:
+        """Why the target last had to wait."""
+        notes = (e for e in reversed(self._others) if e.kind is Kind.NOTE and e.name == DEFERRED)
+        return next((str(entry.data["reason"]) for entry in notes), "")
 
     def last_event(self, name: str | None = None) -> Entry | None:
         """The latest transition, or the latest of that name."""
@@ -206,6 +172,11 @@ class Journal:
         """Whether the step was ever begun."""
         return name in self._records
 
+    def is_open(self, name: str) -> bool:
+        """Whether the step was begun and nobody knows how it ended."""
+        record = self._records.get(name)
+        return record is not None and record.done is None and record.failed is None
+
     def was_requested(self, name: str) -> bool:
         """Whether a request of the step was ever accepted."""
         record = self._records.get(name)
@@ -221,19 +192,21 @@ class Journal:
         record = self._records.setdefault(step.name, Record())
         if record.done is not None:
             return record.done
+        if isinstance(record.failed, GuestLocked):  # nothing was done: it is asked for again
+            record.forget_failure()
         if record.failed is not None:
             raise record.failed
         try:
             return self._finish(step, self._bring_about(step, record))
         except TargetError as error:
-            self.write(Kind.FAILED, step.name, _render_failure(error))
+            self.write(Kind.FAILED, step.name, render_failure(error))
             raise
 
     def retry(self, step: Step) -> Data:
         """Like ``run``, but a recorded failure is forgotten: for ways back and for clearing away."""
         record = self._records.get(step.name)
-        if record is not None and record.failed is not None:
-            record.failed, record.intent, record.upid = None, None, None
+        if record is not None:
+            record.forget_failure()
         return self.run(step)
 
     def _bring_about(self, step: Step, record: Record) -> Found:
@@ -243,8 +216,14 @@ class Journal:
             try:
                 return self._take_up(step, record)
             except GuestLocked as error:
-                if self.clock.monotonic() >= deadline:
-                    raise self._lose_patience(error) from error
+                self._bear(error, deadline)
+
+    def _bear(self, error: GuestLocked, deadline: float) -> None:
+        """A lock is waited for, unless that has no use any more."""
+        if not self.may_wait():
+            raise error
+        if self.clock.monotonic() >= deadline:
+            raise lose_patience(error, self.patience.lock) from error
 
     def _take_up(self, step: Step, record: Record) -> Found:
         if record.intent is None:
@@ -329,43 +308,27 @@ class Journal:
     def _wait_for_lock(self, act: Callable[[], Upid | None]) -> Upid | None:
         """Locked means later, never by force."""
         deadline, said = self.clock.monotonic() + self.patience.lock.total_seconds(), False
-        pause = POLL
+        pauses = double(POLL, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
         while True:
             try:
                 return act()
             except GuestLocked as error:
-                if self.clock.monotonic() >= deadline:
-                    raise self._lose_patience(error) from error
+                self._bear(error, deadline)
                 if not said:
                     self._say_locked(error)
                 said = True
-            self.clock.sleep(pause)
-            pause = min(pause * 2, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
-
-    def _lose_patience(self, error: GuestLocked) -> GuestLocked:
-        return GuestLocked(f"locked ({error.lock}) for longer than {render_duration(self.patience.lock)}", error.lock)
+            self.clock.sleep(next(pauses))
 
     def _say_locked(self, error: GuestLocked) -> None:
         """Who watches sees what is waited for."""
-        longest = render_duration(self.patience.lock)
-        self.write(Kind.NOTE, "deferred", {"reason": f"waits up to {longest} for a lock ({error.lock}) to go: {error}"})
+        self.defer(f"waits up to {render_duration(self.patience.lock)} for a lock ({error.lock}) to go: {error}")
 
 
-_MARKS: Mapping[str, type[TargetError]] = {"missing": GuestMissing, "storage_away": StorageAway}
-
-
-def _render_failure(error: TargetError) -> Data:
-    more = {"lock": error.lock} if isinstance(error, GuestLocked) else {}
-    marks = {mark: True for mark, kind in _MARKS.items() if isinstance(error, kind)}
-    return {"reason": str(error), **more, **marks}
-
-
-def _parse_failure(data: Data) -> TargetError:
-    """What is replayed says the same as it said first: a lock or a move speaks against no version."""
-    if "lock" in data:
-        return GuestLocked(data["reason"], data["lock"])
-    kind = next((kind for mark, kind in _MARKS.items() if mark in data), TargetError)
-    return kind(data["reason"])
+def lose_patience(error: HeldUp, after: timedelta) -> HeldUp:
+    """What is said of a guest that was waited for in vain."""
+    if isinstance(error, GuestLocked):
+        return GuestLocked(f"locked ({error.lock}) for longer than {render_duration(after)}", error.lock)
+    return error
 
 
 def is_gone(read: Callable[[], object]) -> bool:

@@ -28,10 +28,9 @@ def read_facts(cluster: Cluster, ref: GuestRef, release: Release) -> Facts:
     )
 
 
-def is_storage_away(cluster: Cluster, ref: GuestRef) -> bool:
-    """Whether a storage that the guest needs for its start does not answer."""
-    config = cluster.inventory.read_config(ref)
-    return _find_away(config, cluster.storage.list_storages(ref.node)) is not None
+def find_storage_away(cluster: Cluster, ref: GuestRef) -> str | None:
+    """The storage that the guest needs for its start and that does not answer, or None."""
+    return _find_away(cluster.inventory.read_config(ref), cluster.storage.list_storages(ref.node))
 
 
 def _find_away(config: GuestConfig, spaces: Sequence[StorageSpace]) -> str | None:

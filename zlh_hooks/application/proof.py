@@ -88,6 +88,12 @@ def baseline_rules(probes: Sequence[Probe]) -> HealthRules:
     return HealthRules(min_healthy_time=timedelta(0), healthy_deadline=longest)
 
 
+def find_candidate(smoke: Mapping[str, Any] | None) -> Expected:
+    """What a healthy guest of a release reports, from the evidence of its smoke test; nothing if there was none."""
+    facts: Expected = (smoke or {}).get("facts", {})
+    return facts
+
+
 def expect_state(facts: Expected) -> dict[str, dict[str, str]]:
     """Of what probes reported before, that which must be the same after any change: the agent's state."""
     return {label: {"state": known["state"]} for label, known in facts.items() if "state" in known}

@@ -9,9 +9,9 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, mark, root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
-from zlh_hooks.application.look import is_storage_away, read_facts
+from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.power import explain_off, fails_to_start, list_others
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
@@ -23,9 +23,8 @@ from zlh_hooks.application.record import (
     read_record,
 )
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, StorageAway, TargetError
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, StorageAway, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -85,12 +84,12 @@ class RootDriver:
         here = (guest.ref for guest in self.cluster.inventory.list_guests() if guest.vmid == target.vmid)
         return next((ref for ref in here if scratch.read_if_there(self.cluster, ref) is not None), None)
 
-    def check(self, target: PlannedTarget) -> GuestRef:
-        """Read all that an exchange depends on; ``Skipped`` says what stands in the way."""
+    def check(self, target: PlannedTarget, staged: str | None = None) -> GuestRef:
+        """Read all that an exchange depends on; ``Skipped`` says what stands in the way. ``staged``: the new root."""
         ref = self.locate(target)
         if ref != target.ref:
             raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
-        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now())
+        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now(), staged)
         obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
         if obstacle:
             raise Skipped(obstacle)
@@ -102,28 +101,24 @@ class RootDriver:
         """Bring the new root to the guest as an unused volume while it runs. ``source`` is the line's twin."""
         ref = self.check(target)
         before = self._remember(ref, journal)
-        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=self._marks(before)))
+        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=mark.list_marks(self.plan, before)))
         new = self._bring_root(ref, journal, source, before)
         journal.event(TargetEvent.STAGED, volume=new)
 
     def _remember(self, ref: GuestRef, journal: Journal) -> GuestRecord:
         return parse_record(journal.once("before", lambda: read_record(self.cluster, ref, {}).dump()))
 
-    def _marks(self, before: GuestRecord) -> tuple[str, ...]:
-        """All that is needed to bring the guest to an end with the ledger lost."""
-        rollout, name = self.plan.id, before.root.replace(":", "/").rpartition("/")[2].lower()
-        versions = tuple(f"{tag.FROM_VERSION}{rollout}.{v}" for v in tag.values_of(tag.VERSION, before.tags))
-        coming = f"{tag.TO_VERSION}{rollout}.{self.plan.release.version}"
-        return (tag.ROLLOUT + rollout, f"{tag.OLD_ROOT}{rollout}.{name}", coming, *versions)
-
     def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
-        storage = before.root.partition(":")[0]
+        storage, size = before.root.partition(":")[0], root_step.read_root_size(self.cluster, ref)
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.retry(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
-        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
+        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, size))
         journal.retry(root_step.AddFiller("stage.filler", self.cluster, x, storage))
         swapped = journal.retry(root_step.DetachRoot("stage.detach", self.cluster, x))
         given = journal.retry(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
+        kept = kept_root.note(self.cluster, ref, journal, kept_root.STAGED, str(given["volume"]))
+        known = mark.render_kept(self.plan.id, kept)
+        journal.retry(root_step.WriteTags("stage.kept", self.cluster, ref, add=known))
         self.destroy_scratch(journal, "stage.destroy", x)
         return str(given["volume"])
 
@@ -145,17 +140,24 @@ class RootDriver:
 
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
-        before = journal.evidence("before")
-        marks = self._marks(parse_record(before)) if before is not None else (tag.ROLLOUT + self.plan.id,)
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=marks))
+        drop = mark.find_marks(self.plan.id, self.cluster.inventory.read_config(ref).tags)
+        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=drop))
 
     # ----------------------------------------------------------------- apply
 
     def prove_baseline(self, target: PlannedTarget, journal: Journal) -> None:
-        """A running guest must pass its probes before it is changed; ``Skipped`` if it does not."""
+        """A running guest must pass its probes before it is changed; ``Skipped`` if it does not.
+
+        ``HeldUp`` while it is locked, or its storage away: so also for one that is changed and waits for its restart.
+        """
+        ref = self.locate(target)
+        self.assure_free(ref)
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
-        ref = self._check_when_possible(target)
+        staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
+        self.check(target, staged)
+        if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root, staged):
+            raise Skipped(flaw)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
         if power.running:
@@ -167,31 +169,29 @@ class RootDriver:
         record = make_record(config, power.running, power.uptime_seconds, facts)
         journal.write(Kind.EVIDENCE, BASELINE, record.dump())
 
-    def _check_when_possible(self, target: PlannedTarget) -> GuestRef:
-        """A lock, and a storage that is away, go by themselves: both are waited for, ``lock_wait`` at most."""
-        wait = self.plan.rules.lock_wait
-        deadline = self.clock.monotonic() + wait.total_seconds()
-        while True:
-            lock, held_up = self.cluster.inventory.read_config(self.locate(target)).lock, None
-            try:
-                if not lock:
-                    return self.check(target)
-            except StorageAway as error:
-                held_up = error
-            if self.clock.monotonic() >= deadline:
-                raise held_up or Skipped(f"locked ({lock}) for longer than {render_duration(wait)}")
-            self.clock.sleep(POLL if lock else START_AGAIN)
+    def assure_free(self, ref: GuestRef) -> None:
+        """``HeldUp`` if the guest is locked, or a storage that it stands on is away: nothing could be done with it."""
+        lock = self.cluster.inventory.read_config(ref).lock
+        if lock:
+            raise GuestLocked(f"guest {ref} is locked ({lock})", lock)
+        if away := find_storage_away(self.cluster, ref):
+            raise StorageAway(f"its storage {away} is not active on {ref.node}")
 
     def is_running(self, target: PlannedTarget) -> bool:
         """Whether the guest runs now."""
         return self.cluster.inventory.read_power(self.locate(target)).running
 
-    def count_players(self, target: PlannedTarget) -> int:
-        """Players that the guest's probes report now; 0 if none reports any."""
+    def is_empty(self, target: PlannedTarget) -> bool:
+        """Whether nobody plays: every probe that counts players says so. One that does not answer says nothing."""
         ref = self.locate(target)
-        address = self.cluster.inventory.read_address(ref)
-        answers = (self.examiner.prober.measure(probe, ref, address) for probe in self.plan.line.probes)
-        return sum(int(answer.facts.get("players", 0)) for answer in answers)
+        if not self.cluster.inventory.read_power(ref).running:
+            return True
+        counting = [probe for probe in self.plan.line.probes if probe.counts_players]
+        try:
+            address = self.cluster.inventory.read_address(ref)
+        except Unreadable:
+            return not counting
+        return all(self.examiner.prober.measure(probe, ref, address).facts.get("players") == "0" for probe in counting)
 
     def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
         """Write the exchange and leave it to the guest's next restart, whoever causes it."""
@@ -202,7 +202,8 @@ class RootDriver:
         self.keep_ha_off(ref, journal, "ha.ignore")
         new = str((journal.done("stage.give") or {})["volume"])
         size = (journal.done("stage.detach") or {}).get("size")
-        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
+        kept = kept_root.find_known(journal, kept_root.STAGED)
+        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size, kept))
 
     def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether somebody's restart has brought a root that was left pending."""
@@ -216,7 +217,13 @@ class RootDriver:
         self.leave_pending(target, journal)
         if (journal.done(PUT) or {})["pending"]:
             self._restart(target, journal)
+        self.mark_exchanged(target, journal)
+
+    def mark_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
+        """The new root is in force: from here on the old one is kept, and known by more than its name."""
         if not journal.has_event(TargetEvent.EXCHANGED):
+            old, ref = self.baseline(journal).root, self.locate(target)
+            kept_root.note(self.cluster, ref, journal, kept_root.OLD, old)
             journal.event(TargetEvent.EXCHANGED)
 
     def _restart(self, target: PlannedTarget, journal: Journal) -> None:
@@ -256,7 +263,7 @@ class RootDriver:
                 if self.clock.monotonic() >= deadline:
                     raise
             self.clock.sleep(START_AGAIN)
-            while is_storage_away(self.cluster, ref) and self.clock.monotonic() < deadline:
+            while find_storage_away(self.cluster, ref) and self.clock.monotonic() < deadline:
                 self.clock.sleep(START_AGAIN)
 
     def baseline(self, journal: Journal) -> GuestRecord:
@@ -287,6 +294,7 @@ class RootDriver:
             return
         ref = self.locate(target)
         before = self.baseline(journal)
+        kept_root.keep_room(self.cluster, ref, journal)
         if not self._comes_up(ref, journal, before):
             self._explain_stopped(ref, journal)
         known = {action.upid for action in list_others(self.cluster, ref, journal) if not action.running}
@@ -351,10 +359,14 @@ class RootDriver:
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")
-        old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
-        new = tag.VERSION + self.plan.release.version
-        drop = tuple(t for t in old if t != new)
-        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=(new,), drop=drop))
+        kept = mark.render_kept(self.plan.id, kept_root.find_known(journal, kept_root.OLD))
+        new, outdated = (
+            (tag.VERSION + self.plan.release.version, *kept),
+            (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}."),
+        )
+        tags = self.cluster.inventory.read_config(ref).tags
+        drop = tuple(t for t in tags if t.startswith(outdated) and t not in new)
+        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=new, drop=drop))
         journal.event(TargetEvent.PROVED)
 
     # ---------------------------------------------------------------- settle
@@ -362,7 +374,7 @@ class RootDriver:
     def settle(self, target: PlannedTarget, journal: Journal) -> None:
         """The way back is given up: free the old root and take the marks off."""
         ref = self.locate(target)
-        old = self.baseline(journal).root
-        journal.retry(root_step.FreeVolume("settle.free", self.cluster, ref, old))
+        old, kept = self.baseline(journal).root, kept_root.find_known(journal, kept_root.OLD)
+        kept_root.free(self.cluster, ref, journal, "settle.free", old, kept)
         self.unmark(ref, journal, "settle.unmark")
         journal.event(TargetEvent.SETTLED)

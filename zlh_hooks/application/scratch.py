@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from zlh_hooks.application.journal import UNDERWAY, Data, Found
 from zlh_hooks.application.ports import CloneOrder, Cluster, Upid
+from zlh_hooks.application.step import UNDERWAY, Data, Found
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import GuestMissing, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef

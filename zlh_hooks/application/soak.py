@@ -10,14 +10,15 @@ or that somebody wanted to start in vain, keeps its old root until it has run an
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
-from zlh_hooks.application.power import explain_off, fails_to_start
-from zlh_hooks.application.proof import Expected, baseline_rules
-from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
+from zlh_hooks.application.power import explain_off
+from zlh_hooks.application.proof import baseline_rules, find_candidate
+from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
@@ -34,6 +35,7 @@ class Soak:
     ledger: Ledger
     driver: RootDriver
     way_back: WayBack
+    finish: Finish
     policy: Policy
     journal: Journal
     open_journal: Callable[[int], Journal]
@@ -64,45 +66,18 @@ class Soak:
             self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
 
     def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
-        journal = self.open_journal(row.target.vmid)
-        if row.state is TargetState.REVERTING:
-            self._revert(row.target, journal, row.reason)
-        elif row.state is TargetState.APPLYING:
-            self._finish_or_leave(row.target, journal)
-        elif row.state is TargetState.PROVING:
-            self._prove_late(row.target, journal)
-        elif row.state is TargetState.HEALTHY and self._may_settle(progress, row, journal):
-            self._settle(row, journal)
-
-    def _finish_or_leave(self, target: PlannedTarget, journal: Journal) -> None:
-        """A lock kept the guest from its restart: it is left as it was, unless somebody else's restart came first."""
-        try:
-            if self.driver.has_come_up(target, journal):
-                journal.event(TargetEvent.EXCHANGED)
-            elif self.way_back.withdraw(target, journal):
-                self.way_back.leave(target, journal, "it was locked when its restart was due")
-        except HeldUp:
-            return  # looked at again in the next round
-
-    def _prove_late(self, target: PlannedTarget, journal: Journal) -> None:
-        """A guest that was stopped during the rollout is proved, or goes back, once somebody starts it."""
-        ref = self.driver.locate(target)
-        if not self.driver.is_running(target) and not fails_to_start(self.driver.cluster, ref, journal):
+        journal, target = self.open_journal(row.target.vmid), row.target
+        if row.state is TargetState.HEALTHY:
+            if self._may_settle(progress, row, journal):
+                self._settle(row, journal)
             return
-        try:
-            self.driver.prove(target, journal, self._candidate(target))
-        except (Deferred, Inconclusive, HeldUp) as error:
-            journal.write(Kind.NOTE, "deferred", {"reason": str(error)})
-        except GuestMissing:
-            raise
-        except TargetError as error:
-            self._revert(target, journal, str(error))
+        candidate = find_candidate(self.journal.evidence(f"smoke.{target.node}"))
+        self.finish.attempt(
+            target, journal, candidate, lambda reason: self._revert(target, journal, reason), withdraws=True
+        )
 
     def _revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
-        try:
-            self.way_back.revert(target, journal, reason)
-        except HeldUp as error:
-            journal.write(Kind.NOTE, "deferred", {"reason": f"the way back waits: {error}"})
+        self.way_back.revert(target, journal, reason)
 
     def _clear_owed(self, row: TargetProgress) -> None:
         if not row.owes:
@@ -113,12 +88,7 @@ class Soak:
         except GuestMissing:
             journal.write(Kind.NOTE, CLEARED, {"reason": "the guest was deleted"})
         except TargetError as error:
-            journal.write(Kind.NOTE, "deferred", {"reason": f"still to be cleared away: {error}"})
-
-    def _candidate(self, target: PlannedTarget) -> Expected:
-        known = self.journal.evidence(f"smoke.{target.node}") or {}
-        facts: Expected = known.get("facts", {})
-        return facts
+            journal.defer(f"still to be cleared away: {error}")
 
     def _may_settle(self, progress: Progress, row: TargetProgress, journal: Journal) -> bool:
         """The soak is over, and a window is open that is neither the one of the exchange nor of a look in vain."""
@@ -142,7 +112,7 @@ class Soak:
         except GuestMissing:
             raise
         except TargetError as error:
-            journal.write(Kind.NOTE, "deferred", {"reason": f"old root kept: {error}"})
+            journal.defer(f"old root kept: {error}")
 
     def _find_obstacle(self, row: TargetProgress, journal: Journal) -> str | None:
         """Why the guest may still need its old root; None if it does not, or if that is gone already."""

@@ -1,13 +1,14 @@
 """The way back of one container: what staging brought is discarded, an exchanged root is reverted, the marks come off.
 
 A guest that is proved on its old root is ``REVERTED`` although a lock (a backup, say) keeps its new root from being
-freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` passes: later means later.
+freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` passes at once: later means later, and
+the others go back meanwhile.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
@@ -16,7 +17,7 @@ from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
-from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.guest import GuestRef, render_size
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
@@ -25,6 +26,11 @@ from zlh_hooks.domain.steps import TargetEvent
 
 UNPROBED = "unprobed"
 """What the evidence of a way back says of a guest that is off by somebody's will, and was therefore not asked."""
+
+
+def never() -> bool:
+    """Whether a journal may wait for a lock on the way back."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class WayBack:
 
     def leave(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """The guest stays as it is: take away what staging left, or owe it if the guest is locked. ``SKIPPED``."""
+        journal.may_wait = never
         try:
             self._discard(target, journal)
         except GuestMissing as error:
@@ -47,7 +54,9 @@ class WayBack:
         journal.event(TargetEvent.SKIPPED, reason)
 
     def clear_owed(self, target: PlannedTarget, journal: Journal) -> None:
-        """Take away what could not be when the guest was left or reverted."""
+        """Take away what could not be when the guest was left or reverted; ``HeldUp`` while it still cannot be."""
+        journal.may_wait = never
+        self.driver.assure_free(self.driver.locate(target))
         began = journal.last_event(TargetEvent.REVERT_BEGAN)
         if began is None:
             self._discard(target, journal)
@@ -57,7 +66,9 @@ class WayBack:
 
     def withdraw(self, target: PlannedTarget, journal: Journal) -> bool:
         """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile."""
+        journal.may_wait = never
         ref, before = self.driver.locate(target), self.driver.baseline(journal)
+        self.driver.assure_free(ref)
         new = self._new_root(journal)
         put = root_step.PutRoot("withdraw.put", self.driver.cluster, ref, new, before.root, before.root_size)
         return not journal.retry(put)["pending"]
@@ -73,7 +84,8 @@ class WayBack:
         ref = self.driver.locate(target)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume := self._staged_volume(journal):
-            journal.retry(root_step.FreeVolume("discard.free", self.driver.cluster, ref, volume))
+            kept = kept_root.note(self.driver.cluster, ref, journal, kept_root.STAGED, volume)
+            kept_root.free(self.driver.cluster, ref, journal, "discard.free", volume, kept)
         self.driver.unmark(ref, journal, "discard.unmark")
 
     def _staged_volume(self, journal: Journal) -> str | None:
@@ -96,6 +108,7 @@ class WayBack:
 
     def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
         """Take the guest back to its old root and prove it. True if proved; False leaves it ``STUCK``."""
+        journal.may_wait = never
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.event(TargetEvent.REVERT_BEGAN, reason)
         began = journal.last_event()
@@ -116,13 +129,17 @@ class WayBack:
     def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
         cluster = self.driver.cluster
         ref = self.driver.locate(target)
+        self.driver.assure_free(ref)
         before = self.driver.baseline(journal)
         leaving = self._note_edits(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size)
+        old = kept_root.find_known(journal, kept_root.OLD)
+        size = render_size(old.size) if old is not None and old.size else before.root_size
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
+        kept_root.note(cluster, ref, journal, kept_root.NEW, new)
         off = self._explain_off(ref, journal, act)
         if off is None and not cluster.inventory.read_power(ref).running:
             self.driver.start(ref, journal, f"{act}.start", TargetError)  # no server stays off for one failed start
@@ -198,7 +215,8 @@ class WayBack:
     def _clear(self, ref: GuestRef, journal: Journal, act: str) -> None:
         cluster, before = self.driver.cluster, self.driver.baseline(journal)
         self.driver.give_back_to_ha(ref, journal, f"{act}.restore")
-        journal.retry(root_step.FreeVolume(f"{act}.free", cluster, ref, self._new_root(journal)))
+        put_aside = kept_root.find_known(journal, kept_root.NEW)
+        kept_root.free(cluster, ref, journal, f"{act}.free", self._new_root(journal), put_aside)
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
         drop = tuple(t for t in ours if t not in kept)

@@ -1,6 +1,7 @@
 """Durations as people write them in the policy: ``90s``, ``5m``, ``72h``, ``3d``, ``1h30m``."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated
 
@@ -29,6 +30,13 @@ def render_duration(length: timedelta) -> str:
         count, seconds = divmod(seconds, size)
         parts += [f"{count:g}{unit}"] if count else []
     return "".join([*parts, *([f"{seconds:g}s"] if seconds or not parts else [])])
+
+
+def double(first: timedelta, longest: timedelta) -> Iterator[timedelta]:
+    """Pauses between attempts: each twice as long as the one before, up to the longest, for ever."""
+    while True:
+        yield first
+        first = min(first * 2, longest)
 
 
 Duration = Annotated[

@@ -1,7 +1,7 @@
 """Health questions as values. Which product answers them is the adapters' business."""
 
 from datetime import timedelta
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,7 @@ class _Probe(BaseModel):
     """What every probe has; ``needed_successes`` and ``needed_failures`` count consecutive answers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    counts_players: ClassVar[bool] = False
 
     name: str = Field(default="", description="Shown in tables and evidence; the kind if empty.")
     timeout: Duration = timedelta(seconds=2)
@@ -75,6 +76,7 @@ class AgentProbe(_Probe):
 class MinecraftProbe(_Probe):
     """Minecraft Java Server List Ping. Facts: ``players``, ``max_players``, ``server_version``."""
 
+    counts_players = True
     kind: Literal["minecraft"]
     port: int = Field(default=25565, ge=1, le=65535)
 
@@ -82,6 +84,7 @@ class MinecraftProbe(_Probe):
 class SourceProbe(_Probe):
     """Valve's A2S_INFO over UDP. Facts: ``players``, ``max_players``, ``map``."""
 
+    counts_players = True
     kind: Literal["source"]
     port: int = Field(default=27015, ge=1, le=65535)
 

@@ -26,10 +26,14 @@ KEPT = "kept"
 """Note of a target: its old root was due to be given up, and stays for now."""
 FINALIZE = "finalize"
 """The command of a person who gives the way back up before the soak is over."""
+DEFERRED = "deferred"
+"""Note of a target: why it has to wait."""
+LEFT = "left"
+"""In the outcome of a step: why something under a name of ours was left alone."""
 UNMARK = ".unmark"
 """The last step of bringing a guest to an end without its rollout."""
 _RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
-_OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING})
+_OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING, TargetState.REVERTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +136,12 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
 def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgress:
     own = [entry for entry in entries if entry.target == target.vmid]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
-    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name in ("deferred", KEPT)]
+    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name in (DEFERRED, KEPT)]
     state = follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events))
     return TargetProgress(
         target=target,
         state=state,
-        reason=str(told[-1].data.get("reason", "")) if told else "",
+        reason="; ".join([*_last_reason(told), *_left(own)]),
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(own),
         owes=_owes(entries, target.vmid),
@@ -150,6 +154,14 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
 
 def _find_last(events: Sequence[Entry], *names: TargetEvent) -> datetime | None:
     return next((entry.at for entry in reversed(events) if entry.name in names), None)
+
+
+def _last_reason(told: Sequence[Entry]) -> list[str]:
+    return [str(entry.data["reason"]) for entry in told[-1:] if entry.data.get("reason")]
+
+
+def _left(own: Sequence[Entry]) -> list[str]:
+    return [str(entry.data[LEFT]) for entry in own if entry.kind is Kind.DONE and entry.data.get(LEFT)]
 
 
 def _owes(entries: Sequence[Entry], vmid: int) -> bool:

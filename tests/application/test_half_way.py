@@ -1,0 +1,186 @@
+"""A guest that was begun and cannot be brought to its end at once: nobody forgets it, and it holds nobody else up."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from functools import cache, partial
+
+import pytest
+
+from tests.application.rollout_bench import Bench, make_policy
+from tests.datacentre import turns_unhealthy
+from zlh_hooks.application.desk import list_progress
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import RoadError
+from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+CANARY, OTHER, LAST = 5001, 5002, 5004
+AT_ONCE = 2 * MINUTE
+
+
+def _lock(bench: Bench, vmid: int, length: timedelta = HOUR) -> partial[None]:
+    return partial(bench.datacentre.lock, vmid, "backup", length)
+
+
+def _event_at(bench: Bench, name: str, vmid: int | None = None) -> datetime:
+    return bench.entries(Kind.EVENT, name, vmid)[-1].at
+
+
+# --------------------------------------------------------- the road is broken
+
+
+def _open_bad_version() -> Bench:
+    """If it pauses somebody comes after an hour, by when nobody may be on that version."""
+    bench = Bench().furnish(2, third=turns_unhealthy("3"))
+
+    def come() -> None:
+        assert bench.runs(CANARY) == "1"
+        if list_progress(bench.ledger)[-1].state is RolloutState.PAUSED:
+            bench.order("resume")()
+
+    bench.answers = [partial(bench.later, HOUR, come)] * 9
+    return bench
+
+
+@cache
+def _list_reads() -> tuple[tuple[str, int], ...]:
+    """Every look at the canary from its exchange to the end of its way back, as (method, number since its exchange)."""
+    bench = _open_bad_version()
+    since: list[int] = []
+    bench.datacentre.faults.afterwards("exchange", lambda: since.append(len(bench.datacentre.faults.log)), vmid=CANARY)
+    bench.work(bench.submit("3"))
+    reads = [call for call in bench.datacentre.faults.log[since[0] :] if CANARY in call.vmids and not call.changing]
+    numbers = Counter(call.names[0] for call in reads)
+    return tuple((method, nth) for method, count in numbers.items() for nth in range(1, count + 1))
+
+
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.matrix), 7], ids=["all", "sample"])
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_bad_version_goes_back_though_the_road_broke_after_its_exchange_and_nobody_comes(
+    times: int, every: int
+) -> None:
+    for method, nth in _list_reads()[::every]:
+        bench = _open_bad_version()
+        faults = bench.datacentre.faults
+        broken = partial(faults.refuse, method, RoadError("no route"), nth=nth, times=times, vmid=CANARY)
+        faults.afterwards("exchange", broken, vmid=CANARY)
+        plan = bench.submit("3")
+        progress = bench.work(plan)
+        assert progress.state is RolloutState.REVERTED, f"{method} {nth}"
+        assert bench.revoked() == ["3"]
+        assert bench.runs(CANARY) == "1"
+        bench.clock.sleep(2 * HOUR)
+        bench.assert_clean(plan)
+
+
+def test_a_road_that_broke_after_the_exchange_still_keeps_anybody_else_from_being_begun() -> None:
+    bench = Bench().furnish(2)
+    faults = bench.datacentre.faults
+    faults.afterwards("reboot", lambda: faults.refuse("read_power", RoadError("no route"), vmid=CANARY), vmid=CANARY)
+    bench.answers = [partial(bench.later, HOUR, bench.order("resume"))]
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == 2
+    assert _event_at(bench, TargetEvent.PROVED, CANARY) - plan.created < AT_ONCE
+    assert _event_at(bench, TargetEvent.EXCHANGE_BEGAN, OTHER) - plan.created > HOUR
+
+
+# -------------------------------------------------------------------- locked
+
+
+def test_a_locked_guest_holds_up_nobody_elses_way_back() -> None:
+    bench = Bench().furnish(4)
+    plan = bench.submit("2")
+    bench.work(plan)
+    _lock(bench, LAST)()
+    bench.order("revert", "bad")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    ordered = _event_at(bench, "revert_ordered")
+    for vmid in (5001, 5002, 5003):
+        assert _event_at(bench, TargetEvent.REVERT_PROVED, vmid) - ordered < AT_ONCE
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, LAST) - ordered >= HOUR
+    bench.assert_clean(plan)
+
+
+@pytest.mark.parametrize("failing", [CANARY, LAST], ids=["itself failing", "another one failing"])
+def test_a_locked_guest_does_not_keep_a_bad_version_from_being_revoked(failing: int) -> None:
+    bench = Bench(make_policy(max_failures=0)).furnish(4).spoil(failing, behaviour=turns_unhealthy("2"))
+    locked = OTHER if failing == LAST else failing
+    bench.datacentre.faults.afterwards("reboot", _lock(bench, locked), vmid=failing)
+    plan = bench.submit("2")
+    assert bench.work(plan).state is RolloutState.REVERTED
+    revoked = _event_at(bench, "revoked") - _event_at(bench, "revert_ordered")
+    assert revoked < AT_ONCE
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, locked) - plan.created >= HOUR
+    bench.assert_clean(plan)
+
+
+def test_within_the_budget_the_others_go_on_while_a_failed_guest_waits_for_a_lock_to_go_back() -> None:
+    bench = Bench(make_policy(max_failures=1)).furnish(4).spoil(OTHER, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.afterwards("reboot", _lock(bench, OTHER), vmid=OTHER)
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.state, progress.count(TargetState.HEALTHY)) == (RolloutState.SUCCEEDED, 3)
+    assert bench.tend(plan, 2 * HOUR).of(OTHER).state is TargetState.REVERTED
+    bench.assert_clean(plan)
+
+
+# ------------------------------------------------------------- while it pauses
+
+
+def _pause_over_night(bench: Bench, seen: list[str]) -> None:
+    """The rollout waits six hours for a person to promote, who first looks what the guest runs on."""
+
+    def come_in_the_morning() -> None:
+        bench.datacentre.settle()
+        seen.append(bench.runs(OTHER))
+        bench.order("resume")()
+
+    bench.answers = [partial(bench.later, 6 * HOUR, come_in_the_morning)] * 2
+
+
+def _open_pending() -> Bench:
+    """A bad root is left pending by a lock that came just before its restart."""
+    bench = Bench(make_policy(lock_wait="1m", auto_promote=False)).furnish(3)
+    bench.spoil(OTHER, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.afterwards("exchange", _lock(bench, OTHER, 30 * MINUTE), vmid=OTHER)
+    return bench
+
+
+def test_a_bad_root_that_a_customers_restart_brings_while_the_rollout_is_paused_goes_back_at_once() -> None:
+    bench, seen = _open_pending(), list[str]()
+    _pause_over_night(bench, seen)
+    bench.later(10 * MINUTE, partial(bench.datacentre.restart_inside, OTHER))
+    plan = bench.submit("2")
+    bench.work(plan)
+    assert seen[0] == "1"
+    assert bench.progress(plan).of(OTHER).state is TargetState.REVERTED
+    bench.assert_clean(plan)
+
+
+def test_a_root_that_was_left_pending_is_taken_away_when_the_lock_goes_though_the_rollout_is_paused() -> None:
+    bench, seen = _open_pending(), list[str]()
+    _pause_over_night(bench, seen)
+    plan = bench.submit("2")
+    bench.work(plan)
+    assert seen == ["1"]
+    assert _event_at(bench, TargetEvent.SKIPPED, OTHER) - plan.created < 35 * MINUTE
+    assert not bench.executed("reboot").get(("reboot", OTHER))
+    bench.assert_clean(plan)
+
+
+def test_a_guest_that_was_switched_off_before_its_proof_is_proved_when_it_starts_though_the_rollout_is_paused() -> None:
+    bench, seen = Bench(make_policy(auto_promote=False)).furnish(3), list[str]()
+    bench.spoil(OTHER, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.afterwards("exchange", partial(bench.datacentre.power_off, OTHER), vmid=OTHER)
+    _pause_over_night(bench, seen)
+
+    def switch_on() -> None:
+        bench.datacentre.containers[OTHER].wanted = True
+        bench.datacentre.start(bench.datacentre.ref(OTHER))
+
+    bench.later(HOUR, switch_on)
+    plan = bench.submit("2")
+    bench.work(plan)
+    assert seen[0] == "1"
+    bench.assert_clean(plan)

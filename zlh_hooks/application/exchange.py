@@ -1,0 +1,233 @@
+"""One guest of a rollout, from its turn to its end: healthy, left as it was, or taken back."""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from zlh_hooks.application.case import Case
+from zlh_hooks.application.finish import Finish
+from zlh_hooks.application.gate import Later
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.root_driver import PUT, Deferred, Inconclusive, Skipped
+from zlh_hooks.application.turn import Turn
+from zlh_hooks.domain.duration import double
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable
+from zlh_hooks.domain.plan import CANARY, PlannedTarget
+from zlh_hooks.domain.progress import RESTART
+from zlh_hooks.domain.steps import TargetEvent, TargetState
+
+ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
+TEND_EVERY = timedelta(seconds=10)
+FAILED = (TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK)
+ENDED = (
+    TargetEvent.PROVED,
+    TargetEvent.REVERT_PROVED,
+    TargetEvent.REVERT_UNPROVED,
+    TargetEvent.SKIPPED,
+    TargetEvent.VANISHED,
+)
+HALF_WAY = (TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Shared by the threads of a rollout. What was begun is brought to its end, whatever is ordered or broken."""
+
+    case: Case
+    turn: Turn
+    finish: Finish
+    _half_way: dict[int, PlannedTarget] = field(default_factory=dict)
+    _given_way: set[int] = field(default_factory=set)
+    _tend_due: float = 0.0
+    _tending: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        for target in self.case.in_state(self.case.plan.targets, *HALF_WAY):
+            self._half_way[target.vmid] = target
+
+    def run(self, target: PlannedTarget) -> None:
+        """Its turn, its new root and its proof; or what became of it instead."""
+        journal = self.case.journal_of(target)
+        with self.case.crew.slot(target.node):
+            self.tend()
+            try:
+                self._change(target, journal)
+            except Later:
+                return
+            except Inconclusive:
+                raise
+            except (TargetError, Unreadable) as error:
+                with self.case.hold(target):
+                    self._end_otherwise(target, journal, error)
+
+    def _change(self, target: PlannedTarget, journal: Journal) -> None:
+        """Once it is begun a broken road ends nothing: nobody else begins, and this guest is tried until it holds."""
+        pauses = double(ROAD_RETRY, LONGEST_RETRY)
+        while True:
+            try:
+                return self._try(target, journal)
+            except LeaseLost:
+                raise
+            except RoadError as error:
+                if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+                    raise
+                self.case.gate.pause(str(error))
+            self.case.gate.obey()
+            self.case.clock.sleep(next(pauses))
+
+    def _try(self, target: PlannedTarget, journal: Journal) -> None:
+        if not journal.is_in(TargetEvent.REVERT_BEGAN) and not journal.was_requested(RESTART):
+            self._wait_for_turn(target, journal)
+        with self.case.hold(target):
+            if journal.last_name() in ENDED:
+                return  # while its turn was waited for, by a restart of its customer's
+            try:
+                self._bring_new_root(target, journal)
+                self._prove(target, journal)
+            except Inconclusive:
+                raise
+            except TargetError as error:
+                self._end_otherwise(target, journal, error)
+
+    def _wait_for_turn(self, target: PlannedTarget, journal: Journal) -> None:
+        if journal.has_event(TargetEvent.EXCHANGED):
+            return
+        if self.case.plan.rules.exchange_pending and not self.case.gate.is_deferred(target.vmid):
+            self._leave_pending(target, journal)
+        self.turn.take(target, journal)
+
+    def _leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
+        """The customer's own next restart brings the new root, if that comes before its turn."""
+        if journal.done(PUT) is None:
+            self.case.gate.check()
+            self.turn.prove_when_free(target, journal)
+            with self.case.hold(target):
+                self._half_way[target.vmid] = target
+                journal.may_wait = lambda: not self.case.gate.is_stopped()
+                self.case.driver.leave_pending(target, journal)
+
+    def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
+        if journal.is_in(TargetEvent.REVERT_BEGAN):
+            raise TargetError(journal.last_reason())
+        if not journal.is_in(TargetEvent.EXCHANGED):
+            self._half_way[target.vmid] = target
+            journal.may_wait = lambda: self.turn.may_go_on(target)
+            self.case.driver.apply(target, journal)
+
+    def _prove(self, target: PlannedTarget, journal: Journal) -> None:
+        """Unanswerable is not unhealthy: it is counted apart, asked again, and over its own budget it pauses."""
+        while not journal.is_in(TargetEvent.PROVED):
+            try:
+                self.case.driver.prove(target, journal, self.case.candidate(target))
+            except Inconclusive as error:
+                journal.write(Kind.NOTE, "error", {"reason": str(error)})
+                if self.case.progress().errors > self.case.plan.rules.max_errors:
+                    raise
+        self.turn.last_success = self.case.clock.monotonic()
+
+    # ------------------------------------------------------------ other ends
+
+    def _end_otherwise(self, target: PlannedTarget, journal: Journal, reason: TargetError | Unreadable) -> None:
+        if isinstance(reason, Deferred):
+            journal.defer(str(reason))
+        elif isinstance(reason, Skipped | Unreadable):
+            self.case.skip(target, str(reason))
+        elif isinstance(reason, GuestMissing):
+            self._look_for(target, journal)
+        elif isinstance(reason, HeldUp):
+            self._give_way(target, journal, str(reason))
+        else:
+            self.fail(target, journal, str(reason))
+
+    def _look_for(self, target: PlannedTarget, journal: Journal) -> None:
+        """It is not where it was: deleted, or moved to another node in the middle of its exchange."""
+        try:
+            ref = self.case.driver.locate(target)
+        except GuestMissing as error:
+            journal.event(TargetEvent.VANISHED, str(error))
+        else:
+            self._give_way(target, journal, f"it moved from {target.node} to {ref.node}")
+
+    def _give_way(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """Locked for too long, its storage away, or moved: nothing speaks against the version, and the others go on."""
+        if journal.done(PUT) is None:
+            self.case.skip(target, reason)
+        else:
+            journal.defer(reason)
+            self._given_way.add(target.vmid)
+
+    def fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """This guest goes back at once; over budget, nobody else begins and all follow."""
+        if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            return self.case.skip(target, reason)  # nothing of it was changed: there is no way to go back
+        if not journal.is_in(TargetEvent.REVERT_BEGAN):
+            journal.write(Kind.NOTE, "failure", {"reason": reason})
+        self._take_back(target, journal, reason)
+        self.check_budget()
+        if journal.is_in(TargetEvent.REVERT_UNPROVED):
+            self.case.gate.pause(f"guest {target.vmid} could not be proved on its old root; look at it before going on")
+
+    def _take_back(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """What keeps it from going back now keeps nobody else: it is tried again while the others go on."""
+        try:
+            self.case.way_back.revert(target, journal, reason)
+        except LeaseLost:
+            raise
+        except GuestMissing:
+            self._look_for(target, journal)
+        except (RoadError, HeldUp) as error:
+            self.case.gate.tell(f"the way back of {target.vmid} waits: {error}")
+
+    def check_budget(self) -> None:
+        """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
+        progress = self.case.progress()
+        failed = [row for row in progress.targets if row.state in FAILED]
+        canaries = [row for row in failed if row.target.wave == CANARY or not self.case.is_proved()]
+        if canaries or progress.failures > self.case.plan.rules.max_failures:
+            worst = (canaries or failed)[0]
+            self.case.gate.turn(f"guest {worst.target.vmid} failed: {worst.reason}")
+            self.case.gate.obey()
+
+    # -------------------------------------------------------------- half-way
+
+    def tend(self) -> None:
+        """Look after the guests that were left half-way: between two guests, and while the gate is waited at."""
+        now = self.case.clock.monotonic()
+        if now < self._tend_due or not self._tending.acquire(blocking=False):
+            return
+        try:
+            self._tend_due = now + TEND_EVERY.total_seconds()
+            for target in tuple(self._half_way.values()):
+                self._tend_one(target)
+        finally:
+            self._tending.release()
+
+    def _tend_one(self, target: PlannedTarget) -> None:
+        hold = self.case.hold(target)
+        if not hold.acquire(blocking=False):
+            return  # another thread is at work with it
+        try:
+            self._finish(target)
+        except LeaseLost:
+            raise
+        except RoadError:
+            return  # looked at again in the next round
+        finally:
+            hold.release()
+
+    def _finish(self, target: PlannedTarget) -> None:
+        case, journal = self.case, self.case.journal_of(target)
+        withdraws = target.vmid in self._given_way
+        try:
+            self.finish.attempt(
+                target,
+                journal,
+                case.candidate(target),
+                lambda reason: self.fail(target, journal, reason),
+                withdraws=withdraws,
+            )
+        except GuestMissing:
+            self._look_for(target, journal)
+        if journal.last_name() in ENDED:
+            del self._half_way[target.vmid]

@@ -1,0 +1,78 @@
+"""A guest that had to be left half-way (locked, switched off, out of reach) comes to its end as soon as that can be.
+
+While its rollout still runs, and in the soak after it: nobody stays on a new root that nobody looks at.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.power import fails_to_start
+from zlh_hooks.application.proof import Expected
+from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
+from zlh_hooks.application.way_back import WayBack
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, TargetError
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import RESTART
+from zlh_hooks.domain.steps import TargetEvent
+
+Fail = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """``GuestMissing`` and ``RoadError`` pass."""
+
+    driver: RootDriver
+    way_back: WayBack
+
+    def attempt(
+        self, target: PlannedTarget, journal: Journal, candidate: Expected, fail: Fail, *, withdraws: bool
+    ) -> None:
+        """Do what can be done now. ``fail`` is called with the reason for which the guest must go back.
+
+        ``withdraws``: an exchange that still waits for a restart is taken back.
+        """
+        try:
+            if journal.is_in(TargetEvent.REVERT_BEGAN):
+                self.way_back.revert(target, journal, journal.last_reason())
+            else:
+                self._go_forward(target, journal, candidate, fail, withdraws=withdraws)
+        except HeldUp as error:
+            if not journal.is_in(TargetEvent.EXCHANGE_BEGAN):  # for that it was left, and the reason was said then
+                journal.defer(f"waits: {error}")
+
+    def _go_forward(
+        self, target: PlannedTarget, journal: Journal, candidate: Expected, fail: Fail, *, withdraws: bool
+    ) -> None:
+        try:
+            if journal.is_in(TargetEvent.EXCHANGE_BEGAN):
+                self._take_up(target, journal, withdraws=withdraws)
+            if journal.is_in(TargetEvent.EXCHANGED):
+                self._prove(target, journal, candidate)
+        except (Deferred, Inconclusive) as error:
+            journal.defer(str(error))
+        except (HeldUp, GuestMissing):
+            raise
+        except TargetError as error:
+            fail(str(error))
+
+    def _take_up(self, target: PlannedTarget, journal: Journal, *, withdraws: bool) -> None:
+        """A restart may have brought its new root; else it can be left as it was."""
+        if self.driver.has_come_up(target, journal):
+            self._note_exchanged(target, journal)
+        elif withdraws and self.way_back.withdraw(target, journal):
+            self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
+
+    def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
+        """A restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's."""
+        if journal.is_open(RESTART):
+            self.driver.apply(target, journal)
+        else:
+            self.driver.mark_exchanged(target, journal)
+
+    def _prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+        """A guest that was stopped is proved, or goes back, once somebody starts it."""
+        ref = self.driver.locate(target)
+        if self.driver.is_running(target) or fails_to_start(self.driver.cluster, ref, journal):
+            self.driver.prove(target, journal, candidate)

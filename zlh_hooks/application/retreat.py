@@ -1,0 +1,98 @@
+"""The way back of a whole rollout, and its end by a person's word: nobody is asked, and all is tried until it works."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from zlh_hooks.application.candidacy import Candidacy
+from zlh_hooks.application.case import Case
+from zlh_hooks.application.exchange import LONGEST_RETRY, ROAD_RETRY
+from zlh_hooks.application.gate import Turned
+from zlh_hooks.application.preparation import Preparation
+from zlh_hooks.domain.duration import double
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
+
+
+@dataclass(slots=True)
+class Retreat:
+    """Each end is recorded when all of it is done."""
+
+    case: Case
+    preparation: Preparation
+    candidacy: Candidacy
+
+    def go_back(self, turn: Turned) -> None:
+        """Every guest that may be on the new root goes back to its old one. ``STUCK`` if one could not be proved."""
+        case = self.case
+        if case.progress().state is not RolloutState.REVERTING:
+            case.journal.event(RolloutEvent.REVERT_ORDERED, turn.reason, revokes=turn.revokes)
+        case.gate.tell("going back")
+        once_more = {row.target.vmid for row in case.progress().targets if row.state is TargetState.STUCK}
+        self._until_all_is_done(lambda: self._take_back(turn, once_more))
+        stuck = case.progress().count(TargetState.STUCK)
+        if stuck:
+            case.journal.event(RolloutEvent.LEFT_STUCK, f"{stuck} guests could not be proved on their old root")
+        else:
+            case.journal.event(RolloutEvent.REVERTED, turn.reason)
+
+    def abort(self, reason: str) -> None:
+        """What is healthy stays, what is staged is taken away."""
+        self.case.gate.tell("ending here")
+        self._until_all_is_done(lambda: self._leave(reason))
+        self.case.journal.event(RolloutEvent.ABORTED, reason)
+
+    def _take_back(self, turn: Turned, once_more: set[int]) -> None:
+        """Customers first: a template that is being cloned may keep its tags from being written for a while."""
+        self.case.crew.attempt(
+            lambda: self._revert_all(turn.reason, once_more),
+            self.candidacy.withdraw,
+            lambda: self.candidacy.move_stable_back(turn),
+            lambda: self._discard_staged(turn.reason),
+            self.preparation.clear,
+        )
+
+    def _revert_all(self, reason: str, once_more: set[int]) -> None:
+        """``once_more``: those whom an earlier retreat left ``STUCK``, until they were tried."""
+        case = self.case
+        rows = [row for row in case.progress().targets if row.state in ON_NEW_ROOT or row.target.vmid in once_more]
+        newest_first = sorted(rows, key=lambda row: (row.began_at or case.plan.created, row.target.vmid), reverse=True)
+        case.crew.attempt_each(
+            [row.target for row in newest_first], lambda target: self._revert(target, reason, once_more)
+        )
+
+    def _revert(self, target: PlannedTarget, reason: str, once_more: set[int] | None = None) -> None:
+        case, journal = self.case, self.case.journal_of(target)
+        try:
+            case.way_back.revert(target, journal, reason)
+        except GuestMissing as error:
+            if (ref := case.driver.find(target)) is not None:
+                raise RoadError(f"guest {target.vmid} is on {ref.node} now: once more") from error
+            journal.event(TargetEvent.VANISHED, str(error))
+        (once_more or set()).discard(target.vmid)
+
+    def _discard_staged(self, reason: str) -> None:
+        unused = self.case.in_state(self.case.plan.targets, TargetState.PENDING, TargetState.STAGED)
+        said = f"the rollout ended before its turn: {reason}"
+        self.case.crew.attempt_each(unused, lambda target: self.case.skip(target, said))
+
+    def _leave(self, reason: str) -> None:
+        unproved = self.case.in_state(self.case.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
+        self.case.crew.attempt(
+            self.candidacy.withdraw,
+            lambda: self.case.crew.attempt_each(unproved, lambda target: self._revert(target, reason)),
+            lambda: self._discard_staged(reason),
+            self.preparation.clear,
+        )
+
+    def _until_all_is_done(self, act: Callable[[], None]) -> None:
+        """It is tried again until it works, less and less often."""
+        pauses = double(ROAD_RETRY, LONGEST_RETRY)
+        while True:
+            try:
+                return act()
+            except LeaseLost:
+                raise
+            except (RoadError, HeldUp) as error:
+                self.case.gate.tell(f"the way back waits: {error}")
+            self.case.clock.sleep(next(pauses))

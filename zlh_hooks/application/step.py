@@ -1,0 +1,91 @@
+"""One side effect, and what a ledger holds of it: its intent, its request and its outcome."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any, Protocol
+
+from zlh_hooks.application.ports import Upid
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, StorageAway, TargetError
+
+Data = Mapping[str, Any]
+
+
+class Underway(Enum):
+    """What ``Step.find`` answers while the deed is being done."""
+
+    UNDERWAY = "underway"
+
+
+UNDERWAY = Underway.UNDERWAY
+Found = Data | Underway | None
+
+
+class Step(Protocol):
+    """One side effect. ``find`` decides by looking; ``act`` is only called when it finds nothing."""
+
+    @property
+    def name(self) -> str:
+        """Unique among the steps of one target in one rollout."""
+
+    def plan(self) -> Data:
+        """What exactly will be asked for: becomes the intent. Reads only."""
+
+    def find(self, intent: Data) -> Found:
+        """The result if the world shows the deed done, UNDERWAY while it is being done, None if it is not."""
+
+    def act(self, intent: Data) -> Upid | None:
+        """Ask for it. Returns the task, or None for a change that is complete when it returns."""
+
+
+class AdoptableStep(Step, Protocol):
+    """A step that Proxmox itself would carry out twice if asked twice: its task is looked for before asking again."""
+
+    def adopt(self, intent: Data, since: datetime) -> Upid | None:
+        """A task begun since then that does what the intent says."""
+
+
+@dataclass(slots=True)
+class Record:
+    """What the ledger holds of one step: the latest intent and what became of it."""
+
+    intent: Entry | None = None
+    upid: Upid | None = None
+    done: Data | None = None
+    failed: TargetError | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Take in the next entry of this step."""
+        if entry.kind is Kind.INTENT:
+            self.intent, self.upid, self.done, self.failed = entry, None, None, None
+        elif entry.kind is Kind.REQUESTED:
+            self.upid = Upid(entry.data["upid"]) if entry.data.get("upid") else None
+        elif entry.kind is Kind.DONE:
+            self.done = entry.data
+        elif entry.kind is Kind.FAILED:
+            self.failed = parse_failure(entry.data)
+
+    def forget_failure(self) -> None:
+        """As if a step that failed had never been begun."""
+        if self.failed is not None:
+            self.intent, self.upid, self.failed = None, None, None
+
+
+_MARKS: Mapping[str, type[TargetError]] = {"missing": GuestMissing, "storage_away": StorageAway}
+
+
+def render_failure(error: TargetError) -> Data:
+    """For the ledger."""
+    more = {"lock": error.lock} if isinstance(error, GuestLocked) else {}
+    marks = {mark: True for mark, kind in _MARKS.items() if isinstance(error, kind)}
+    return {"reason": str(error), **more, **marks}
+
+
+def parse_failure(data: Data) -> TargetError:
+    """What is replayed says the same as it said first: a lock or a move speaks against no version."""
+    if "lock" in data:
+        return GuestLocked(data["reason"], data["lock"])
+    kind = next((kind for mark, kind in _MARKS.items() if mark in data), TargetError)
+    return kind(data["reason"])

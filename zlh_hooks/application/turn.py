@@ -1,0 +1,120 @@
+"""Until a guest's turn has come: window and promise, players, locks and storages, its own health; then the gate again.
+
+All that takes time comes before the gate's last word, so that nothing begins on an answer that has grown old.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from zlh_hooks.application.case import Case
+from zlh_hooks.application.gate import LISTEN, Later
+from zlh_hooks.application.journal import POLL, Journal, lose_patience
+from zlh_hooks.application.root_driver import START_AGAIN
+from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.errors import GuestLocked, HeldUp
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import predict_need
+from zlh_hooks.domain.steps import TargetEvent
+
+
+@dataclass(slots=True)
+class Hold:
+    """Until when (monotonic seconds) players keep a restart from a guest; None: nobody was waited for yet."""
+
+    until: float | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """``first`` is the guest that tries the version first; ``last_success`` when one was last proved (monotonic)."""
+
+    case: Case
+    first: int | None = None
+    last_success: float = 0.0
+
+    def take(self, target: PlannedTarget, journal: Journal) -> None:
+        """Return when the guest may be begun, or restarted for a root that is pending, at this moment.
+
+        Orders are obeyed meanwhile. ``Later`` if others come first; ``Skipped`` and ``HeldUp`` say what is in the way.
+        """
+        self._pause_if_stalled()
+        began, hold = self.case.clock.monotonic(), Hold()
+        while not self._try(target, journal, hold):
+            pass
+        if self.case.clock.monotonic() - began >= LISTEN.total_seconds():
+            self.last_success = self.case.clock.monotonic()  # to wait for a window or for players is no standstill
+
+    def may_go_on(self, target: PlannedTarget) -> bool:
+        """Whether its turn still stands. Never waits."""
+        return self.case.gate.may_begin(self._need(), target.vmid)
+
+    def _try(self, target: PlannedTarget, journal: Journal, hold: Hold) -> bool:
+        """Whether everything was right at one moment."""
+        self._wait_for_window(target, journal, hold)
+        if self.case.driver.has_come_up(target, journal):
+            return True
+        self._wait_for_players(target, hold)
+        self.prove_when_free(target, journal)
+        return self._is_free_of_players(target, hold) and self.may_go_on(target)
+
+    def _need(self) -> timedelta:
+        return predict_need(self.case.progress())
+
+    def _wait_for_window(self, target: PlannedTarget, journal: Journal, hold: Hold) -> None:
+        case, began = self.case, self.case.clock.monotonic()
+        case.gate.wait_for_window(self._need(), target.vmid, unless=lambda: case.driver.has_come_up(target, journal))
+        if case.clock.monotonic() - began >= LISTEN.total_seconds():
+            hold.until = None  # in each window players are waited for anew
+        if self._lacks_canary(target, journal):
+            raise Later
+
+    def _lacks_canary(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether the emergency ended before the guest's turn: a first one goes before it, as in any rollout."""
+        case = self.case
+        is_free = not case.plan.without_canary or case.gate.is_emergency() or case.is_proved()
+        return not is_free and target.vmid != self.first and not journal.has_event(TargetEvent.EXCHANGE_BEGAN)
+
+    # --------------------------------------------------------------- players
+
+    def _wait_for_players(self, target: PlannedTarget, hold: Hold) -> None:
+        """In the window: who joins while it is waited for is waited for too."""
+        longest, clock = self.case.plan.rules.wait_until_empty, self.case.clock
+        if longest is None:
+            return
+        if hold.until is None:
+            hold.until = clock.monotonic() + longest.total_seconds()
+        if self._is_free_of_players(target, hold):
+            return
+        self.case.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {render_duration(longest)}")
+        left = timedelta(seconds=max(0.0, hold.until - clock.monotonic()))
+        self.case.gate.wait_until(lambda: self.case.driver.is_empty(target) or not self.may_go_on(target), left)
+
+    def _is_free_of_players(self, target: PlannedTarget, hold: Hold) -> bool:
+        if hold.until is None or self.case.clock.monotonic() >= hold.until:
+            return True
+        return self.case.driver.is_empty(target)
+
+    # ----------------------------------------------------- locks and storages
+
+    def prove_when_free(self, target: PlannedTarget, journal: Journal) -> None:
+        """Prove its health. A lock, and a storage that is away, go by themselves: ``lock_wait`` at most for each."""
+        case, wait = self.case, self.case.plan.rules.lock_wait
+        deadline = case.clock.monotonic() + wait.total_seconds()
+        while True:
+            try:
+                return case.driver.prove_baseline(target, journal)
+            except HeldUp as error:
+                if case.clock.monotonic() >= deadline:
+                    raise lose_patience(error, wait) from error
+                case.gate.tell(f"waiting for guest {target.vmid}: {error}")
+                case.gate.check()
+                case.clock.sleep(POLL if isinstance(error, GuestLocked) else START_AGAIN)
+
+    # ------------------------------------------------------------- standstill
+
+    def _pause_if_stalled(self) -> None:
+        deadline, clock = self.case.plan.rules.progress_deadline, self.case.clock
+        if clock.monotonic() - self.last_success > deadline.total_seconds():
+            self.last_success = clock.monotonic()
+            self.case.gate.pause(f"no guest became healthy within {deadline}")
+            self.case.gate.check()
