@@ -141,6 +141,7 @@ def finalize(
     force: Annotated[
         bool, typer.Option("--force", help="End a rollout on paper that nothing else ends; needs --reason.")
     ] = False,
+    yes: Yes = False,
     detach: Detach = False,
 ) -> None:
     """Give up the way back before the soak is over; old roots go in the next window, now if that is open.
@@ -153,12 +154,24 @@ def finalize(
             raise typer.BadParameter("--force needs --reason")
         typer.echo(render_headline(site.close_by_force(rollout, reason)))
         return
-    progress = site.desk().order(FINALIZE, rollout, reason)
+    found = site.desk().find(rollout)
+    if not yes and not typer.confirm(_ask_to_finalize(site, found)):
+        raise typer.Abort
+    progress = site.desk().order(FINALIZE, found.plan.id, reason)
     site.summon_worker()
     decision = _decide_settling(site, progress)
     typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, decision)}")
     if decision is not None and decision.allowed and not detach:
         _tell_of_settling(site, progress)
+
+
+def _ask_to_finalize(site: wiring.Site, progress: Progress) -> str:
+    """Whom it concerns, and what they would have otherwise."""
+    kept = [str(row.target.vmid) for row in progress.targets if row.state is TargetState.HEALTHY]
+    until = progress.ended_at and render_moment(progress.ended_at + progress.plan.rules.soak, site.policy)
+    otherwise = f"; else it is kept until {until} at least" if until else ""
+    whom = f"{len(kept)} guests ({', '.join(kept)})" if kept else "no guest"
+    return f"Give up the way back of {whom} for good{otherwise}?"
 
 
 def _tell_of_settling(site: wiring.Site, ordered: Progress) -> None:
@@ -216,7 +229,8 @@ def _print(progress: Progress, json: bool) -> None:
 def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_order: bool = False) -> None:
     """Watch until the end, say how to come back if interrupted, and exit 0 only after a good end."""
     if detach:
-        typer.echo(f"started {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
+        done = "ordered the way back of" if after_order else "started"
+        typer.echo(f"{done} {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
         return
     try:
         progress = _watch(site, rollout, json)
