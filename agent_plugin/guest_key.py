@@ -54,7 +54,7 @@ class NoKey(NotNow):
 
 
 def ensure_key(place: Place) -> GuestKey:
-    """This machine's key, made if there is none or only another machine's. For root; ``OSError`` if it can't be kept."""
+    """This machine's key, made unless there is one. For root; ``OSError`` if it can't be kept."""
     machine = read_machine(place)
     with _alone(place):
         try:

@@ -31,7 +31,7 @@ _NONCE = re.compile(r"(?:[0-9a-f]{2}){0,32}")
 
 @dataclass(frozen=True)
 class Statement:
-    """What the guest says. ``at``: when it signed, UTC, ISO 8601; ``nonce``: the reader's, in hex; empty if it gave none.
+    """What the guest says. ``at``: when it signed, UTC, ISO 8601; ``nonce``: the reader's, in hex, or empty.
 
     The nonce proves that nobody replays an old report; ``at`` is only as right as the guest's clock.
     """

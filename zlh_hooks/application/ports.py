@@ -12,6 +12,7 @@ from typing import NewType, Protocol
 
 from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surroundings
 from zlh_hooks.domain.agent_release import Release as AgentRelease
+from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.agent_trust import Purpose, Standing, TrustRole
 from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.evidence import Measurement
@@ -391,3 +392,13 @@ class AgentStates(Protocol):
         self, data: bytes | None, vmid: int, line: str, installed: str | None, machine: str | None, now: datetime
     ) -> Explanation:
         """What the guest makes of it."""
+
+
+class AgentReports(Protocol):
+    """Asks guests what they say of their agents."""
+
+    def read_report(self, address: str) -> AgentReport:
+        """Signed for this one question; whose key that is, is for others to judge.
+
+        ``RoadError`` if nothing answers, ``TargetError`` if what answers is no such report.
+        """
