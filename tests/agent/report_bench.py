@@ -55,9 +55,9 @@ class ReportGuest:
         return Desk(folder, self.place)
 
     @contextmanager
-    def port(self) -> "Iterator[int]":
+    def port(self, host: str = "127.0.0.1", number: int = 0) -> "Iterator[int]":
         """A listener that answers each connection as the socket unit's processes do; its port."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_server((host, number)) as listener:
             thread = threading.Thread(target=self._accept, args=(listener,), daemon=True)
             thread.start()
             yield listener.getsockname()[1]

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zlh_hooks.application.ports import AgentReports, Inventory, Ledger
+from zlh_hooks.application.agent_ports import AgentReports
+from zlh_hooks.application.ports import Inventory, Ledger
 from zlh_hooks.domain.agent_report import KEY_ACCEPTED, KEY_SEEN, AgentReport, KeyBook, KeyRefused, KeySight
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, TargetError
