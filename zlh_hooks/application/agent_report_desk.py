@@ -29,6 +29,10 @@ class Standing(StrEnum):
     SILENT = "silent"  # nothing answered, or the guest could not be looked up
 
 
+ALARMS = frozenset({Standing.REFUSED, Standing.BAD})
+"""A person must look at these."""
+
+
 @dataclass(frozen=True, slots=True)
 class GuestReport:
     """A guest and what it reports. ``report`` only if it is believed; ``why`` if it is not."""

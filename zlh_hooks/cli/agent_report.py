@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.agent_report_desk import GuestReport, Standing
+from zlh_hooks.application.agent_report_desk import ALARMS, GuestReport
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
 
@@ -28,7 +28,7 @@ def reports(
         print_json([_describe(one) for one in found])
     else:
         print_table(REPORT_COLUMNS, [_row(one) for one in found])
-    if any(one.standing in (Standing.REFUSED, Standing.BAD) for one in found):
+    if any(one.standing in ALARMS for one in found):
         raise typer.Exit(1)
 
 
