@@ -143,6 +143,12 @@ def test_one_guest_that_does_not_answer_rightly_hides_no_other(
     assert found[5002].standing is Standing.FIRST
 
 
+def test_a_guest_that_is_deleted_while_guests_are_asked_is_no_alarm(site: Site) -> None:
+    site.before_answer = lambda: site.world.containers.pop(5002, None)
+    found = site.reports(5002)[5002]
+    assert (found.standing, "5002" in found.why) == (Standing.SILENT, True)
+
+
 def test_a_guest_without_an_address_is_silent(site: Site) -> None:
     assert site.reports(5003)[5003].why == "it has no address yet"
 

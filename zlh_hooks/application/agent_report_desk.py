@@ -10,7 +10,7 @@ from zlh_hooks.application.agent_ports import AgentReports
 from zlh_hooks.application.ports import Inventory, Ledger
 from zlh_hooks.domain.agent_report import KEY_ACCEPTED, KEY_SEEN, AgentReport, KeyBook, KeyRefused, KeySight
 from zlh_hooks.domain.entry import Draft, Kind
-from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, TargetError
+from zlh_hooks.domain.errors import GuestMissing, NotAllowed, RoadError, SettingsError, TargetError
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.policy import Policy
@@ -105,10 +105,10 @@ class AgentReportDesk:
             if self._read_root(guest) != root:  # nobody knows which of the two roots has spoken
                 return _Answer(guest, standing=Standing.SILENT, why="its root was exchanged meanwhile: ask again")
             return _Answer(guest, root, report)
+        except (GuestMissing, RoadError) as error:
+            return _Answer(guest, standing=Standing.SILENT, why=str(error))
         except TargetError as error:
             return _Answer(guest, standing=Standing.BAD, why=str(error))
-        except RoadError as error:
-            return _Answer(guest, standing=Standing.SILENT, why=str(error))
 
     def _read_root(self, guest: GuestSummary) -> str:
         return self.inventory.read_config(guest.ref).rootfs.volume
