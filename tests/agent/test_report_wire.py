@@ -80,7 +80,7 @@ def test_what_a_newer_guest_says_passes_an_older_reader_unharmed() -> None:
     assert json.loads(render_envelope(envelope)) == newer
     statement = parse_statement(envelope.signed)
     assert (statement.unknown, statement.status.unknown) == ({"uptime": 5}, {"players": 3})
-    assert json.loads(render_statement(statement)) == said
+    assert _without_new_fields(json.loads(render_statement(statement)), said) == said
 
 
 def test_a_status_document_of_the_greatest_size_still_fits() -> None:
