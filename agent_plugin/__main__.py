@@ -1,9 +1,10 @@
-"""``zlh-agent-plugin check|install|update|revert|status``.
+"""``zlh-agent-plugin check|install|update|revert|status|key|answer``.
 
 Exit code 0: all is well; 1: not now, or gone back; 2: wrong input.
 """
 
 import argparse
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from agent_plugin import update
 from agent_plugin.fault import BadInput, PluginError
 from agent_plugin.place import Place
 from agent_plugin.refusal import REFUSALS
-from agent_plugin.report import build_status
+from agent_plugin.report import build_status, write_status
 from agent_plugin.setting import read_settings
 from agent_plugin.source import FileSource, Source
 from agent_plugin.state import BlockList, Transaction, find_transaction
@@ -30,6 +31,9 @@ def main(words: Sequence[str]) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ImportError as error:
+        print(f"not done: a library is missing: {error}; python3-cryptography is the distribution's", file=sys.stderr)
+        return 1
     except (PluginError, OSError) as error:
         print(f"not done: {error}", file=sys.stderr)
         return 1
@@ -49,6 +53,8 @@ def _build_parser() -> argparse.ArgumentParser:
     verbs.add_parser("update", help="finish a swap that was interrupted").set_defaults(run=_update)
     verbs.add_parser("revert", help="go back to the previous release, and block this one").set_defaults(run=_revert)
     verbs.add_parser("status", help="print the status document").set_defaults(run=_status)
+    verbs.add_parser("key", help="print the id of the key that signs reports; make it first").set_defaults(run=_key)
+    verbs.add_parser("answer", help="answer one connection of the report's port").set_defaults(run=_answer)
     return parser
 
 
@@ -96,6 +102,26 @@ def _revert(_options: argparse.Namespace) -> int:
 def _status(_options: argparse.Namespace) -> int:
     place = Place()
     print(render_status(build_status(place, find_transaction(place.transaction))), end="")
+    return 0
+
+
+def _key(_options: argparse.Namespace) -> int:
+    from agent_plugin.guest_key import ensure_key
+
+    place = Place()
+    print(ensure_key(place).key_id)
+    if not place.status.exists():  # nothing was ever done here, and that is a report too
+        with update.hold(place):
+            write_status(place, None)
+    return 0
+
+
+def _answer(_options: argparse.Namespace) -> int:
+    from agent_plugin.report_port import answer, open_desk
+
+    desk = open_desk(Place())
+    with socket.socket(fileno=sys.stdin.fileno()) as connection:
+        answer(connection, desk)
     return 0
 
 

@@ -56,6 +56,16 @@ class Place:
         return self.state / "status.json"
 
     @property
+    def report_key(self) -> Path:
+        """What signs this guest's reports, see :mod:`agent_plugin.guest_key`; in a folder that no swap cleans."""
+        return self.state / "report/key.json"
+
+    @property
+    def machine_id(self) -> Path:
+        """What systemd calls this machine; another one in each clone."""
+        return self.root / "etc/machine-id"
+
+    @property
     def failed_log(self) -> Path:
         """The end of the journal of the release that failed last."""
         return self.state / "failed.log"

@@ -36,7 +36,7 @@ SETTINGS = "[trial]\nbake_seconds = 2\ndeadline_seconds = 60\n"
 STATE = "var/lib/zlh-agent-plugin"
 _ENABLED = {
     "multi-user.target.wants": ("zlh-agent.service",),
-    "sockets.target.wants": ("zlh-agent.socket",),
+    "sockets.target.wants": ("zlh-agent.socket", "zlh-agent-report.socket"),
     "timers.target.wants": ("zlh-agent-revert.timer", "zlh-agent-update.timer"),
 }
 
