@@ -5,15 +5,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin.disk import write_file
+from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.pending import find_net
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
-from agent_plugin.wire import Failure, Status, render_status
+from agent_plugin.wire import Failure, Patched, Status, render_status
 
 LOG_IN_DOCUMENT = 4096
 REASON_IN_DOCUMENT = 200
 BLOCKS_IN_DOCUMENT = 20
+PACKAGES_IN_DOCUMENT = 100
 
 
 def build_status(place: Place, transaction: "Transaction | None") -> Status:
@@ -27,6 +29,7 @@ def build_status(place: Place, transaction: "Transaction | None") -> Status:
         previous=slots.find_previous(),
         on_trial=bool(slots.read_pending()),
         blocked=blocked,
+        patch=_tell_patch(find_patch(place.patch)),
     )
     return told if transaction is None else _add_swap(told, place, transaction)
 
@@ -44,6 +47,25 @@ def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
         outcome=swap.outcome,
         reason=swap.reason,
         failure=failure,
+    )
+
+
+def _tell_patch(patch: "Patch | None") -> "Patched | None":
+    """The last patch, short enough for a document."""
+    if patch is None:
+        return None
+    shown = patch.upgrades[:PACKAGES_IN_DOCUMENT]
+    return Patched(
+        txn=patch.txn,
+        step=patch.step.value,
+        outcome=patch.outcome,
+        reason=patch.reason,
+        impact=patch.impact,
+        packages={one.name: one.new for one in shown},
+        previous={one.name: one.old for one in shown},
+        restarted=patch.restarted[:PACKAGES_IN_DOCUMENT],
+        waits=patch.waits[:PACKAGES_IN_DOCUMENT],
+        beside=patch.beside[:PACKAGES_IN_DOCUMENT],
     )
 
 

@@ -84,6 +84,14 @@ def load_transaction(path: Path) -> "Transaction | None":
         raise ValueError(f"{path} does not hold a swap: {error!r}") from error
 
 
+def find_transaction(path: Path) -> "Transaction | None":
+    """The last swap, for telling of it; a damaged file tells nothing."""
+    try:
+        return load_transaction(path)
+    except ValueError:
+        return None
+
+
 def _parse_transaction(found: Mapping[str, object]) -> Transaction:
     values = dict(found)
     wanted, before = values.pop("wanted"), values.pop("before")

@@ -20,7 +20,7 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
     text = str(agent_plugin.setting.__doc__).partition("::\n")[2]
     file = tmp_path / "conf"
     file.write_text("\n".join(line.strip() for line in text.splitlines()))
-    assert read_settings(file) == Settings(reach=("10.0.0.5:4000",), helpers=("curl",))
+    assert read_settings(file) == Settings(reach=("10.0.0.5:4000",), helpers=("curl",), workload=("mysql.service",))
 
 
 @pytest.mark.parametrize(

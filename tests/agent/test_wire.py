@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.wire import BadDocument, Failure, Status, parse_status, render_status
+from agent_plugin.wire import BadDocument, Failure, Patched, Status, parse_status, render_status
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "status-1.json"
 GOLDEN = Status(
@@ -26,6 +26,17 @@ GOLDEN = Status(
         exit="exit-code exited 1",
         log="2026-11-23T22:04:01+0000 game-5001 zlh-agent[371]: no such module\n",
     ),
+    patch=Patched(
+        txn="5d1f0c2ab94e",
+        step="END",
+        outcome="installed",
+        impact="restart",
+        packages={"libssl3": "3.0.15-1~deb12u1"},
+        previous={"libssl3": "3.0.14-1~deb12u2"},
+        restarted=("ssh.service",),
+        waits=("zlh-game.service",),
+        beside=("/etc/ssl/openssl.cnf.dpkg-dist",),
+    ),
 )
 
 
@@ -36,9 +47,11 @@ def test_the_golden_sample_is_read_and_written_as_ever() -> None:
 
 def test_what_a_newer_guest_says_passes_an_older_reader_unharmed() -> None:
     newer = json.loads(SAMPLE.read_text())
-    newer["players"], newer["failure"]["core"] = 3, "dumped"
+    newer["players"], newer["failure"]["core"], newer["patch"]["kernel"] = 3, "dumped", "6.1"
     read = parse_status(json.dumps(newer))
     assert (read.unknown, read.failure and read.failure.unknown) == ({"players": 3}, {"core": "dumped"})
+    assert read.patch is not None
+    assert read.patch.unknown == {"kernel": "6.1"}
     assert json.loads(render_status(read)) == newer
 
 
@@ -60,6 +73,9 @@ def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:
         ('{"format": 1, "written": "", "blocked": {"a": 1}}', "blocked: texts are wanted"),
         ('{"format": 1, "written": "", "failure": "x"}', "failure: a table is wanted"),
         ('{"format": 1, "written": "", "failure": {"log": 1}}', "log: str is wanted"),
+        ('{"format": 1, "written": "", "patch": {"txn": ""}}', "patch: a table with txn and step"),
+        ('{"format": 1, "written": "", "patch": {"txn": "", "step": "", "packages": {"a": 1}}}', "packages: texts"),
+        ('{"format": 1, "written": "", "patch": {"txn": "", "step": "", "waits": [1]}}', "waits: texts are wanted"),
         (" " * 70000, "longer than 65536 bytes"),
     ],
 )
