@@ -11,6 +11,7 @@ _INSTALL = re.compile(
 _BUSY = re.compile(
     r"Could not get lock|Unable to acquire|Unable to lock|is another process using it|lock was locked by"
 )
+_CONFFILE = re.compile(r" (/.+) [0-9a-f]{32}(?: [a-z-]+)*")
 INSTALLED = ("ii", "hi")
 """What dpkg calls a package that is whole; the second is held at its version."""
 
@@ -84,6 +85,11 @@ def parse_installed(output: str, native: str) -> "dict[str, Installed]":
         if version:
             found[key] = Installed(version, status.strip(), int(kib) if kib.isdecimal() else 0)
     return found
+
+
+def parse_conffiles(output: str) -> "tuple[str, ...]":
+    """The files of settings that ``dpkg-query`` printed as ``${Conffiles}``."""
+    return tuple(match[1] for line in output.splitlines() if (match := _CONFFILE.fullmatch(line)))
 
 
 def parse_needed(output: str) -> int:

@@ -13,6 +13,7 @@ from agent_plugin.apt_output import (
     Upgrade,
     is_busy,
     is_full,
+    parse_conffiles,
     parse_installed,
     parse_needed,
     parse_offers,
@@ -181,8 +182,7 @@ class AptPrograms:
         shown = run(
             "dpkg-query", "--show", "--showformat=${Conffiles}\\n", "--", *names, seconds=READ_SECONDS
         ).or_not_now()
-        files = [line.split()[0] for line in shown.output.splitlines() if line.strip().startswith("/")]
-        beside = (Path(f"{file}{ending}") for file in files for ending in LEFT_BESIDE)
+        beside = (Path(f"{file}{end}") for file in parse_conffiles(shown.output) for end in LEFT_BESIDE)
         return tuple(path for path in beside if path.is_file())
 
     def list_owners(self, files: "Sequence[str]") -> "Mapping[str, str]":

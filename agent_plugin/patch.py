@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from agent_plugin.disk import remove_file
-from agent_plugin.fault import BadPatch, NotNow
+from agent_plugin.fault import BadInput, BadPatch, NotNow
 from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_plan import find_unlike
 from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
@@ -78,7 +78,7 @@ def _do_step(work: Patching) -> Event:
         return work.acts[step]() or Event.DONE
     except BadPatch as error:
         work.patch = _blame(work.patch, str(error), blame=True)
-    except (NotNow, OSError) as error:
+    except (NotNow, BadInput, OSError) as error:  # apt may name a version that nobody could ask it for
         work.patch = _blame(work.patch, str(error), blame=False)
     return Event.FAILED
 

@@ -269,4 +269,4 @@ class Patching:
 
     def tell(self) -> None:
         """Write the status document."""
-        write_status(self._place, find_transaction(self._place.transaction))
+        write_status(self._place, find_transaction(self._place.transaction), self.patch)

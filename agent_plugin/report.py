@@ -18,8 +18,8 @@ BLOCKS_IN_DOCUMENT = 20
 PACKAGES_IN_DOCUMENT = 100
 
 
-def build_status(place: Place, transaction: "Transaction | None") -> Status:
-    """The document of this moment."""
+def build_status(place: Place, transaction: "Transaction | None", patch: "Patch | None" = None) -> Status:
+    """The document of this moment; without ``patch`` the last one that was written down is told."""
     slots = Slots(place)
     held = [(name, block) for name, block in BlockList(place.blocked).read().items() if block.holds]
     blocked = {name: block.reason[:REASON_IN_DOCUMENT] for name, block in held[-BLOCKS_IN_DOCUMENT:]}
@@ -29,7 +29,7 @@ def build_status(place: Place, transaction: "Transaction | None") -> Status:
         previous=slots.find_previous(),
         on_trial=bool(slots.read_pending()),
         blocked=blocked,
-        patch=_tell_patch(find_patch(place.patch)),
+        patch=_tell_patch(patch or find_patch(place.patch)),
     )
     return told if transaction is None else _add_swap(told, place, transaction)
 
@@ -69,9 +69,9 @@ def _tell_patch(patch: "Patch | None") -> "Patched | None":
     )
 
 
-def write_status(place: Place, transaction: "Transaction | None") -> None:
+def write_status(place: Place, transaction: "Transaction | None", patch: "Patch | None" = None) -> None:
     """Replace the document; readable by root alone, because an agent's log may hold secrets."""
-    write_file(place.status, render_status(build_status(place, transaction)).encode())
+    write_file(place.status, render_status(build_status(place, transaction, patch)).encode())
 
 
 def _read(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Tiny Debian packages and a repository of them inside a guest, so that apt has something to bring without any network."""
 
 import hashlib
+import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from tests.lab.image import Debian
 from tests.lab.lab import Lab
-from tests.lab.swap_bench import SwapGuest
+from tests.lab.swap_bench import STATE, SwapGuest
 
 REPOSITORY = "/srv/repository"
 SOURCE = f"deb [trusted=yes] file:{REPOSITORY} ./\n"
+QUICK = "[trial]\nbake_seconds = 1\ndeadline_seconds = 60\n[patch]\nlock_seconds = 20\n"
 LIBRARY = "/usr/lib/toy/library"
 SETTINGS_FILE = "/etc/toy.conf"
 HELPER = "toy-helper.service"
@@ -99,7 +101,8 @@ class PackageGuest(SwapGuest):
     """A guest whose only source of packages is a repository of its own."""
 
     def __init__(self, lab: Lab, debian: Debian) -> None:
-        super().__init__(lab, debian)
+        self.settings = QUICK
+        super().__init__(lab, debian, self.settings)
         self.label = "Debian-Security"
         self._debs: dict[str, bytes] = {}
         self._built: dict[str, Deb] = {}
@@ -133,6 +136,14 @@ class PackageGuest(SwapGuest):
         environment = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
         force = ("-o", "Dpkg::Options::=--force-confnew", "--allow-downgrades")
         self.run(*environment, "apt-get", "--quiet=2", "--yes", *force, "install", *packages)
+
+    def read_patch(self) -> "dict[str, str]":
+        """What the plugin has written down, read from outside."""
+        return dict(json.loads((self.root / STATE / "patch.json").read_text()))
+
+    def exists(self, path: str) -> bool:
+        """Whether a file is in the guest."""
+        return subprocess.run(self.command("test", "-e", path), check=False).returncode == 0
 
     def version_of(self, package: str) -> str:
         """The version that is installed whole; other states by dpkg's abbreviation."""
