@@ -20,8 +20,8 @@ from tests.agent.swap_world import open_folder
 
 REPOSITORY = Path(__file__).parents[2]
 SECURITY = PatchWanted(security=True)
-FEW = 7
-"""Without the mark ``matrix`` every seventh act is a death."""
+FEW = 13
+"""Without the mark ``matrix`` every thirteenth act is a death."""
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tests.lab.swap_bench import STATE, SwapGuest
 REPOSITORY = "/srv/repository"
 SOURCE = f"deb [trusted=yes] file:{REPOSITORY} ./\n"
 QUICK = "[trial]\nbake_seconds = 1\ndeadline_seconds = 60\n[patch]\nlock_seconds = 20\n"
+FILLED = "/usr/share/toy"
 LIBRARY = "/usr/lib/toy/library"
 SETTINGS_FILE = "/etc/toy.conf"
 HELPER = "toy-helper.service"
@@ -87,14 +88,15 @@ def render_release(label: str, index: bytes) -> str:
     return f"Origin: Lab\nLabel: {label}\nSuite: lab-security\nVersion: 1\nCodename: lab\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n{seen}"
 
 
-def build_toy(version: str, **scripts: str) -> Deb:
-    """A library of a few bytes, a file of settings, and a service of its own that maps the library."""
-    return Deb(
-        "toy",
-        version,
-        {LIBRARY: version * 100, SETTINGS_FILE: f"version={version}\n", f"/usr/lib/systemd/system/{HELPER}": _UNIT},
-        scripts,
-    )
+def build_toy(version: str, filler: int = 10, **scripts: str) -> Deb:
+    """A library of a few bytes, a file of settings, a service that maps the library, and ``filler`` bytes elsewhere."""
+    files = {
+        LIBRARY: version * 100,
+        SETTINGS_FILE: f"version={version}\n",
+        f"{FILLED}/filler": "." * filler,
+        f"/usr/lib/systemd/system/{HELPER}": _UNIT,
+    }
+    return Deb("toy", version, files, scripts)
 
 
 class PackageGuest(SwapGuest):
