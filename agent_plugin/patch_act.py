@@ -232,7 +232,7 @@ class Patching:
         old = {upgrade.name: upgrade.old for upgrade in self.patch.upgrades}
         if find_unlike(old, self._packages.read_installed()) or self._packages.audit():
             self._packages.put_back(self._list_kept())
-            self._packages.mark_auto(self.patch.auto)
+        self._packages.mark_auto(self.patch.auto)  # apt changes that even where it brings nothing
         self._refuse_unlike(old)
         for path in set(self._packages.list_beside(self.patch.names)) - set(map(Path, self.patch.before.beside)):
             remove_file(path)

@@ -123,6 +123,7 @@ class FolderPackages:
             (folder / f"{upgrade.name}.deb").write_text(f"{upgrade.name} {upgrade.new}")
 
     def bring(self, upgrades: "Sequence[Upgrade]", folder: Path) -> None:
+        self.guest.write(auto=[])
         for upgrade in upgrades:
             if self._has("script-fails") and upgrade.name == "bb":
                 found = self.guest.read()
@@ -131,7 +132,7 @@ class FolderPackages:
             if self._has("full") and upgrade.name == "bb":
                 raise NotNow("apt-get ended with 100: No space left on device")
             self.guest.set_version(upgrade.name, (folder / f"{upgrade.name}.deb").read_text().split()[1])
-        self.guest.write(auto=[], beside=[str(self.guest.file.with_name("a.conf.dpkg-dist"))])
+        self.guest.write(beside=[str(self.guest.file.with_name("a.conf.dpkg-dist"))])
         self.guest.file.with_name("a.conf.dpkg-dist").write_text("new")
         if self._has("game-falls"):
             self.guest.write(running={HELPER: "helper-1"})

@@ -1,7 +1,6 @@
 """Tiny Debian packages and a repository of them inside a guest, so that apt has something to bring without any network."""
 
 import hashlib
-import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tests.lab.image import Debian
 from tests.lab.lab import Lab
-from tests.lab.swap_bench import STATE, SwapGuest
+from tests.lab.swap_bench import SwapGuest
 
 REPOSITORY = "/srv/repository"
 SOURCE = f"deb [trusted=yes] file:{REPOSITORY} ./\n"
@@ -139,9 +138,9 @@ class PackageGuest(SwapGuest):
         force = ("-o", "Dpkg::Options::=--force-confnew", "--allow-downgrades")
         self.run(*environment, "apt-get", "--quiet=2", "--yes", *force, "install", *packages)
 
-    def read_patch(self) -> "dict[str, str]":
-        """What the plugin has written down, read from outside."""
-        return dict(json.loads((self.root / STATE / "patch.json").read_text()))
+    def read_patch_step(self) -> str:
+        """How far the patch has come; empty before the first."""
+        return self.read_step("patch.json")
 
     def exists(self, path: str) -> bool:
         """Whether a file is in the guest."""

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 EVERY = 9
 DOOM = CHECKOUT / "tests" / "agent" / "doom.py"
 KEPT = "/var/lib/zlh-agent-plugin-packages"
-LIST_PROCESSES = "cat /proc/[0-9]*/comm 2>/dev/null || true"
+LIST_COMMANDS = "cat /proc/[0-9]*/cmdline 2>/dev/null || true"
 HOLD_LOCK = """
 import fcntl, signal
 with open("/var/lib/dpkg/lock-frontend", "w") as file:
@@ -53,7 +53,7 @@ def _nothing_is_left_behind(guest: PackageGuest) -> Iterator[None]:
     assert guest.run("dpkg", "--audit") == ""
     assert (guest.version_of("toy"), guest.run("apt-mark", "showauto", "toy")) == ("1.0", "toy\n")
     assert guest.run("sh", "-c", f"ls -A {KEPT}; ls /etc | grep dpkg- || true") == ""
-    assert guest.read_patch()["step"] == "END"
+    assert guest.read_patch_step() == "END"
 
 
 def patch(guest: PackageGuest, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -128,14 +128,13 @@ def test_a_lock_that_is_held_is_waited_for_and_named_when_it_stays(guest: Packag
     guest.offer(TWO)
     with lock_held(guest) as holder:
         waiting = guest.begin(PROGRAM, "patch", "--packages", "toy=2.0")
-        until(lambda: guest.read_patch()["step"] == "BRING", 60, "the step that needs the lock")
-        until(lambda: "apt-get" in guest.run("sh", "-c", LIST_PROCESSES), 10, "apt at the lock")
+        until(lambda: "--download-only" in guest.run("sh", "-c", LIST_COMMANDS), 60, "apt at the lock")
         assert guest.version_of("toy") == "1.0"
         kill_inside(holder)
         waiting.communicate(timeout=60)
     assert (waiting.returncode, guest.version_of("toy")) == (0, "2.0")
     bring(guest, "revert")
-    with lock_held(guest), settings(guest, "lock_seconds = 1"):
+    with lock_held(guest), settings(guest, "[trial]\nbake_seconds = 1\n[patch]\nlock_seconds = 1\n"):
         done = patch(guest, "--packages", "toy=2.0")
     assert (done.returncode, "dpkg/lock-frontend" in done.stdout) == (1, True), done.stdout
 
@@ -146,16 +145,20 @@ def lock_held(guest: PackageGuest) -> "Iterator[subprocess.Popen[str]]":
     holder = guest.begin("python3", "-c", HOLD_LOCK)
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    yield holder
-    if holder.returncode is None:
-        kill_inside(holder)
+    try:
+        yield holder
+    finally:
+        if holder.returncode is None:
+            kill_inside(holder)
 
 
 @contextmanager
-def settings(guest: PackageGuest, line: str) -> Iterator[None]:
-    guest.put("/etc/zlh-agent-plugin.conf", guest.settings.replace("lock_seconds = 20", line).encode())
-    yield
-    guest.put("/etc/zlh-agent-plugin.conf", guest.settings.encode())
+def settings(guest: PackageGuest, text: str) -> Iterator[None]:
+    guest.put("/etc/zlh-agent-plugin.conf", text.encode())
+    try:
+        yield
+    finally:
+        guest.put("/etc/zlh-agent-plugin.conf", guest.settings.encode())
 
 
 def kill_inside(started: "subprocess.Popen[str]") -> None:
@@ -171,7 +174,7 @@ def test_a_plugin_killed_while_dpkg_works_is_taken_up_again_and_finished(guest: 
     started = guest.begin(PROGRAM, "patch", "--packages", "toy=4.0")
     until(lambda: guest.exists("/run/toy-is-being-configured"), 60, "dpkg at its script")
     kill_inside(started)
-    assert guest.read_patch()["step"] == "BRING"
+    assert guest.read_patch_step() == "BRING"
     guest.run(PROGRAM, "update")
     assert (guest.version_of("toy"), told(guest).outcome) == ("4.0", "installed")
     bring(guest, "revert")
@@ -195,7 +198,7 @@ def test_a_disk_that_fills_up_while_dpkg_unpacks_ends_with_the_old_package_whole
 @pytest.mark.release
 def test_a_disk_without_room_is_found_before_anything_is_fetched(guest: PackageGuest) -> None:
     guest.offer(TWO)
-    with settings(guest, "lock_seconds = 20\n[trial]\nreserve_mb = 99999999"):
+    with settings(guest, "[trial]\nreserve_mb = 99999999\n"):
         done = patch(guest, "--packages", "toy=2.0")
     assert (done.returncode, "free bytes, reserve_mb among them" in done.stdout) == (1, True), done.stdout
 
@@ -233,8 +236,8 @@ def test_a_plugin_killed_at_any_act_in_a_real_guest_is_finished_or_taken_back(
             bring(guest, "revert")
         assert run_doomed(guest, life, version).returncode == 137, life
         guest.run("sh", "-c", f"{PROGRAM} update || [ $? -eq 1 ]")
-        assert guest.read_patch()["step"] == "END", life
-        whole = "2.0" if guest.read_patch()["outcome"] == "installed" else "1.0"
+        assert guest.read_patch_step() == "END", life
+        whole = "2.0" if told(guest).outcome == "installed" else "1.0"
         assert (guest.version_of("toy"), guest.run("dpkg", "--audit")) == (whole, ""), life
     if guest.version_of("toy") != "1.0":
         bring(guest, "revert")
@@ -254,7 +257,7 @@ def run_doomed(guest: PackageGuest, life: int, version: str) -> "subprocess.Comp
 def test_a_guest_that_loses_power_in_a_patch_comes_back_with_whole_packages(guest: PackageGuest, step: str) -> None:
     guest.offer(TWO)
     started = guest.begin(PROGRAM, "patch", "--packages", "toy=2.0")
-    until(lambda: guest.read_patch()["step"] == step, 60, step)
+    until(lambda: guest.read_patch_step() == step, 60, step)
     guest.stop()
     started.communicate()
     guest.start()
