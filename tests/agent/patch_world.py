@@ -6,7 +6,7 @@ What dpkg and apt do here is a few lines; that they behave so is shown by ``test
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,6 @@ class FolderPackages:
     """:class:`agent_plugin.packages.Packages` of such a guest. ``faults`` in the file: ``old-gone``, ``script-fails``..."""
 
     guest: FolderGuest
-    refreshed: list[str] = field(default_factory=list)
 
     def _has(self, fault: str) -> bool:
         return fault in self.guest.read()["faults"]
