@@ -10,8 +10,27 @@ UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.service")
 _LINE = re.compile(r"NEEDRESTART-(SVC|SESS|CONT|PID): *(.+)")
 _OF_THE_DISTRIBUTION = ("/lib/systemd/system/", "/usr/lib/systemd/system/")
 AGENT = "zlh-agent.service"
-_NEVER_ALONE = ("dbus.service", "dbus-broker.service", "systemd-logind.service", "user@*.service", "getty@*.service")
-"""Others hang on them, so that a restart of one alone breaks more than it mends: with the guest only."""
+_NEVER_ALONE = (
+    *("dbus*", "*logind.service", "user@*", "*getty@*", "systemd-nspawn@*"),
+    *("network*", "systemd-networkd*", "NetworkManager*", "ifup@*", "wpa_supplicant*", "openvpn*", "wg-quick@*"),
+    *("tinc*", "bird*", "frr*", "*swan*", "apt-daily*", "unattended-upgrades*"),
+)
+"""Others hang on them, so that a restart of one alone breaks more than it mends: with the guest only.
+
+These and the next are what needrestart's own settings in Debian 13 never restart, and what else a guest may have.
+"""
+_CARRIERS = (
+    "docker*",
+    "containerd*",
+    "podman*",
+    "libvirt*",
+    "lxc*",
+    "rc-local.service",
+    "supervisor*",
+    "runit*",
+    "cron-*",
+)
+"""The distribution's, and what runs in them is somebody's own: their restart is its end."""
 
 
 class Impact(str, Enum):
@@ -64,15 +83,19 @@ def parse_findings(output: str) -> "Findings | None":
 
 
 def is_workload(unit: Unit, patterns: Collection[str], agent_is_workload: bool = False) -> bool:
-    """Whether it is somebody's own: named so by the settings, or not defined by a package of the distribution.
+    """Whether it is somebody's own: named so, not defined by a package of the distribution, or made to run others'.
 
     The agent is not one, unless the game runs in its control group.
     """
-    if any(fnmatchcase(unit.name, pattern) for pattern in patterns):
+    if _is_one_of(unit.name, (*patterns, *_CARRIERS)):
         return True
     if unit.name == AGENT:
         return agent_is_workload
     return not unit.file.startswith(_OF_THE_DISTRIBUTION)
+
+
+def _is_one_of(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def decide_impact(before: Findings, after: Findings, workload: Collection[str], known: Collection[str]) -> Verdict:
@@ -92,7 +115,7 @@ def decide_impact(before: Findings, after: Findings, workload: Collection[str], 
 def _rank(name: str, workload: Collection[str], known: Collection[str]) -> Impact:
     if name in workload:
         return Impact.RESTART
-    if name not in known or not UNIT.fullmatch(name) or any(fnmatchcase(name, one) for one in _NEVER_ALONE):
+    if name not in known or not UNIT.fullmatch(name) or _is_one_of(name, _NEVER_ALONE):
         return Impact.GUEST_RESTART  # systemd itself, SysV scripts, and what nobody knows
     return Impact.RELOAD
 

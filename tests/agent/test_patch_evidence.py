@@ -28,7 +28,14 @@ from agent_plugin.unit import parse_units
 VERSION = "NEEDRESTART-VER: 3.11\n"
 OWN, SHIPPED = "/etc/systemd/system/", "/usr/lib/systemd/system/"
 WORKLOAD = ("zlh-game.service",)
-KNOWN = ("zlh-game.service", "ssh.service", "cron.service", "dbus.service", "zlh-agent.service")
+KNOWN = (
+    "zlh-game.service",
+    "ssh.service",
+    "cron.service",
+    "dbus.service",
+    "zlh-agent.service",
+    "systemd-networkd.service",
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,7 @@ KNOWN = ("zlh-game.service", "ssh.service", "cron.service", "dbus.service", "zlh
         ("", "SVC: dbus.service", "guest-restart", (), ("dbus.service",)),
         ("", "SVC: systemd-manager", "guest-restart", (), ("systemd-manager",)),
         ("", "SVC: getty@tty1.service", "guest-restart", (), ("getty@tty1.service",)),
+        ("", "SVC: systemd-networkd.service", "guest-restart", (), ("systemd-networkd.service",)),
         ("", "SVC: somewhere", "guest-restart", (), ("somewhere",)),
         ("", "SESS: root @ session #4", "guest-restart", (), ("SESS: root @ session #4",)),
         ("SVC: zlh-game.service", "SVC: zlh-game.service", "live", (), ("zlh-game.service",)),
@@ -87,6 +95,9 @@ def test_needrestart_is_read_and_what_is_not_its_output_is_no_evidence(output: s
         (Unit("ssh.service", SHIPPED + "ssh.service"), (), False, False),
         (Unit("ssh.service", "/lib/systemd/system/ssh.service"), (), False, False),
         (Unit("mysql.service", SHIPPED + "mysql.service"), ("my*.service",), False, True),
+        (Unit("supervisor.service", SHIPPED + "supervisor.service"), (), False, True),
+        (Unit("rc-local.service", SHIPPED + "rc-local.service"), (), False, True),
+        (Unit("cron.service", SHIPPED + "cron.service"), (), False, False),
         (Unit("zlh-agent.service", OWN + "zlh-agent.service"), (), False, False),
         (Unit("zlh-agent.service", SHIPPED + "zlh-agent.service"), (), True, True),
     ],
