@@ -1,4 +1,4 @@
-"""``zlh-agent-plugin check|install|update|revert|status|key|answer``.
+"""``zlh-agent-plugin check|install|update|revert|patch|status|key|answer``.
 
 Exit code 0: all is well; 1: not now, or gone back; 2: wrong input.
 """
@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent_plugin import update
+from agent_plugin import patch as patch_story
+from agent_plugin import patch_command, update
 from agent_plugin.fault import BadInput, PluginError
+from agent_plugin.patch_state import Patch
 from agent_plugin.place import Place
 from agent_plugin.refusal import REFUSALS
 from agent_plugin.report import build_status, write_status
@@ -40,7 +42,9 @@ def main(words: Sequence[str]) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="zlh-agent-plugin", description="Swaps the agent of this guest.")
+    parser = argparse.ArgumentParser(
+        prog="zlh-agent-plugin", description="Swaps the agent of this guest, and patches its packages."
+    )
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     check = verbs.add_parser("check", help="finish what is open, ask what this guest shall have, and bring it")
     check.set_defaults(run=_check)
@@ -50,8 +54,11 @@ def _build_parser() -> argparse.ArgumentParser:
     install.add_argument("--version", required=True, help="what the agent calls itself at /health")
     install.add_argument("--again", action="store_true", help="also if it failed here before")
     install.set_defaults(run=_install)
-    verbs.add_parser("update", help="finish a swap that was interrupted").set_defaults(run=_update)
+    verbs.add_parser("update", help="finish a swap or a patch that was interrupted").set_defaults(run=_update)
     verbs.add_parser("revert", help="go back to the previous release, and block this one").set_defaults(run=_revert)
+    patch = verbs.add_parser("patch", help="bring packages while the game runs: prove them, or go back")
+    patch_command.add_patch(patch)
+    patch.set_defaults(run=_patch)
     verbs.add_parser("status", help="print the status document").set_defaults(run=_status)
     verbs.add_parser("key", help="print the id of the key that signs reports; make it first").set_defaults(run=_key)
     verbs.add_parser("answer", help="answer one connection of the report's port").set_defaults(run=_answer)
@@ -92,11 +99,23 @@ def _check(_options: argparse.Namespace) -> int:
 
 
 def _update(_options: argparse.Namespace) -> int:
-    return _tell(update.resume(_hands()))
+    hands = _hands()
+    ended = patch_story.resume(patch_command.make_hands(hands.place, hands.settings))
+    return max(_tell(update.resume(hands)), 0 if ended is None else _tell_patch(ended))
 
 
 def _revert(_options: argparse.Namespace) -> int:
     return _tell(update.take_back(_hands()))
+
+
+def _patch(options: argparse.Namespace) -> int:
+    place = Place()
+    return _tell_patch(patch_command.carry_out(options, place, read_settings(place.settings)))
+
+
+def _tell_patch(ended: Patch) -> int:
+    print("\n".join(patch_command.tell(ended)))
+    return 0 if patch_command.is_good(ended) else 1
 
 
 def _status(_options: argparse.Namespace) -> int:

@@ -86,6 +86,21 @@ class Place:
         return self.root / "etc/zlh-agent-plugin.root.json"
 
     @property
+    def patch(self) -> Path:
+        """The patch of packages under way, or the last one; see :mod:`agent_plugin.patch_state`."""
+        return self.state / "patch.json"
+
+    @property
+    def patched(self) -> Path:
+        """The last patch that was proved: what ``patch revert`` goes back from."""
+        return self.state / "patched.json"
+
+    @property
+    def packages(self) -> Path:
+        """A folder per patch, with the packages to go back to; apt's own user must be able to enter it."""
+        return self.root / "var/lib/zlh-agent-plugin-packages"
+
+    @property
     def lock(self) -> Path:
         """Held by the one plugin that works."""
         return self.state / "lock"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent_plugin.wire import BadDocument, Status, parse_status, render_status
+from agent_plugin.wire import BadDocument, Status, parse_status, parse_table, render_status, take, take_format
 
 FORMAT = 1
 CONTEXT = b"zlh-agent-report 1\n"
@@ -85,8 +85,8 @@ def render_statement(statement: Statement) -> str:
 
 def parse_statement(text: str) -> Statement:
     """``BadDocument`` says which field is wrong."""
-    found = _parse_table(text, "the statement")
-    at, nonce = _take_text(found, "at"), _take_text(found, "nonce")
+    found = parse_table(text, "the statement", MOST_BYTES)
+    at, nonce = take(found, "at", str), take(found, "nonce", str)
     if not _is_instant(at):
         raise BadDocument("at: an instant with its zone is wanted, as 2026-11-23T22:04:05+00:00")
     if not is_nonce(nonce):
@@ -115,42 +115,17 @@ def render_envelope(envelope: Envelope) -> str:
 
 def parse_envelope(text: "str | bytes") -> Envelope:
     """``BadDocument`` for what is not one. The signature is not verified here."""
-    if len(text) > MOST_BYTES:
-        raise BadDocument(f"the report is longer than {MOST_BYTES} bytes")
-    found = _parse_table(text, "the report")
-    if found.pop("format", None) != FORMAT:
-        raise BadDocument(f"the report is not of format {FORMAT}")
+    found = parse_table(text, "the report", MOST_BYTES)
+    take_format(found, "the report", FORMAT)
     key, signature = _take_bytes(found, "key", KEY_BYTES), _take_bytes(found, "signature", SIGNATURE_BYTES)
-    signed, key_id = _take_text(found, "signed"), _take_text(found, "key_id")
+    signed, key_id = take(found, "signed", str), take(found, "key_id", str)
     if key_id != name_key(key):
         raise BadDocument("key_id: the SHA-256 of key is wanted")
     return Envelope(signed, key, signature, found)
 
 
-def _parse_table(text: "str | bytes", what: str) -> "dict[str, Any]":
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadDocument(f"{what} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadDocument(f"{what} is not a table")
-    return found
-
-
-def _take_text(found: "dict[str, Any]", name: str) -> str:
-    value = found.pop(name, None)
-    if not isinstance(value, str) or not _is_encodable(value):
-        raise BadDocument(f"{name}: a text is wanted")
-    return value
-
-
-def _is_encodable(text: str) -> bool:
-    """JSON can hold half a surrogate pair, which has no bytes."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
 def _take_bytes(found: "dict[str, Any]", name: str, length: int) -> bytes:
-    text = _take_text(found, name)
+    text = take(found, name, str)
     try:
         value = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

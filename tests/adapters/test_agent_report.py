@@ -106,7 +106,7 @@ def test_the_liars_server_is_believed_when_it_does_not_lie(monkeypatch: pytest.M
         (lambda nonce: sign(""), "answers another question than ours"),
         (lambda nonce: "{}", "not of format 1"),
         (lambda nonce: b"\xff\xfe", "not JSON"),
-        (lambda nonce: render_envelope(KEY.sign("{}")), "at: a text is wanted"),
+        (lambda nonce: render_envelope(KEY.sign("{}")), "at: str is wanted"),
         (lambda nonce: sign(nonce, Status("yesterday")), "written: an instant with its zone"),
         (lambda nonce: sign(nonce, Status("2026-11-23T22:04:05")), "written: an instant with its zone"),
     ],
