@@ -85,23 +85,36 @@ def _install(options: argparse.Namespace) -> int:
 def _check(_options: argparse.Namespace) -> int:
     hands = _hands()
     if not hands.settings.url:
-        return _tell(update.resume(hands))
-    update.judge_trial(hands)  # needs neither libraries nor a server
+        return _finish(hands)
+    codes = _finish_touched(hands)
     try:
         from agent_plugin import follow
     except ImportError as error:
         raise PluginError(f"a library is missing: {error}") from error
     found = follow.check(hands)
-    if isinstance(found, Check):
-        print(f"{found.outcome}: {found.said}")
-        return 1 if found.outcome in (*REFUSALS, follow.FAILED_HERE) else 0
-    return _tell(found)
+    if not isinstance(found, Check):
+        return max([*codes, _tell(found)])
+    print(f"{found.outcome}: {found.said}")
+    return max([*codes, int(found.outcome in (*REFUSALS, follow.FAILED_HERE))])
 
 
 def _update(_options: argparse.Namespace) -> int:
-    hands = _hands()
-    ended = patch_story.resume(patch_command.make_hands(hands.place, hands.settings))
-    return max(_tell(update.resume(hands)), 0 if ended is None else _tell_patch(ended))
+    return _finish(_hands())
+
+
+def _finish(hands: Hands) -> int:
+    """All that was begun. What nothing was changed for yet comes last: it is dropped, for nobody brings it again."""
+    codes = _finish_touched(hands)
+    left = update.resume(hands)
+    return max(codes) if codes and left is None else max([*codes, _tell(left)])
+
+
+def _finish_touched(hands: Hands) -> "list[int]":
+    """A release on trial first, for its time runs, then a patch; neither needs a library or a server. Exit codes."""
+    judged = update.judge_trial(hands)
+    codes = [_tell(judged)] if judged else []
+    patched = patch_story.resume(patch_command.make_hands(hands.place, hands.settings))
+    return [*codes, _tell_patch(patched)] if patched else codes
 
 
 def _revert(_options: argparse.Namespace) -> int:

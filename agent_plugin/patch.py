@@ -1,4 +1,7 @@
-"""The story of a patch: begin one, or take up one that was interrupted, and carry it to its end."""
+"""The story of a patch: begin one, or take up one that was interrupted, and carry it to its end.
+
+It holds the lock of swaps, and nothing moves while a release of the agent is on trial.
+"""
 
 from dataclasses import replace
 
@@ -9,14 +12,19 @@ from agent_plugin.patch_plan import find_unlike
 from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
 from agent_plugin.patch_steps import TOUCHED, UNTOUCHED, Event, Step, may_go_on
 from agent_plugin.patch_wanted import PatchWanted
+from agent_plugin.place import Place
 from agent_plugin.program import hide_secrets
-from agent_plugin.update import LONGEST_REASON, hold
+from agent_plugin.update import LONGEST_REASON, hold, is_on_trial
 
 
 def bring(hands: PatchHands, wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
-    """Bring packages, after finishing what is open. ``outcome`` and ``reason`` say how it ended."""
+    """Bring packages, after finishing what is open. ``outcome`` and ``reason`` say how it ended.
+
+    ``NotNow`` while a release of the agent is on trial, or another plugin at work.
+    """
     with hold(hands.place):
         _resume(hands)
+        _refuse_trial(hands.place)
         return carry_out(hands, begin(wanted, probe))
 
 
@@ -30,6 +38,7 @@ def take_back(hands: PatchHands) -> Patch:
     """A person goes back from the last patch that was proved. ``NotNow`` if something came after it."""
     with hold(hands.place):
         _resume(hands)
+        _refuse_trial(hands.place)
         brought = _find_brought(hands)
         return carry_out(hands, begin_back(brought, Patching(hands, brought).look_before()))
 
@@ -56,7 +65,14 @@ def _resume(hands: PatchHands) -> "Patch | None":
         remove_file(hands.place.patch)
     if patch is None or not patch.is_open:
         return None
+    _refuse_trial(hands.place)
     return carry_out(hands, patch.after(Event.INTERRUPTED))
+
+
+def _refuse_trial(place: Place) -> None:
+    """What a patch changes would be held against the release, or for it; and its time runs."""
+    if is_on_trial(place):
+        raise NotNow("a release of the agent is on trial: zlh-agent-plugin update finishes that first")
 
 
 def carry_out(hands: PatchHands, patch: Patch) -> Patch:
