@@ -15,7 +15,7 @@ from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction, begin, find_transaction, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
-from agent_plugin.swap import Hands, Swap
+from agent_plugin.swap import Hands, Swap, remove_archives
 from agent_plugin.wanted import Wanted, version_of
 
 LONGEST_REASON = 500
@@ -47,6 +47,12 @@ def is_on_trial(place: Place) -> bool:
     """Whether a release is on trial, or was when the plugin or the guest died."""
     txn = find_transaction(place.transaction)
     return place.pending.exists() or (txn is not None and txn.is_open and txn.step not in UNARMED)
+
+
+def forget_archives(place: Place) -> None:
+    """What was brought of a release is wanted no more."""
+    with hold(place):
+        remove_archives(place)
 
 
 def _refuse_open_patch(place: Place) -> None:
@@ -114,6 +120,8 @@ def _resume(hands: Hands, wanted: "Wanted | None" = None) -> "Transaction | None
     if txn is not None and txn.is_open:
         if txn.step in UNARMED:
             _refuse_open_patch(hands.place)
+            if wanted is not None and txn.wanted.is_same_archive(wanted):
+                txn = replace(txn, wanted=wanted)  # pinned anew: what was begun goes on under the new number
         able = hands if txn.wanted == wanted else replace(hands, source=None)
         return carry_out(able, txn.after(Event.INTERRUPTED))
     if hands.place.pending.exists():  # on trial, and nobody knows why
