@@ -1,18 +1,21 @@
-"""``zlh-agent-plugin check|install|update|revert|status``.
+"""``zlh-agent-plugin check|install|update|revert|patch|status|key|answer``.
 
 Exit code 0: all is well; 1: not now, or gone back; 2: wrong input.
 """
 
 import argparse
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent_plugin import update
+from agent_plugin import patch as patch_story
+from agent_plugin import patch_command, update
 from agent_plugin.fault import BadInput, PluginError
+from agent_plugin.patch_state import Patch
 from agent_plugin.place import Place
 from agent_plugin.refusal import REFUSALS
-from agent_plugin.report import build_status
+from agent_plugin.report import build_status, write_status
 from agent_plugin.setting import read_settings
 from agent_plugin.source import FileSource, Source
 from agent_plugin.state import BlockList, Transaction, find_transaction
@@ -30,13 +33,18 @@ def main(words: Sequence[str]) -> int:
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ImportError as error:
+        print(f"not done: a library is missing: {error}; python3-cryptography is the distribution's", file=sys.stderr)
+        return 1
     except (PluginError, OSError) as error:
         print(f"not done: {error}", file=sys.stderr)
         return 1
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="zlh-agent-plugin", description="Swaps the agent of this guest.")
+    parser = argparse.ArgumentParser(
+        prog="zlh-agent-plugin", description="Swaps the agent of this guest, and patches its packages."
+    )
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     check = verbs.add_parser("check", help="finish what is open, ask what this guest shall have, and bring it")
     check.set_defaults(run=_check)
@@ -46,9 +54,14 @@ def _build_parser() -> argparse.ArgumentParser:
     install.add_argument("--version", required=True, help="what the agent calls itself at /health")
     install.add_argument("--again", action="store_true", help="also if it failed here before")
     install.set_defaults(run=_install)
-    verbs.add_parser("update", help="finish a swap that was interrupted").set_defaults(run=_update)
+    verbs.add_parser("update", help="finish a swap or a patch that was interrupted").set_defaults(run=_update)
     verbs.add_parser("revert", help="go back to the previous release, and block this one").set_defaults(run=_revert)
+    patch = verbs.add_parser("patch", help="bring packages while the game runs: prove them, or go back")
+    patch_command.add_patch(patch)
+    patch.set_defaults(run=_patch)
     verbs.add_parser("status", help="print the status document").set_defaults(run=_status)
+    verbs.add_parser("key", help="print the id of the key that signs reports; make it first").set_defaults(run=_key)
+    verbs.add_parser("answer", help="answer one connection of the report's port").set_defaults(run=_answer)
     return parser
 
 
@@ -72,30 +85,75 @@ def _install(options: argparse.Namespace) -> int:
 def _check(_options: argparse.Namespace) -> int:
     hands = _hands()
     if not hands.settings.url:
-        return _tell(update.resume(hands))
-    update.judge_trial(hands)  # needs neither libraries nor a server
+        return _finish(hands)
+    codes = _finish_touched(hands)
     try:
         from agent_plugin import follow
     except ImportError as error:
         raise PluginError(f"a library is missing: {error}") from error
     found = follow.check(hands)
-    if isinstance(found, Check):
-        print(f"{found.outcome}: {found.said}")
-        return 1 if found.outcome in (*REFUSALS, follow.FAILED_HERE) else 0
-    return _tell(found)
+    if not isinstance(found, Check):
+        return max([*codes, _tell(found)])
+    print(f"{found.outcome}: {found.said}")
+    return max([*codes, int(found.outcome in (*REFUSALS, follow.FAILED_HERE))])
 
 
 def _update(_options: argparse.Namespace) -> int:
-    return _tell(update.resume(_hands()))
+    return _finish(_hands())
+
+
+def _finish(hands: Hands) -> int:
+    """All that was begun. What nothing was changed for yet comes last: it is dropped, for nobody brings it again."""
+    codes = _finish_touched(hands)
+    left = update.resume(hands)
+    return max(codes) if codes and left is None else max([*codes, _tell(left)])
+
+
+def _finish_touched(hands: Hands) -> "list[int]":
+    """A release on trial first, for its time runs, then a patch; neither needs a library or a server. Exit codes."""
+    judged = update.judge_trial(hands)
+    codes = [_tell(judged)] if judged else []
+    patched = patch_story.resume(patch_command.make_hands(hands.place, hands.settings))
+    return [*codes, _tell_patch(patched)] if patched else codes
 
 
 def _revert(_options: argparse.Namespace) -> int:
     return _tell(update.take_back(_hands()))
 
 
+def _patch(options: argparse.Namespace) -> int:
+    place = Place()
+    return _tell_patch(patch_command.carry_out(options, place, read_settings(place.settings)))
+
+
+def _tell_patch(ended: Patch) -> int:
+    print("\n".join(patch_command.tell(ended)))
+    return 0 if patch_command.is_good(ended) else 1
+
+
 def _status(_options: argparse.Namespace) -> int:
     place = Place()
     print(render_status(build_status(place, find_transaction(place.transaction))), end="")
+    return 0
+
+
+def _key(_options: argparse.Namespace) -> int:
+    from agent_plugin.guest_key import ensure_key
+
+    place = Place()
+    print(ensure_key(place).key_id)
+    if not place.status.exists():  # nothing was ever done here, and that is a report too
+        with update.hold(place):
+            write_status(place, None)
+    return 0
+
+
+def _answer(_options: argparse.Namespace) -> int:
+    from agent_plugin.report_port import answer, open_desk
+
+    desk = open_desk(Place())
+    with socket.socket(fileno=sys.stdin.fileno()) as connection:
+        answer(connection, desk)
     return 0
 
 

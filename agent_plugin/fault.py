@@ -23,3 +23,7 @@ class Interrupted(PluginError):
 
 class BadRelease(PluginError):
     """The release itself is wrong: this guest does not try it again until somebody says so."""
+
+
+class BadPatch(PluginError):
+    """The packages themselves are wrong: they are taken back."""

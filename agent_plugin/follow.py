@@ -10,15 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from agent_plugin import BUILT, update
-from agent_plugin.desired import ANY_MACHINE, Guest, Nothing
+from agent_plugin import update
+from agent_plugin.desired import ANY_MACHINE, Guest, Nothing, Ruling
+from agent_plugin.disk import remove_file
 from agent_plugin.fault import BadInput, FailedHere, NotNow
 from agent_plugin.place import Place
-from agent_plugin.refusal import Refused
+from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.report import read_check, write_check, write_status
 from agent_plugin.road import Limits
 from agent_plugin.setting import FROM_HOSTNAME, LEAST_VMID, Settings
 from agent_plugin.slot import Slots
+from agent_plugin.source import part_of, size_of_part
 from agent_plugin.state import Transaction, find_transaction
 from agent_plugin.swap import Hands
 from agent_plugin.trust import Origin, Trust
@@ -41,7 +43,8 @@ class TrustSource:
     def download(self, wanted: Wanted, to: Path) -> None:
         """``NotNow`` with the refusal's name: the release is not to blame for its road.
 
-        Tried again while each attempt brings more of it, within reason.
+        Tried again while each attempt brings more of it, within reason. What came stays for the next check, unless the
+        disk cannot take it.
         """
         until, had = time.monotonic() + DOWNLOAD_SECONDS, -1
         for _ in range(ATTEMPTS):
@@ -50,10 +53,12 @@ class TrustSource:
                 self.refused = None
                 return
             except Refused as refused:
-                self.refused, has = refused, self.trust.size_of_part(to)
+                self.refused, has = refused, size_of_part(to)
                 if refused.is_suspicious or has <= had or time.monotonic() > until:
                     break
                 had = has
+        if self.refused is not None and self.refused.refusal is Refusal.DISK:
+            remove_file(part_of(to))
         raise NotNow(str(self.refused)) from self.refused
 
 
@@ -72,6 +77,8 @@ def check(hands: Hands) -> "Check | Transaction":
         return _tell(place, _describe(refused, seen.pin if seen else 0))
     if isinstance(found, Nothing):
         update.resume(hands)  # what is open is wanted no more
+        if found.ruling is not Ruling.WAITS:
+            update.forget_archives(place)
         opens = found.opens.isoformat(timespec="seconds") if found.opens else ""
         return _tell(place, Check(_now(), found.ruling.value, found.rule, opens, pin=found.pin))
     return _bring(hands, TrustSource(trust), found)
@@ -107,13 +114,19 @@ def open_trust(place: Place, settings: Settings) -> Trust:
     """What this guest believes; ``BadInput`` without a root document, or with an address that is none."""
     ca_file = Path(settings.ca_file) if settings.ca_file else None
     try:
-        origin = Origin(settings.url, place.first_root.read_bytes(), BUILT, ca_file)
+        origin = Origin(settings.url, place.first_root.read_bytes(), read_built(), ca_file)
         return Trust(place.trust, origin, Limits(download_seconds=DOWNLOAD_SECONDS))
     except ValueError as error:
         raise BadInput(f"{place.settings}: [source] url: {error}") from error
     except OSError as error:
         file = error.filename or ca_file
         raise BadInput(f"{file}: {error.strerror}; what zlh-hooks agent root prints is wanted") from error
+
+
+def read_built(folder: Path = Path(__file__).parent) -> datetime:
+    """When this plugin was made: the newest date that its package gave its files. A clock before that is wrong."""
+    newest = max(path.stat().st_mtime for path in folder.glob("*.py"))
+    return datetime.fromtimestamp(newest, timezone.utc)
 
 
 def read_guest(place: Place, settings: Settings) -> Guest:

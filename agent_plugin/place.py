@@ -56,6 +56,16 @@ class Place:
         return self.state / "status.json"
 
     @property
+    def report_key(self) -> Path:
+        """What signs this guest's reports, see :mod:`agent_plugin.guest_key`; in a folder that no swap cleans."""
+        return self.state / "report/key.json"
+
+    @property
+    def machine_id(self) -> Path:
+        """What systemd calls this machine; another one in each clone."""
+        return self.root / "etc/machine-id"
+
+    @property
     def failed_log(self) -> Path:
         """The end of the journal of the release that failed last."""
         return self.state / "failed.log"
@@ -74,6 +84,21 @@ class Place:
     def first_root(self) -> Path:
         """The repository's root document that whoever runs the platform has put into this guest."""
         return self.root / "etc/zlh-agent-plugin.root.json"
+
+    @property
+    def patch(self) -> Path:
+        """The patch of packages under way, or the last one; see :mod:`agent_plugin.patch_state`."""
+        return self.state / "patch.json"
+
+    @property
+    def patched(self) -> Path:
+        """The last patch that was proved: what ``patch revert`` goes back from."""
+        return self.state / "patched.json"
+
+    @property
+    def packages(self) -> Path:
+        """A folder per patch, with the packages to go back to; apt's own user must be able to enter it."""
+        return self.root / "var/lib/zlh-agent-plugin-packages"
 
     @property
     def lock(self) -> Path:

@@ -6,19 +6,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin.disk import write_file
+from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.pending import find_net
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
-from agent_plugin.wire import Check, Failure, Status, flatten, parse_check, render_status
+from agent_plugin.wire import Check, Failure, Patched, Status, flatten, parse_part, render_status
 
 LOG_IN_DOCUMENT = 4096
 REASON_IN_DOCUMENT = 200
 BLOCKS_IN_DOCUMENT = 20
+PACKAGES_IN_DOCUMENT = 100
 
 
-def build_status(place: Place, transaction: "Transaction | None") -> Status:
-    """The document of this moment."""
+def build_status(place: Place, transaction: "Transaction | None", patch: "Patch | None" = None) -> Status:
+    """The document of this moment; without ``patch`` the last one that was written down is told."""
     slots = Slots(place)
     held = [(name, block) for name, block in BlockList(place.blocked).read().items() if block.holds]
     blocked = {name: block.reason[:REASON_IN_DOCUMENT] for name, block in held[-BLOCKS_IN_DOCUMENT:]}
@@ -29,6 +31,7 @@ def build_status(place: Place, transaction: "Transaction | None") -> Status:
         on_trial=bool(slots.read_pending()),
         blocked=blocked,
         check=read_check(place),
+        patch=_tell_patch(patch or find_patch(place.patch)),
     )
     return told if transaction is None else _add_swap(told, place, transaction)
 
@@ -52,7 +55,7 @@ def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
 def read_check(place: Place) -> "Check | None":
     """How the last check ended; None if there was none, or if that file is damaged."""
     try:
-        return parse_check(json.loads(place.checked.read_bytes()))
+        return parse_part("check", json.loads(place.checked.read_bytes()), Check)
     except (OSError, ValueError):
         return None
 
@@ -63,9 +66,28 @@ def write_check(place: Place, check: Check) -> None:
     write_file(place.checked, json.dumps(flatten(short)).encode())
 
 
-def write_status(place: Place, transaction: "Transaction | None") -> None:
+def _tell_patch(patch: "Patch | None") -> "Patched | None":
+    """The last patch, short enough for a document."""
+    if patch is None:
+        return None
+    shown = patch.upgrades[:PACKAGES_IN_DOCUMENT]
+    return Patched(
+        txn=patch.txn,
+        step=patch.step.value,
+        outcome=patch.outcome,
+        reason=patch.reason,
+        impact=patch.impact,
+        packages={one.name: one.new for one in shown},
+        previous={one.name: one.old for one in shown},
+        restarted=patch.restarted[:PACKAGES_IN_DOCUMENT],
+        waits=patch.waits[:PACKAGES_IN_DOCUMENT],
+        beside=patch.beside[:PACKAGES_IN_DOCUMENT],
+    )
+
+
+def write_status(place: Place, transaction: "Transaction | None", patch: "Patch | None" = None) -> None:
     """Replace the document; readable by root alone, because an agent's log may hold secrets."""
-    write_file(place.status, render_status(build_status(place, transaction)).encode())
+    write_file(place.status, render_status(build_status(place, transaction, patch)).encode())
 
 
 def _read(path: Path) -> str:

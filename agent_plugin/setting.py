@@ -20,6 +20,10 @@
     bake_seconds = 30
     deadline_seconds = 120
     reserve_mb = 64
+
+    [patch]
+    workload = mysql.service # by spaces, with * for any: not restarted unasked, as no unit of /etc is
+    lock_seconds = 120       # so long another run of apt or dpkg is waited for
 """
 
 import configparser
@@ -53,6 +57,8 @@ class Settings:
     bake_seconds: int = 30
     deadline_seconds: int = 120
     reserve_mb: int = 64
+    workload: tuple[str, ...] = ()
+    lock_seconds: int = 120
 
     def __post_init__(self) -> None:
         """``BadInput`` says which value is wrong and what would be right."""
@@ -97,9 +103,10 @@ _SECTIONS = {
     "agent": ("port", "handover", "health", "operations", "reach", "helpers"),
     "source": ("url", "line", "vmid", "ca_file"),
     "trial": ("bake_seconds", "deadline_seconds", "reserve_mb"),
+    "patch": ("workload", "lock_seconds"),
 }
-_NUMBERS = ("port", "bake_seconds", "deadline_seconds", "reserve_mb")
-_LISTS = ("operations", "reach", "helpers")
+_NUMBERS = ("port", "bake_seconds", "deadline_seconds", "reserve_mb", "lock_seconds")
+_LISTS = ("operations", "reach", "helpers", "workload")
 
 
 def read_settings(path: Path) -> Settings:

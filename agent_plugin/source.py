@@ -11,11 +11,27 @@ from agent_plugin.wanted import Wanted
 CHUNK = 1 << 20
 
 
+def part_of(to: Path) -> Path:
+    """Where what was brought of an archive lies until it is whole."""
+    return to.with_name(f"{to.name}.part")
+
+
+def size_of_part(to: Path) -> int:
+    """Its bytes; 0 if there is none."""
+    try:
+        return part_of(to).stat().st_size
+    except OSError:
+        return 0
+
+
 class Source(Protocol):
     """Who brings archives."""
 
     def download(self, wanted: Wanted, to: Path) -> None:
-        """Write the archive to ``to``, where a part of it may be; it is verified later. ``NotNow`` if it fails."""
+        """Write the archive to ``to``, going on with its part if there is one; ``NotNow`` if it fails.
+
+        It is verified later.
+        """
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class Transaction:
         return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
 
     @property
+    def has_no_road(self) -> bool:
+        """Whether it ended because the archive could not be brought: what came of it may be gone on with."""
+        return self.outcome in ("", "failed") and self.reason.startswith(f"{Step.DOWNLOAD.value}:")
+
+    @property
     def is_open(self) -> bool:
         """Whether something is left to do."""
         return self.step is not Step.END

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import Enum
 from itertools import pairwise
+from typing import Any
 
 
 class Step(str, Enum):
@@ -80,11 +81,11 @@ def may_go_on(step: Step, transitions: int) -> bool:
     return transitions <= (LONGEST if step in (*UNARMED, *ARMED) else LONGEST + EXTRA)
 
 
-def render_diagram() -> str:
-    """The table as a Mermaid state diagram, without interruptions that begin the same step again."""
+def render_diagram(table: "Mapping[Any, Any]" = TABLE) -> str:
+    """A table as a Mermaid state diagram, without interruptions that begin the same step again."""
     lines = [
         f"    {step.value} --> {after.value}: {event.value}"
-        for (step, event), after in TABLE.items()
+        for (step, event), after in table.items()
         if after is not step
     ]
     return "\n".join(["stateDiagram-v2", *lines])

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from agent_plugin.archive import unpack
 from agent_plugin.disk import remove_file, swap_link, write_file
@@ -17,7 +18,7 @@ from agent_plugin.report import read_check, write_status
 from agent_plugin.selftest import run_self_test
 from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
-from agent_plugin.source import CHUNK, Source
+from agent_plugin.source import CHUNK, Source, part_of, size_of_part
 from agent_plugin.state import Before, BlockList, Transaction, save_transaction
 from agent_plugin.steps import Event, Step
 from agent_plugin.systemd import SOCKET, Systemd
@@ -39,6 +40,14 @@ class Hands:
     systemd: Systemd
     settings: Settings
     source: "Source | None" = None
+
+
+def remove_archives(place: Place, but: "Path | None" = None) -> None:
+    """What was brought and is needed no more; one of them may be."""
+    if place.download.is_dir():
+        for path in place.download.iterdir():
+            if path != but:
+                remove_file(path)
 
 
 class Swap:
@@ -80,7 +89,7 @@ class Swap:
             return
         if self.hands.source is None:
             raise NotNow("it was interrupted before anything was changed, and nobody brings it again: start anew")
-        needed = 2 * self.txn.wanted.size + self._reserve
+        needed = 2 * self.txn.wanted.size + self._reserve - size_of_part(self._archive)
         if shutil.disk_usage(self._place.state).free < needed:
             raise NotNow(f"{self._place.state} needs {needed} free bytes: twice the archive and reserve_mb")
 
@@ -91,6 +100,7 @@ class Swap:
     def _download(self) -> None:
         if not self.txn.existed and self.hands.source is not None:
             self._place.download.mkdir(mode=0o700, exist_ok=True)
+            remove_archives(self._place, but=part_of(self._archive))
             self.hands.source.download(self.txn.wanted, self._archive)
 
     def _verify(self) -> None:
@@ -205,13 +215,8 @@ class Swap:
             forget_trial(self._place)
             self._systemd.disarm_deadline()
         self.blocks.lift(self.txn.release)
-        self._remove_archives()
+        remove_archives(self._place)
         self.slots.clean()
-
-    def _remove_archives(self) -> None:
-        if self._place.download.is_dir():
-            for path in self._place.download.iterdir():
-                remove_file(path)
 
     def _revert(self) -> None:
         """By the same script as the nets; then the old release must be proved, or this swap is stuck."""
@@ -250,7 +255,7 @@ class Swap:
 
     def _discard(self) -> None:
         """Take away what this swap brought, and nothing else."""
-        self._remove_archives()
+        remove_archives(self._place, but=part_of(self._archive) if self.txn.has_no_road else None)
         if not self._place.pending.exists():
             forget_count(self._place)
         if not self.txn.existed and self.txn.release != self.slots.find_current():
@@ -265,7 +270,7 @@ class Swap:
             self.blocks.block(self.txn.origin, TAKEN_BACK, pin)
         if self.txn.blame:
             self.blocks.block(self.txn.release, self.txn.reason, pin)
-        elif self.txn.outcome == "failed" and not self.txn.reason.startswith(Step.DOWNLOAD.value):
+        elif self.txn.outcome == "failed" and not self.txn.has_no_road:
             self.blocks.count(self.txn.release, self.txn.reason, pin)  # a road that is broken blocks nothing
 
     def _decide(self, outcome: str) -> None:

@@ -1,11 +1,11 @@
 """systemd and its journal in this guest, by their own programs."""
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from agent_plugin.fault import Interrupted, NotNow
+from agent_plugin.program import run
 
 AGENT = "zlh-agent.service"
 SOCKET = "zlh-agent.socket"
@@ -14,7 +14,6 @@ SECONDS = 20
 LONGEST_LOG = 16 * 1024
 _PROPERTIES = ("ActiveState", "SubState", "InvocationID", "NRestarts", "MainPID", "ControlGroup")
 _AT_WORK = ("running", "listening", "waiting")
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": ""}
 
 
 @dataclass(frozen=True)
@@ -108,22 +107,7 @@ class SystemdPrograms:
 
 
 def _run(*command: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603 (no shell; unit names and paths are our own)
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=SECONDS,
-            check=False,
-            env=_ENVIRONMENT,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotNow(f"{' '.join(command)}: {error}") from error
-    if done.returncode != 0:
-        raise NotNow(f"{' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout).strip()[-500:]}")
-    return done.stdout
+    return run(*command, seconds=SECONDS, environment={"SYSTEMD_PAGER": ""}).or_not_now().output
 
 
 def _run_if_possible(*command: str) -> str:

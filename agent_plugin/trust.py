@@ -28,6 +28,7 @@ from agent_plugin.disk import rename, sync_tree, write_file
 from agent_plugin.mark import Marks, read_marks, write_marks
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.road import Limits, NoRange, NotThere, Road
+from agent_plugin.source import part_of
 from agent_plugin.wanted import Wanted
 
 METADATA, TARGETS = "metadata", "targets"
@@ -153,7 +154,7 @@ class Trust:
 
     def download(self, wanted: Wanted, to: Path) -> None:
         """Bring the release's file; whole and right when this returns. What was brought before is not asked again."""
-        part, path = _part_of(to), self._find_path(wanted)
+        part, path = part_of(to), self._find_path(wanted)
         folder, _, name = path.rpartition("/")
         url = f"{TARGETS}/{folder}/{wanted.sha256}.{name}"
         try:
@@ -167,13 +168,6 @@ class Trust:
             raise Refused(Refusal.MISSING, path, "the server has no such file") from error
         except OSError as error:
             raise Refused(Refusal.DISK, to.name, str(error)) from error
-
-    def size_of_part(self, to: Path) -> int:
-        """Bytes of the file that have been brought so far, while it is not whole."""
-        try:
-            return _part_of(to).stat().st_size
-        except OSError:
-            return 0
 
     def _find_path(self, wanted: Wanted) -> str:
         """The file's name among the releases that the last check verified."""
@@ -208,10 +202,6 @@ class Trust:
             part.unlink()
             cause = Refusal.TOO_LONG if size > wanted.size else Refusal.ALTERED
             raise Refused(cause, wanted.version, f"{size} bytes; signed were {wanted.size} and other content")
-
-
-def _part_of(to: Path) -> Path:
-    return to.with_name(f"{to.name}.part")
 
 
 class _Fetcher(FetcherInterface):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from agent_plugin.disk import remove_file, remove_halves
 from agent_plugin.fault import BadRelease, FailedHere, NotNow
+from agent_plugin.patch_state import find_patch
 from agent_plugin.pending import forget_count
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction, begin, find_transaction, load_transaction
 from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
-from agent_plugin.swap import Hands, Swap
+from agent_plugin.swap import Hands, Swap, remove_archives
 from agent_plugin.wanted import Wanted, version_of
 
 LONGEST_REASON = 500
@@ -23,7 +24,7 @@ LONGEST_REASON = 500
 def install(hands: Hands, wanted: Wanted) -> Transaction:
     """Bring a release, after finishing what is open. The swap's ``outcome`` and ``reason`` say how it ended.
 
-    ``NotNow`` if it is blocked here, if it runs already, or if another plugin is at work.
+    ``NotNow`` if it is blocked here, if it runs already, if a patch is open, or if another plugin is at work.
     """
     with hold(hands.place):
         resumed = _resume(hands, wanted)
@@ -33,14 +34,32 @@ def install(hands: Hands, wanted: Wanted) -> Transaction:
         if slots.find_current() == wanted.release and slots.is_whole(wanted.release):
             raise NotNow(f"{wanted.release} runs already")
         refuse_blocked(hands.place, wanted)
+        _refuse_open_patch(hands.place)
         return carry_out(hands, begin(wanted, slots.find_current(), slots.is_whole(wanted.release)))
 
 
-def judge_trial(hands: Hands) -> None:
-    """Carry what is on trial, or was when the plugin or the guest died, to its end: nothing else may come before."""
-    txn = find_transaction(hands.place.transaction)
-    if hands.place.pending.exists() or (txn is not None and txn.is_open and txn.step not in UNARMED):
-        resume(hands)
+def judge_trial(hands: Hands) -> "Transaction | None":
+    """Carry what is on trial to its end: nothing else may come before. None if nothing was, or if nobody began it."""
+    return resume(hands) if is_on_trial(hands.place) else None
+
+
+def is_on_trial(place: Place) -> bool:
+    """Whether a release is on trial, or was when the plugin or the guest died."""
+    txn = find_transaction(place.transaction)
+    return place.pending.exists() or (txn is not None and txn.is_open and txn.step not in UNARMED)
+
+
+def forget_archives(place: Place) -> None:
+    """What was brought of a release is wanted no more."""
+    with hold(place):
+        remove_archives(place)
+
+
+def _refuse_open_patch(place: Place) -> None:
+    """Packages must be whole before a release is tried on them."""
+    patch = find_patch(place.patch)
+    if patch is not None and patch.is_open:
+        raise NotNow("a patch of packages was interrupted: zlh-agent-plugin update finishes that first")
 
 
 def resume(hands: Hands) -> "Transaction | None":
@@ -53,6 +72,7 @@ def take_back(hands: Hands) -> Transaction:
     """A person goes back to the previous release; the one that is left is blocked."""
     with hold(hands.place):
         _resume(hands)
+        _refuse_open_patch(hands.place)
         slots = Slots(hands.place)
         left, previous = slots.find_current(), slots.find_previous()
         if not left or previous == left or not slots.is_whole(previous):
@@ -98,6 +118,10 @@ def _resume(hands: Hands, wanted: "Wanted | None" = None) -> "Transaction | None
         txn = None
         remove_file(hands.place.transaction)
     if txn is not None and txn.is_open:
+        if txn.step in UNARMED:
+            _refuse_open_patch(hands.place)
+            if wanted is not None and txn.wanted.is_same_archive(wanted):
+                txn = replace(txn, wanted=wanted)  # pinned anew: what was begun goes on under the new number
         able = hands if txn.wanted == wanted else replace(hands, source=None)
         return carry_out(able, txn.after(Event.INTERRUPTED))
     if hands.place.pending.exists():  # on trial, and nobody knows why

@@ -38,6 +38,10 @@ class Wanted:
         """The release's name; another build of the same version has another one."""
         return f"{self.version}-{self.sha256[:8]}"
 
+    def is_same_archive(self, other: "Wanted") -> bool:
+        """Whether both want the same bytes, be it by another pin."""
+        return (self.version, self.sha256, self.size) == (other.version, other.sha256, other.size)
+
     def refuse_way_back(self, version: str) -> None:
         """``NotNow`` if whoever published it says that it cannot be taken back to this version."""
         if self.back_to and version not in self.back_to:

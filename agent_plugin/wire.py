@@ -4,9 +4,9 @@ A reader keeps fields that it does not know, so that a newer guest's document pa
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, TypeVar
 
 FORMAT = 1
 MOST_BYTES = 64 * 1024
@@ -46,6 +46,29 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Patched:
+    """The last patch of packages, in step ``step``; ``outcome`` is empty while it is open.
+
+    Then: installed, nothing, reverted, refused, failed or stuck. ``packages``: name to the version that it brings,
+    ``previous``: to the one before. ``impact``: live, reload, restart or guest-restart, empty if not known;
+    ``restarted``: units that were restarted for it; ``waits``: what still runs old files; ``beside``: new files of
+    settings that lie beside those that were kept.
+    """
+
+    txn: str
+    step: str
+    outcome: str = ""
+    reason: str = ""
+    impact: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    previous: Mapping[str, str] = field(default_factory=dict)
+    restarted: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Status:
     """``written``: UTC, ISO 8601. Releases are ``<version>-<sha8>``, empty where there is none.
 
@@ -66,79 +89,111 @@ class Status:
     blocked: Mapping[str, str] = field(default_factory=dict)
     failure: "Failure | None" = None
     check: "Check | None" = None
+    patch: "Patched | None" = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+Part = TypeVar("Part", Failure, Check, Patched, Status)
+_PARTS: "Mapping[str, type[Any]]" = {"failure": Failure, "check": Check, "patch": Patched}
 
 
 def render_status(status: Status) -> str:
     """The document as text."""
-    both = {"failure": status.failure, "check": status.check}
-    parts = {name: flatten(part) if part else None for name, part in both.items()}
+    parts = {name: flatten(part) if (part := getattr(status, name)) else None for name in _PARTS}
     return json.dumps({"format": FORMAT, **flatten(status), **parts}, indent=1) + "\n"
 
 
-def flatten(value: "Status | Failure | Check") -> "dict[str, Any]":
+def flatten(part: "Failure | Check | Patched | Status") -> "dict[str, Any]":
     """A part of the document as it is written."""
-    known = {name.name: getattr(value, name.name) for name in fields(value) if name.name != "unknown"}
-    return {**known, **value.unknown}
+    known = {name.name: getattr(part, name.name) for name in fields(part) if name.name != "unknown"}
+    return {**known, **part.unknown}
 
 
 def parse_status(text: "str | bytes") -> Status:
     """``BadDocument`` for what is not one: other formats, missing or wrong fields, more than 64 KiB."""
-    if len(text) > MOST_BYTES:
-        raise BadDocument(f"the document is longer than {MOST_BYTES} bytes")
+    found = parse_table(text, "the document", MOST_BYTES)
+    take_format(found, "the document", FORMAT)
+    parts = {name: parse_part(name, found.pop(name, None), kind) for name, kind in _PARTS.items()}
+    return _parse_fields("the document", found, Status, parts)
+
+
+def parse_table(text: "str | bytes", what: str, most: int) -> "dict[str, Any]":
+    """JSON with fields; ``BadDocument`` if it is longer than ``most`` bytes, or something else."""
+    if len(text) > most:
+        raise BadDocument(f"{what} is longer than {most} bytes")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadDocument(f"the document is not JSON: {error}") from error
-    if not isinstance(found, dict) or found.pop("format", None) != FORMAT:
-        raise BadDocument(f"the document is not of format {FORMAT}")
-    return _parse(found)
+        raise BadDocument(f"{what} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadDocument(f"{what} is not a table")
+    return found
 
 
-def _parse(found: "dict[str, Any]") -> Status:
-    failure, check = found.pop("failure", None), found.pop("check", None)
-    blocked = _take(found, "blocked", dict, {})
-    if not all(isinstance(reason, str) for reason in blocked.values()):
-        raise BadDocument("blocked: texts are wanted")
-    if "written" not in found:
-        raise BadDocument("written is missing: the time in UTC is wanted")
-    texts = {name: _take(found, name, str, "") for name in _TEXTS}
-    on_trial = _take(found, "on_trial", bool, False)
-    return Status(
-        **texts,
-        on_trial=on_trial,
-        blocked=blocked,
-        failure=_parse_failure(failure),
-        check=parse_check(check),
-        unknown=found,
-    )
+def take_format(found: "dict[str, Any]", what: str, wanted: int) -> None:
+    """``BadDocument`` for a format that this program does not know."""
+    if take(found, "format", int, 0) != wanted:
+        raise BadDocument(f"{what} is not of format {wanted}")
 
 
-_TEXTS = ("written", "current", "previous", "txn", "wanted", "step", "outcome", "reason")
-
-
-def _parse_failure(found: object) -> "Failure | None":
+def parse_part(name: str, found: object, kind: "type[Part]") -> "Part | None":
+    """One part alone, None if there is none; ``BadDocument``."""
     if found is None:
         return None
     if not isinstance(found, dict):
-        raise BadDocument("failure: a table is wanted")
-    texts = {name.name: _take(found, name.name, str, "") for name in fields(Failure) if name.name != "unknown"}
-    return Failure(**texts, unknown=found)
+        raise BadDocument(f"{name}: a table is wanted")
+    return _parse_fields(name, dict(found), kind, {})
 
 
-def parse_check(found: object) -> "Check | None":
-    """That part alone; ``BadDocument``."""
-    if found is None:
-        return None
-    if not isinstance(found, dict) or not {"at", "outcome"} <= found.keys():
-        raise BadDocument("check: a table with at and outcome is wanted")
-    texts = {name: _take(found, name, str, "") for name in ("at", "outcome", "said", "opens")}
-    suspicious, pin = _take(found, "suspicious", bool, False), _take(found, "pin", int, 0)
-    return Check(**texts, suspicious=suspicious, pin=pin, unknown=found)
+def _parse_fields(what: str, left: "dict[str, Any]", kind: "type[Part]", parts: "Mapping[str, Any]") -> Part:
+    """Takes from ``left`` what the kind has; the rest of it is what nobody knows."""
+    known = [one for one in fields(kind) if one.type in _TAKERS]
+    for one in known:
+        if one.name not in left and _is_needed(one):
+            raise BadDocument(f"{what}: {one.name} is missing")
+    values = {one.name: _TAKERS[one.type](left, one.name) for one in known if one.name in left}
+    return kind(**values, **parts, unknown=left)
 
 
-def _take(found: "dict[str, Any]", name: str, kind: type, default: object) -> Any:
+def _is_needed(one: "Field[Any]") -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
+
+
+def take(found: "dict[str, Any]", name: str, kind: type, default: object = None) -> Any:
+    """A field of exactly this kind, taken away: a truth value is no number, and half a surrogate pair no text."""
     value = found.pop(name, default)
-    if not isinstance(value, kind):
+    if type(value) is not kind or (isinstance(value, str) and not _is_encodable(value)):
         raise BadDocument(f"{name}: {kind.__name__} is wanted")
     return value
+
+
+def _is_encodable(text: str) -> bool:
+    """JSON can hold half a surrogate pair, which has no bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _take_texts(found: "dict[str, Any]", name: str) -> "dict[str, str]":
+    values: dict[str, str] = take(found, name, dict)
+    _refuse_other_than_texts(name, (*values, *values.values()))
+    return values
+
+
+def _take_list(found: "dict[str, Any]", name: str) -> "tuple[str, ...]":
+    values = tuple(take(found, name, list))
+    _refuse_other_than_texts(name, values)
+    return values
+
+
+def _refuse_other_than_texts(name: str, values: "tuple[object, ...]") -> None:
+    if not all(isinstance(value, str) and _is_encodable(value) for value in values):
+        raise BadDocument(f"{name}: texts are wanted")
+
+
+_TAKERS: "Mapping[Any, Callable[[dict[str, Any], str], Any]]" = {
+    str: lambda found, name: take(found, name, str),
+    bool: lambda found, name: take(found, name, bool),
+    int: lambda found, name: take(found, name, int),
+    Mapping[str, str]: _take_texts,
+    tuple[str, ...]: _take_list,
+}
+"""How a field is taken, by its type; the parts of a status and what is unknown are of other types."""

@@ -19,6 +19,7 @@ MAY_KNOW = {
         "zlh_hooks.application.ports",
         "zlh_hooks.adapters",
         "agent_plugin.wire",
+        "agent_plugin.report_wire",
         "agent_plugin.desired",
         "agent_plugin.desired_wire",
     ),

@@ -118,6 +118,12 @@ class AgentSettings(Value):
         description="Opens the online key; not world-readable. Else the systemd credential agent-online-password, else "
         "a person is asked.",
     )
+    report_port: StrictInt = Field(
+        default=18889, ge=1, le=65535, description="Where guests answer for their reports: zlh-agent-report.socket."
+    )
+    report_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=10), description="How long one guest's report may take."
+    )
 
 
 class Settings(Value):

@@ -19,6 +19,7 @@ from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
+from zlh_hooks.application.agent_report_desk import AgentReportDesk
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.deferral_desk import DeferralDesk
 from zlh_hooks.application.desk import Desk, list_progress
@@ -250,6 +251,12 @@ class Site:
         from zlh_hooks.agent_wiring import open_agent_key_desk
 
         return open_agent_key_desk(self, ask)
+
+    def agent_report_desk(self) -> AgentReportDesk:
+        """What guests report of their agents."""
+        from zlh_hooks.agent_wiring import open_agent_report_desk
+
+        return open_agent_report_desk(self)
 
     # ---------------------------------------------------------------- worker
 

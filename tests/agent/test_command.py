@@ -63,6 +63,28 @@ def test_the_status_of_a_guest_without_anything_is_a_document(capsys: pytest.Cap
     assert '"format": 1' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "--security, --packages NAME=VERSION ..., --none or revert is wanted"),
+        (["revert", "--security"], "patch revert: no option is wanted"),
+        (["--packages", "toy"], "package 'toy': NAME=VERSION is wanted"),
+        (["--packages", "toy=1", "toy=2"], "each package once"),
+        (["--security", "--probe", "check"], "the program's whole path is wanted, such as /usr/bin/check"),
+    ],
+)
+def test_a_patch_without_sense_is_wrong_input(
+    words: "list[str]", told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(["patch", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_there_is_no_way_back_without_a_patch(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["patch", "revert"]) == 1
+    assert "there is no patch to go back from" in capsys.readouterr().err
+
+
 def test_the_installed_command_takes_nothing_from_the_callers_folder_or_environment(tmp_path: Path) -> None:
     """Root may stand in anybody's folder."""
     (tmp_path / "agent_plugin").mkdir()

@@ -1,9 +1,10 @@
 """A guest follows what was signed for it: from the server to the agent's port, or with the refusal's name in its status."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,14 @@ from tests.agent.release import Release
 from tests.agent.repository_bench import RepositoryBench, always, now
 from tests.agent.swap_world import World, build, hurry
 from tests.agent.test_kill import FEW, run, snapshot
-from tests.agent.update_server import UpdateServer, break_off, says
+from tests.agent.update_server import Trick, UpdateServer, break_off, says
 
 need_guests_client()
 
 from agent_plugin import follow  # noqa: E402 (needs tuf 7, which is not there everywhere)
+from agent_plugin.trust import Trust  # noqa: E402
 
-OLD, NEW, SICK = build("1.4.2"), build("1.5.1"), build("1.5.1", "sick")
+OLD, NEW, SICK, OTHER = build("1.4.2"), build("1.5.1"), build("1.5.1", "sick"), build("1.6.0")
 
 
 class Following:
@@ -152,6 +154,75 @@ def test_a_download_that_breaks_off_again_and_again_goes_on_while_each_attempt_b
     following.server.tricks["releases/"] = break_off(50)
     assert following.swap().outcome == "installed"
     assert [asked for asked in following.server.ranges if asked][:2] == ["bytes=50-", "bytes=100-"]
+
+
+def break_off_once(size: int) -> Trick:
+    """A server that goes away in the middle, and does not come back."""
+    sizes = iter([size])
+    return lambda handler, data: break_off(next(sizes, 0))(handler, data)
+
+
+def test_what_came_before_the_server_went_away_is_not_asked_for_again_at_the_next_check(following: Following) -> None:
+    following.bench.roll_out("1.5.1", NEW.archive)
+    following.server.tricks["releases/"] = break_off_once(50)
+    assert following.swap().outcome == "failed"
+    following.server.tricks.clear()
+    following.server.ranges.clear()
+    assert following.swap().outcome == "installed"
+    assert "bytes=50-" in following.server.ranges
+    assert following.world.list_leftovers() == []
+
+
+@pytest.mark.parametrize("wanted", [OLD, OTHER], ids=["nothing", "another release"])
+def test_what_came_of_a_release_goes_when_something_else_is_wanted(following: Following, wanted: Release) -> None:
+    following.bench.release(OTHER.version, OTHER.archive)
+    following.bench.release(OLD.version, OLD.archive)
+    following.bench.roll_out("1.5.1", NEW.archive)
+    following.server.tricks["releases/"] = break_off_once(50)
+    assert following.swap().outcome == "failed"
+    following.pin(wanted, number=2)
+    following.server.tricks["releases/"] = break_off(0)
+    following.check()
+    assert list(following.world.place.download.glob(f"{NEW.name}*")) == []
+
+
+def test_what_came_stays_while_a_window_is_waited_for(following: Following) -> None:
+    following.bench.roll_out("1.5.1", NEW.archive)
+    following.server.tricks["releases/"] = break_off_once(50)
+    following.swap()
+    opens = now() + timedelta(hours=1)
+    build = Build(NEW.sha256, len(NEW.archive))
+    state = replace(always("1.5.1", {"all": build}), windows=(Opening("later", opens, opens + timedelta(hours=1)),))
+    following.bench.repository.write_state(render_state(state), now())
+    following.bench.sign("anna")
+    following.bench.publish()
+    following.check()
+    assert following.told()[0] == "waits"
+    (part,) = following.world.place.download.iterdir()
+    assert part.stat().st_size == 50
+
+
+def test_a_disk_that_cannot_take_a_release_is_not_left_full_of_it(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_self: Trust, _url: str, wanted: Wanted, part: Path) -> None:
+        part.write_bytes(NEW.archive[:10])
+        raise OSError(28, "No space left on device")
+
+    following.bench.roll_out("1.5.1", NEW.archive)
+    monkeypatch.setattr(Trust, "_receive", full)
+    assert "DOWNLOAD: disk at" in following.swap().reason
+    assert following.world.list_leftovers() == []
+
+
+def test_a_release_that_is_pinned_anew_while_it_comes_goes_on_under_the_new_pin(following: Following) -> None:
+    following.bench.roll_out("1.5.1", NEW.archive)
+    _die_downloading(following)
+    following.pin(NEW, number=2)
+    following.server.ranges.clear()
+    ended = following.swap()
+    assert (ended.outcome, ended.wanted.pin) == ("installed", 2)
+    assert "bytes=10-" in following.server.ranges
 
 
 def test_while_another_plugin_is_at_work_its_status_is_left_alone(following: Following) -> None:
@@ -294,6 +365,14 @@ def test_a_guest_without_the_first_root_says_what_is_missing(following: Followin
     following.world.place.first_root.unlink()
     with pytest.raises(BadInput, match=r"zlh-agent-plugin\.root\.json: No such file .* zlh-hooks agent root"):
         following.check()
+
+
+def test_the_plugin_was_made_when_its_newest_file_was(tmp_path: Path) -> None:
+    for name, hours in (("one.py", 1), ("two.py", 2), ("two.pyc", 3)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (3600 * hours, 3600 * hours))
+    assert follow.read_built(tmp_path) == datetime(1970, 1, 1, 2, tzinfo=UTC)
+    assert follow.read_built() <= now()
 
 
 def test_an_address_that_is_none_is_wrong_input(following: Following) -> None:

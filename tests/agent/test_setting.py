@@ -21,7 +21,8 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
     file = tmp_path / "conf"
     file.write_text("\n".join(line.strip() for line in text.splitlines()))
     source = {"url": "https://updates.example.net/agents", "line": "game-base", "ca_file": "/etc/ssl/zlh-ca.pem"}
-    assert read_settings(file) == Settings(reach=("10.0.0.5:4000",), helpers=("curl",), **source)
+    lists = {"reach": ("10.0.0.5:4000",), "helpers": ("curl",), "workload": ("mysql.service",)}
+    assert read_settings(file) == Settings(**source, **lists)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.wire import BadDocument, Check, Failure, Status, parse_status, render_status
+from agent_plugin.wire import BadDocument, Check, Failure, Patched, Status, parse_status, render_status
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "status-1.json"
 GOLDEN = Status(
@@ -33,6 +33,17 @@ GOLDEN = Status(
         opens="2026-11-24T04:03:20+00:00",
         pin=7,
     ),
+    patch=Patched(
+        txn="5d1f0c2ab94e",
+        step="END",
+        outcome="installed",
+        impact="restart",
+        packages={"libssl3": "3.0.15-1~deb12u1"},
+        previous={"libssl3": "3.0.14-1~deb12u2"},
+        restarted=("ssh.service",),
+        waits=("zlh-game.service",),
+        beside=("/etc/ssl/openssl.cnf.dpkg-dist",),
+    ),
 )
 
 
@@ -43,9 +54,11 @@ def test_the_golden_sample_is_read_and_written_as_ever() -> None:
 
 def test_what_a_newer_guest_says_passes_an_older_reader_unharmed() -> None:
     newer = json.loads(SAMPLE.read_text())
-    newer["players"], newer["failure"]["core"] = 3, "dumped"
+    newer["players"], newer["failure"]["core"], newer["patch"]["kernel"] = 3, "dumped", "6.1"
     read = parse_status(json.dumps(newer))
     assert (read.unknown, read.failure and read.failure.unknown) == ({"players": 3}, {"core": "dumped"})
+    assert read.patch is not None
+    assert read.patch.unknown == {"kernel": "6.1"}
     assert json.loads(render_status(read)) == newer
 
 
@@ -58,17 +71,25 @@ def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:
     [
         ("", "not JSON"),
         ("[" * 60000, "not JSON"),
-        ("[]", "not of format 1"),
+        ("[]", "not a table"),
         ('{"format": 2, "written": ""}', "not of format 1"),
+        ('{"format": true, "written": ""}', "format: int is wanted"),
         ('{"format": 1}', "written is missing"),
+        ('{"format": 1, "written": "\\ud800"}', "written: str is wanted"),
         ('{"format": 1, "written": 5}', "written: str is wanted"),
         ('{"format": 1, "written": "", "on_trial": "no"}', "on_trial: bool is wanted"),
-        ('{"format": 1, "written": "", "check": 1}', "check: a table with at and outcome"),
+        ('{"format": 1, "written": "", "check": 1}', "check: a table is wanted"),
+        ('{"format": 1, "written": "", "check": {"at": ""}}', "check: outcome is missing"),
+        ('{"format": 1, "written": "", "check": {"at": "", "outcome": "", "pin": true}}', "pin: int is wanted"),
         ('{"format": 1, "written": "", "check": {"at": "", "outcome": 1}}', "outcome: str is wanted"),
         ('{"format": 1, "written": "", "blocked": []}', "blocked: dict is wanted"),
         ('{"format": 1, "written": "", "blocked": {"a": 1}}', "blocked: texts are wanted"),
+        ('{"format": 1, "written": "", "blocked": {"\\udfff": ""}}', "blocked: texts are wanted"),
         ('{"format": 1, "written": "", "failure": "x"}', "failure: a table is wanted"),
-        ('{"format": 1, "written": "", "failure": {"log": 1}}', "log: str is wanted"),
+        ('{"format": 1, "written": "", "failure": {"release": "", "reason": "", "log": 1}}', "log: str is wanted"),
+        ('{"format": 1, "written": "", "patch": {"txn": ""}}', "patch: step is missing"),
+        ('{"format": 1, "written": "", "patch": {"txn": "", "step": "", "packages": {"a": 1}}}', "packages: texts"),
+        ('{"format": 1, "written": "", "patch": {"txn": "", "step": "", "waits": [1]}}', "waits: texts are wanted"),
         (" " * 70000, "longer than 65536 bytes"),
     ],
 )

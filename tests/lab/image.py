@@ -19,7 +19,7 @@ FIRST_ID = 100000
 """Where an unprivileged guest's ids begin on the machine, as on Proxmox."""
 
 _PROGRAMS = Path(__file__).parent / "guest"
-_INCLUDE = "systemd,systemd-sysv,python3,python3-cryptography"
+_INCLUDE = "systemd,systemd-sysv,python3,python3-cryptography,needrestart"
 _LEAN = ("man", "locale", "doc")
 # Debian 12 would bring perl (50 MB) only to merge /usr; Debian 13 is born merged.
 _MERGED = ("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged")

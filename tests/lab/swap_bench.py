@@ -36,7 +36,7 @@ SETTINGS = "[trial]\nbake_seconds = 2\ndeadline_seconds = 60\n"
 STATE = "var/lib/zlh-agent-plugin"
 _ENABLED = {
     "multi-user.target.wants": ("zlh-agent.service",),
-    "sockets.target.wants": ("zlh-agent.socket",),
+    "sockets.target.wants": ("zlh-agent.socket", "zlh-agent-report.socket"),
     "timers.target.wants": ("zlh-agent-revert.timer", "zlh-agent-update.timer"),
 }
 
@@ -181,9 +181,9 @@ class SwapGuest:
         """A command that runs in the guest; the caller waits for it."""
         return subprocess.Popen(self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def read_step(self) -> str:
+    def read_step(self, file: str = "state.json") -> str:
         """The step that the plugin has written down, read from outside."""
-        path = self.root / STATE / "state.json"
+        path = self.root / STATE / file
         try:
             return str(json.loads(path.read_text())["step"])
         except (OSError, ValueError):  # between two states

@@ -8,13 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from zlh_hooks.application.ports import (
-    AgentPublisher,
-    AgentRepository,
-    AgentStates,
-    Clock,
-    Ledger,
-)
+from zlh_hooks.application.agent_ports import AgentPublisher, AgentRepository, AgentStates
+from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.agent_release import (
     MACHINES,
     Explanation,

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from zlh_hooks.application.ports import AgentKeys, Clock, KeyMaker, Ledger
+from zlh_hooks.application.agent_ports import AgentKeys, KeyMaker
+from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.agent_trust import PERSON, SIGNED_BY_PEOPLE, Purpose, TrustRole
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed

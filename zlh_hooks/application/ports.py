@@ -1,5 +1,7 @@
 """What the stories ask of the world. Each port has one to six methods and a role's name; adapters have products' names.
 
+What stories of agents ask for is in ``agent_ports``.
+
 Errors, for every method: :class:`~zlh_hooks.domain.errors.RoadError` when the way is broken; reads and writes of one
 guest also raise ``GuestMissing``, writes ``GuestLocked`` and ``ConfigChanged``. A write whose answer was lost raises
 ``Unanswered`` and is never repeated by the adapter.
@@ -10,9 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType, Protocol
 
-from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surroundings
-from zlh_hooks.domain.agent_release import Release as AgentRelease
-from zlh_hooks.domain.agent_trust import Purpose, Standing, TrustRole
 from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.evidence import Measurement
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
@@ -289,107 +288,3 @@ class Timekeeper(Protocol):
 
     def read_synchronised(self) -> bool | None:
         """Whether it is synchronised; None if that cannot be known."""
-
-
-class AgentKeys(Protocol):
-    """Whose keys count in the agents' repository. Every change is a draft until it is signed and published.
-
-    ``NotAllowed`` where a change could never be signed, and while another process is at the repository.
-    """
-
-    def found(self, people: Sequence[str], sealed: str, online: str, now: datetime) -> None:
-        """The first documents, for people, the sealed key and the machine that publishes."""
-
-    def add_person(self, person: str, now: datetime) -> None:
-        """The person's keys count too."""
-
-    def remove_holder(self, holder: str, now: datetime) -> None:
-        """The holder's keys count no more."""
-
-    def replace_online(self, holder: str, now: datetime) -> None:
-        """The machine signs with that holder's key from now on."""
-
-    def renew(self, roles: Sequence[TrustRole], now: datetime) -> None:
-        """The same documents with a new end."""
-
-    def sign(self, holder: str, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
-        """Sign those of these drafts that wait for the holder; which ones that were."""
-
-
-class KeyMaker(Protocol):
-    """Key files on this machine."""
-
-    def make(self, holder: str, purposes: Sequence[Purpose]) -> None:
-        """New keys under a new password; ``NotAllowed`` if the holder has some."""
-
-    def has(self, holder: str, purpose: Purpose) -> bool:
-        """Whether the private key is here."""
-
-    def list_holders(self) -> tuple[str, ...]:
-        """Whose public keys are here."""
-
-
-class AgentRepository(Protocol):
-    """What the agents' repository holds, drafts included, and how its documents stand."""
-
-    def list_releases(self) -> tuple[AgentRelease, ...]:
-        """Every build."""
-
-    def add_release(self, release: AgentRelease, data: bytes, now: datetime) -> None:
-        """One more build, as a draft."""
-
-    def read_state(self) -> bytes | None:
-        """The desired state; None before the first pin."""
-
-    def write_state(self, data: bytes, now: datetime) -> None:
-        """Another desired state, as a draft."""
-
-    def list_standings(self) -> tuple[Standing, ...]:
-        """Every published document, and every draft."""
-
-    def read_root(self) -> bytes:
-        """The newest published root, which guests carry."""
-
-
-class AgentPublisher(Protocol):
-    """Shows readers what is signed."""
-
-    def publish(self, now: datetime) -> tuple[str, ...]:
-        """All of it, in the order in which no reader meets half a change; the paths that were written."""
-
-
-class AgentStates(Protocol):
-    """The desired state as agents read it: bytes in, bytes out; None is the time before the first."""
-
-    def pin(
-        self,
-        data: bytes | None,
-        order: PinOrder,
-        builds: Sequence[AgentRelease],
-        ways_back: Sequence[str],
-        around: Surroundings,
-    ) -> bytes:
-        """With this pin in place of the ring's old one."""
-
-    def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
-        """Without it."""
-
-    def block(self, data: bytes | None, versions: str, reason: str, around: Surroundings) -> bytes:
-        """With versions that nobody installs."""
-
-    def unblock(self, data: bytes | None, versions: str, around: Surroundings) -> bytes:
-        """Without that."""
-
-    def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
-        """The same pins, with rings and windows as they are now."""
-
-    def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
-        """For tables."""
-
-    def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
-        """Specifiers, and why."""
-
-    def explain(
-        self, data: bytes | None, vmid: int, line: str, installed: str | None, machine: str | None, now: datetime
-    ) -> Explanation:
-        """What the guest makes of it."""

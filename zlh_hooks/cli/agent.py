@@ -7,7 +7,7 @@ import typer
 
 from zlh_hooks import wiring
 from zlh_hooks.application.agent_desk import AgentDesk
-from zlh_hooks.cli import agent_keys
+from zlh_hooks.cli import agent_keys, agent_report
 from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
@@ -18,6 +18,8 @@ from zlh_hooks.domain.window_rule import Component
 
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(agent_keys.app, name="keys", help="Whose signatures count.")
+app.command()(agent_report.reports)
+app.command()(agent_report.accept_key)
 Line = Annotated[str, typer.Argument(help="A line of the policy.")]
 Ring = Annotated[str, typer.Argument(help="A ring of the policy.")]
 Versions = Annotated[str, typer.Argument(help="A version or a specifier, such as 1.5.1 or '>=1.5,<1.5.2'.")]

@@ -1,0 +1,122 @@
+"""The story of a patch: begin one, or take up one that was interrupted, and carry it to its end.
+
+It holds the lock of swaps, and nothing moves while a release of the agent is on trial.
+"""
+
+from dataclasses import replace
+
+from agent_plugin.disk import remove_file
+from agent_plugin.fault import BadInput, BadPatch, NotNow
+from agent_plugin.patch_act import PatchHands, Patching
+from agent_plugin.patch_plan import find_unlike
+from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
+from agent_plugin.patch_steps import TOUCHED, UNTOUCHED, Event, Step, may_go_on
+from agent_plugin.patch_wanted import PatchWanted
+from agent_plugin.place import Place
+from agent_plugin.program import hide_secrets
+from agent_plugin.update import LONGEST_REASON, hold, is_on_trial
+
+
+def bring(hands: PatchHands, wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
+    """Bring packages, after finishing what is open. ``outcome`` and ``reason`` say how it ended.
+
+    ``NotNow`` while a release of the agent is on trial, or another plugin at work.
+    """
+    with hold(hands.place):
+        _resume(hands)
+        _refuse_trial(hands.place)
+        return carry_out(hands, begin(wanted, probe))
+
+
+def resume(hands: PatchHands) -> "Patch | None":
+    """Finish what is open; None if nothing was."""
+    with hold(hands.place):
+        return _resume(hands)
+
+
+def take_back(hands: PatchHands) -> Patch:
+    """A person goes back from the last patch that was proved. ``NotNow`` if something came after it."""
+    with hold(hands.place):
+        _resume(hands)
+        _refuse_trial(hands.place)
+        brought = _find_brought(hands)
+        return carry_out(hands, begin_back(brought, Patching(hands, brought).look_before()))
+
+
+def _find_brought(hands: PatchHands) -> Patch:
+    """The patch to go back from: one that is stuck first, whatever state its packages are in."""
+    last = find_patch(hands.place.patch)
+    if last is not None and last.outcome == "stuck":
+        return last
+    brought = find_patch(hands.place.patched)
+    if brought is None:
+        raise NotNow("there is no patch to go back from: none was brought, or it was taken back already")
+    new = {upgrade.name: upgrade.new for upgrade in brought.upgrades}
+    if changed := find_unlike(new, hands.packages.read_installed()):
+        raise NotNow(f"{', '.join(changed)} changed since the patch, so that its way back would undo that as well")
+    return brought
+
+
+def _resume(hands: PatchHands) -> "Patch | None":
+    try:
+        patch = load_patch(hands.place.patch)
+    except ValueError:
+        patch = None
+        remove_file(hands.place.patch)
+    if patch is None or not patch.is_open:
+        return None
+    _refuse_trial(hands.place)
+    return carry_out(hands, patch.after(Event.INTERRUPTED))
+
+
+def _refuse_trial(place: Place) -> None:
+    """What a patch changes would be held against the release, or for it; and its time runs."""
+    if is_on_trial(place):
+        raise NotNow("a release of the agent is on trial: zlh-agent-plugin update finishes that first")
+
+
+def carry_out(hands: PatchHands, patch: Patch) -> Patch:
+    """Do step after step until the end."""
+    work = Patching(hands, patch)
+    while work.patch.is_open:
+        event = _do_step(work)
+        work.patch = work.patch.after(event)
+    _save(work)
+    return work.patch
+
+
+def _do_step(work: Patching) -> Event:
+    step = work.patch.step
+    try:
+        _save(work)
+        if not may_go_on(step, work.patch.transitions):
+            raise NotNow(f"given up after {work.patch.transitions} steps, in {step.value}")
+        return work.acts[step]() or Event.DONE
+    except BadPatch as error:
+        work.patch = _blame(work.patch, str(error), blame=True)
+    except (NotNow, BadInput, OSError) as error:  # apt may name a version that nobody could ask it for
+        work.patch = _blame(work.patch, str(error), blame=False)
+    return Event.FAILED
+
+
+def _blame(patch: Patch, reason: str, blame: bool) -> Patch:
+    """The first failure is the reason; a way back that fails as well makes the patch stuck."""
+    reason = f"{patch.step.value}: {hide_secrets(reason)[:LONGEST_REASON]}"
+    if patch.step in (*UNTOUCHED, *TOUCHED):
+        return replace(patch, reason=reason, blame=blame)
+    if patch.step is Step.REVERT:
+        return replace(patch, outcome="stuck", reason=reason)
+    return patch
+
+
+def _save(work: Patching) -> None:
+    """On the way back and after the decision, a full disk must not stop what needs no space.
+
+    What is open is opened first and closed last: whoever is killed in between is followed by one who tells the rest.
+    """
+    try:
+        for write in (work.save, work.tell) if work.patch.is_open else (work.tell, work.save):
+            write()
+    except OSError:
+        if work.patch.step in (*UNTOUCHED, *TOUCHED):
+            raise

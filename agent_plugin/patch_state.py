@@ -1,0 +1,135 @@
+"""What the plugin remembers of a patch over its own death."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from agent_plugin.apt_output import Upgrade
+from agent_plugin.disk import write_file
+from agent_plugin.fault import BadInput
+from agent_plugin.patch_impact import Findings, Unit
+from agent_plugin.patch_steps import Event, Step, advance
+from agent_plugin.patch_wanted import PatchWanted, parse_wanted, render_wanted
+from agent_plugin.state import Before
+
+
+@dataclass(frozen=True)
+class PatchBefore:
+    """What was seen before anything was touched.
+
+    ``outdated``: who ran replaced files already; ``units``: the services that ran; ``workload``: those of them that
+    nobody restarts unasked; ``agent``: how the agent answered; ``beside``: files of settings that lay beside others.
+    """
+
+    outdated: Findings = field(default_factory=Findings)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    workload: tuple[str, ...] = ()
+    agent: Before = field(default_factory=Before)
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch. ``probe``: the words of a command that must end with 0 before and after, or none.
+
+    ``upgrades``: every package that changes; ``auto``: those that were not installed by hand; ``impact``, ``restart``
+    and ``waits`` as decided from evidence, ``impact`` empty until then; ``restarted``: what was; ``beside``: new files
+    of settings that lie beside those that were kept. ``taken_back``: a person goes back; ``blame``: it failed, and the
+    packages are why.
+    """
+
+    txn: str
+    wanted: PatchWanted
+    probe: tuple[str, ...] = ()
+    step: Step = Step.PLAN
+    transitions: int = 0
+    upgrades: tuple[Upgrade, ...] = ()
+    auto: tuple[str, ...] = ()
+    before: PatchBefore = field(default_factory=PatchBefore)
+    impact: str = ""
+    restart: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    taken_back: bool = False
+    outcome: str = ""
+    reason: str = ""
+    blame: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to do."""
+        return self.step is not Step.END
+
+    @property
+    def names(self) -> "tuple[str, ...]":
+        """The packages that change."""
+        return tuple(upgrade.name for upgrade in self.upgrades)
+
+    def after(self, event: Event) -> "Patch":
+        """The same patch one step on."""
+        return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
+
+
+def begin(wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
+    """A new patch."""
+    return Patch(secrets.token_hex(6), wanted, probe)
+
+
+def begin_back(brought: Patch, before: PatchBefore) -> Patch:
+    """The way back of one that was proved, or of one that is stuck; ``before``: what is seen now."""
+    seen = replace(before, beside=brought.before.beside)
+    return replace(brought, step=Step.REVERT, transitions=0, before=seen, taken_back=True, outcome="", blame=False)
+
+
+def save_patch(path: Path, patch: Patch) -> None:
+    """``OSError`` leaves what was there."""
+    values = {**asdict(patch), "wanted": render_wanted(patch.wanted)}
+    values["before"]["outdated"] = {
+        "units": sorted(patch.before.outdated.units),
+        "others": sorted(patch.before.outdated.others),
+    }
+    write_file(path, json.dumps(values, indent=1).encode())
+
+
+def load_patch(path: Path) -> "Patch | None":
+    """The patch; None if there was none. ``ValueError`` if the file holds something else."""
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    try:
+        return _parse(dict(found))
+    except (KeyError, TypeError, AttributeError, BadInput) as error:
+        raise ValueError(f"{path} does not hold a patch: {error!r}") from error
+
+
+def find_patch(path: Path) -> "Patch | None":
+    """The patch, for telling of it; a damaged file tells nothing."""
+    try:
+        return load_patch(path)
+    except (ValueError, OSError):
+        return None
+
+
+def _parse(values: "dict[str, Any]") -> Patch:
+    values["wanted"], values["step"] = parse_wanted(values["wanted"]), Step(values["step"])
+    values["upgrades"] = tuple(Upgrade(**one) for one in values["upgrades"])
+    values["before"] = _parse_before(dict(values["before"]))
+    for name in ("probe", "auto", "restart", "restarted", "waits", "beside"):
+        values[name] = tuple(values[name])
+    return Patch(**values)
+
+
+def _parse_before(values: "dict[str, Any]") -> PatchBefore:
+    outdated = values["outdated"]
+    values["outdated"] = Findings(frozenset(outdated["units"]), frozenset(outdated["others"]))
+    values["units"] = {name: Unit(**unit) for name, unit in values["units"].items()}
+    values["workload"], values["beside"] = tuple(values["workload"]), tuple(values["beside"])
+    agent = values["agent"]
+    agent["answered"], agent["reached"] = tuple(agent["answered"]), tuple(agent["reached"])
+    values["agent"] = Before(**agent)
+    return PatchBefore(**values)

@@ -1,0 +1,79 @@
+"""Which packages a guest shall have: what a person asks for now, and what a signed desired state will carry."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_plugin.fault import BadInput
+
+NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9][a-z0-9-]*)?")
+VERSION = re.compile(r"[0-9](?:[0-9A-Za-z.+:~-]*[0-9A-Za-z])?")
+"""Ends with a letter or digit: apt takes a last ``-`` for "remove" and a last ``+`` for "install"."""
+MOST_PACKAGES = 200
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package in one exact version; ``name`` as dpkg says it, with ``:architecture`` where it is a foreign one."""
+
+    name: str
+    version: str
+
+    def __post_init__(self) -> None:
+        """``BadInput`` if apt could take it for something else."""
+        if not NAME.fullmatch(self.name) or len(self.name) > 128:
+            raise BadInput(f"package {self.name[:80]!r}: lower case letters, digits and + . - are allowed")
+        if not VERSION.fullmatch(self.version) or len(self.version) > 128:
+            raise BadInput(f"version {self.version[:80]!r} of {self.name}: one such as 1:2.3-4+deb12u1 is wanted")
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.version}"
+
+
+@dataclass(frozen=True)
+class PatchWanted:
+    """All security fixes that the guest's own sources have, or exactly these packages, or (neither) nothing."""
+
+    security: bool = False
+    packages: tuple[Package, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """``BadInput`` if it says two things at once."""
+        names = [package.name for package in self.packages]
+        if self.security and names:
+            raise BadInput("either security fixes or exact packages are wanted, not both")
+        if len(set(names)) != len(names) or len(names) > MOST_PACKAGES:
+            raise BadInput(f"each package once, and at most {MOST_PACKAGES} are wanted")
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing shall be brought."""
+        return not self.security and not self.packages
+
+
+def parse_packages(words: Sequence[str]) -> "tuple[Package, ...]":
+    """Words such as ``openssl=3.0.15-1``; ``BadInput``."""
+    for word in words:
+        if "=" not in word:
+            raise BadInput(f"package {word[:80]!r}: NAME=VERSION is wanted")
+    return tuple(Package(*word.split("=", 1)) for word in words)
+
+
+def render_wanted(wanted: PatchWanted) -> "dict[str, Any]":
+    """As JSON has it; fields that came from a newer program are kept."""
+    return {**wanted.extra, "security": wanted.security, "packages": {one.name: one.version for one in wanted.packages}}
+
+
+def parse_wanted(found: object) -> PatchWanted:
+    """``BadInput`` names the field."""
+    if not isinstance(found, dict):
+        raise BadInput("patches: a table is wanted")
+    left = dict(found)
+    security, packages = left.pop("security", False), left.pop("packages", {})
+    if not isinstance(security, bool) or not isinstance(packages, dict):
+        raise BadInput("patches: security true or false, and packages as a table of versions, are wanted")
+    if not all(isinstance(version, str) for version in packages.values()):
+        raise BadInput("patches.packages: versions are texts")
+    return PatchWanted(security, tuple(Package(name, version) for name, version in packages.items()), left)

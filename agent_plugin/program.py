@@ -1,0 +1,92 @@
+"""Running the distribution's own programs: no shell, no input, a deadline, and no process left behind."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent_plugin.fault import NotNow
+
+MANNERS_SECONDS = 30.0
+"""So long a program that is asked to end may take: dpkg must not die in the middle of a file."""
+LONGEST_WORDS = 500
+MOST_BYTES = 16 << 20
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
+_SECRET = re.compile(r"://[^/\s@]+@")
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended. ``code`` None: it had to be ended; ``output`` and ``errors``: at most 16 MiB each."""
+
+    command: tuple[str, ...]
+    code: "int | None"
+    output: str
+    errors: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it ended with 0."""
+        return self.code == 0
+
+    @property
+    def words(self) -> str:
+        """What it was, how it ended, and the end of what it said, without passwords of addresses."""
+        ended = "did not end in time" if self.code is None else f"ended with {self.code}"
+        said = hide_secrets((self.errors.strip() or self.output.strip())[-LONGEST_WORDS:])
+        return f"{' '.join(self.command[:2])} {ended}: {said or 'it said nothing'}"
+
+    def or_not_now(self) -> "Done":
+        """``NotNow`` with its words unless it ended well."""
+        if not self.is_well:
+            raise NotNow(self.words)
+        return self
+
+
+def hide_secrets(text: str) -> str:
+    """Addresses of package sources may carry a name and a password."""
+    return _SECRET.sub("://", text)
+
+
+def run(
+    *command: str, seconds: float, environment: "Mapping[str, str] | None" = None, folder: Path = Path("/")
+) -> Done:
+    """Run it in ``folder`` to its end; ``NotNow`` if it cannot be started.
+
+    Its output goes to memory and not through a pipe, which a service that a package's script starts may keep open.
+    """
+    with os.fdopen(os.memfd_create("output"), "wb") as output, os.fdopen(os.memfd_create("errors"), "wb") as errors:
+        try:
+            started = subprocess.Popen(  # noqa: S603 (no shell; callers check every foreign word)
+                command,
+                cwd=folder,
+                env={**ENVIRONMENT, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise NotNow(f"{command[0]} cannot be started: {error}") from error
+        code = _wait(started, seconds)
+        return Done(command, code, _read(output.fileno()), _read(errors.fileno()))
+
+
+def _wait(started: "subprocess.Popen[bytes]", seconds: float) -> "int | None":
+    """Its exit code; None if it and all of its group had to be ended."""
+    with suppress(subprocess.TimeoutExpired):
+        return started.wait(seconds)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            started.wait(MANNERS_SECONDS)
+    return None
+
+
+def _read(handle: int) -> str:
+    return os.pread(handle, MOST_BYTES, 0).decode(errors="replace")

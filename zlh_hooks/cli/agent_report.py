@@ -1,0 +1,66 @@
+"""``zlh-hooks agent reports`` and ``accept-key``: what guests say of their agents, and which keys count for them."""
+
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from zlh_hooks import wiring
+from zlh_hooks.application.agent_report_desk import ALARMS, GuestReport
+from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.output import print_json, print_table
+
+REPORT_COLUMNS = ("guest", "name", "standing", "release", "last swap", "at (UTC)", "key", "what is wrong")
+_SHORT_KEY = 12
+
+
+def reports(
+    vmids: Annotated[
+        list[int] | None, typer.Argument(metavar="[VMID]...", help="Guests; left out: all that run and are of a kind.")
+    ] = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+    json: Json = False,
+) -> None:
+    """Ask guests for their signed reports. Exit code 1 if a key was refused or what answered is no report."""
+    found = wiring.open_site(config, policy).agent_report_desk().list_reports(vmids or ())
+    if json:
+        print_json([_describe(one) for one in found])
+    else:
+        print_table(REPORT_COLUMNS, [_row(one) for one in found])
+    if any(one.standing in ALARMS for one in found):
+        raise typer.Exit(1)
+
+
+def accept_key(
+    vmid: Annotated[int, typer.Argument(help="The guest's number.")],
+    key: Annotated[str, typer.Argument(help="What `zlh-agent-plugin key` prints in the guest.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it changed; recorded in the ledger.")],
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Let this key count for the guest from now on."""
+    wiring.open_site(config, policy).agent_report_desk().accept_key(vmid, key, reason)
+    typer.echo(f"guest {vmid}: reports signed with {key} are believed")
+
+
+def _row(one: GuestReport) -> tuple[str, ...]:
+    first = (str(one.guest.vmid), one.guest.name, one.standing.value)
+    report = one.report
+    if report is None:
+        return (*first, "", "", "", "", one.why)
+    swap = " ".join(part for part in (report.wanted, report.outcome or report.step) if part)
+    release = f"{report.current or 'none'}{' (on trial)' if report.on_trial else ''}"
+    wrong = report.reason or (f"{report.failed}: {report.failure}" if report.failed else "")
+    return (*first, release, swap, f"{report.at:%Y-%m-%d %H:%M}", report.key[:_SHORT_KEY], wrong)
+
+
+def _describe(one: GuestReport) -> dict[str, Any]:
+    report = {name.name: getattr(one.report, name.name) for name in fields(one.report)} if one.report else None
+    return {
+        "vmid": one.guest.vmid,
+        "name": one.guest.name,
+        "standing": one.standing,
+        "why": one.why,
+        "report": report,
+    }

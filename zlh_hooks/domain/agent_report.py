@@ -1,0 +1,93 @@
+"""What guests report of their agents, and whose key signs: first sight is believed, a change is not.
+
+A key belongs to one guest and to the root volume that it was seen on: a root that was exchanged brings a key of its
+own, and Proxmox, not the guest, says that it was exchanged. All else that changes a key is looked at by a person.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.errors import TargetError
+
+KEY_SEEN = "agent.key-seen"
+KEY_ACCEPTED = "agent.key-accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReport:
+    """A report whose signature is right. ``key``: the SHA-256 of the public key, in hex; times are aware.
+
+    ``at``: when the guest signed, ``written``: when its document was written, both by the guest's clock. Releases are
+    ``<version>-<sha8>``, empty where there is none; ``failed`` is the release that failed last, ``failure`` says why.
+    """
+
+    key: str
+    at: datetime
+    written: datetime
+    current: str
+    previous: str
+    on_trial: bool
+    wanted: str
+    step: str
+    outcome: str
+    reason: str
+    failed: str
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeySight:
+    """A guest signed with this key while its root was on this volume."""
+
+    vmid: int
+    key: str
+    root: str
+    at: datetime
+
+
+class KeyRefused(TargetError):
+    """The signature is right, and the key is not the guest's: what it says is not believed."""
+
+
+@dataclass(slots=True)
+class KeyBook:
+    """Whose key is whose, from a ledger; ``add`` takes in its entries in their order."""
+
+    latest: dict[int, KeySight] = field(default_factory=dict)
+    owners: dict[str, int] = field(default_factory=dict)
+
+    def add(self, entries: Iterable[Entry]) -> "KeyBook":
+        """Take in more; entries of other things are passed over."""
+        for entry in entries:
+            if (entry.kind, entry.name) in ((Kind.EVIDENCE, KEY_SEEN), (Kind.COMMAND, KEY_ACCEPTED)):
+                data = entry.data
+                self.note(KeySight(int(entry.target or 0), str(data["key"]), str(data["root"]), entry.at))
+        return self
+
+    def note(self, sight: KeySight) -> None:
+        """From now on the key is this guest's."""
+        self.latest[sight.vmid] = sight
+        self.owners[sight.key] = sight.vmid
+
+    def is_new(self, vmid: int, key: str, root: str) -> bool:
+        """Whether this sight must be recorded; ``KeyRefused`` says why the key does not count and what to do."""
+        owner, known = self.owners.get(key), self.latest.get(vmid)
+        if owner is not None and owner != vmid:
+            raise KeyRefused(
+                f"guest {vmid} signs with the key of guest {owner}: one is a copy of the other. In the copy, empty"
+                f" /etc/machine-id and restart it: it makes a key of its own. If guest {owner} was restored as {vmid}:"
+                f" {_accept(vmid, key)}"
+            )
+        if known is not None and known.root == root and known.key != key:
+            raise KeyRefused(
+                f"guest {vmid} signs with another key than on {known.at:%Y-%m-%d} ({known.key[:12]}), and its root is"
+                f" the same. Compare with what `zlh-agent-plugin key` prints in the guest; if it is right:"
+                f" {_accept(vmid, key)}"
+            )
+        return known is None or (known.key, known.root) != (key, root)
+
+
+def _accept(vmid: int, key: str) -> str:
+    return f"zlh-hooks agent accept-key {vmid} {key} --reason '...'"
