@@ -1,6 +1,7 @@
 """A guest that was begun and cannot be brought to its end at once: nobody forgets it, and it holds nobody else up."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache, partial
 
@@ -12,6 +13,7 @@ from zlh_hooks.application.desk import list_progress
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
+from zlh_hooks.simulation.volume import GIB
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -184,3 +186,141 @@ def test_a_guest_that_was_switched_off_before_its_proof_is_proved_when_it_starts
     bench.work(plan)
     assert seen[0] == "1"
     bench.assert_clean(plan)
+
+
+# ------------------------------------------------- found by attacks on the engine
+
+
+def _lose_storage(bench: Bench, vmid: int, length: timedelta) -> None:
+    """The guest's storage goes as its restart has stopped it."""
+    container = bench.datacentre.containers[vmid]
+    store = bench.datacentre.store(container.node, "local")
+    store.active = False
+    bench.datacentre.at(length, lambda: setattr(store, "active", True))
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["", "the worker dies"])
+def test_a_guest_that_its_restart_left_off_for_a_storage_is_started_also_if_a_lock_comes_first(dies: bool) -> None:
+    bench = Bench(make_policy(start_timeout="3m")).furnish(3)
+    bench.datacentre.faults.meanwhile("reboot", partial(_lose_storage, bench, OTHER, 5 * MINUTE), vmid=OTHER)
+    bench.datacentre.at(2 * MINUTE, _lock(bench, OTHER, 30 * MINUTE))
+    bench.answers = [partial(bench.later, HOUR, bench.order("resume"))] * 3
+    plan = bench.submit("2")
+    if dies:
+        bench.later(4 * MINUTE, _die)
+        with pytest.raises(WorkerDied):
+            bench.work(plan)
+    progress = bench.work(plan)
+    assert progress.state is RolloutState.SUCCEEDED
+    assert bench.tend(plan, 2 * HOUR).of(OTHER).state is TargetState.HEALTHY
+    assert bench.revoked() == []
+    bench.assert_clean(plan)
+
+
+class WorkerDied(BaseException):
+    """No code of it runs any more."""
+
+
+def _die() -> None:
+    raise WorkerDied
+
+
+def _restart_inside(bench: Bench) -> None:
+    bench.datacentre.restart_inside(OTHER)
+
+
+def _withdrawing(event: Callable[[Bench], None], *, before: bool) -> Bench:
+    """Something happens as an exchange is taken back whose restart a lock had prevented."""
+    bench = Bench(make_policy(lock_wait="1m", auto_promote=False)).furnish(3)
+    faults = bench.datacentre.faults
+    faults.afterwards("exchange", _lock(bench, OTHER, 30 * MINUTE), vmid=OTHER)
+    order = faults.meanwhile if before else faults.afterwards
+
+    def arm() -> None:
+        order("write_config", partial(event, bench), vmid=OTHER)
+
+    bench.later(29 * MINUTE, arm)
+    bench.answers = [partial(bench.later, 2 * HOUR, bench.order("resume"))] * 2
+    return bench
+
+
+def test_a_restart_that_comes_as_an_exchange_is_taken_back_is_not_undone_by_the_next_one() -> None:
+    bench = _withdrawing(_restart_inside, before=True)
+    plan = bench.submit("2")
+    assert bench.work(plan).of(OTHER).state is TargetState.HEALTHY
+    bench.datacentre.restart_inside(OTHER)
+    bench.clock.sleep(MINUTE)
+    assert bench.runs(OTHER) == "2"
+    bench.assert_clean(plan)
+
+
+def test_a_worker_that_dies_as_an_exchange_was_taken_back_costs_no_restart() -> None:
+    bench = _withdrawing(lambda _: _die(), before=False)
+    plan = bench.submit("2")
+    with pytest.raises(WorkerDied):
+        bench.work(plan)
+    progress = bench.work(plan)
+    assert (progress.state, progress.failures) == (RolloutState.SUCCEEDED, 0)
+    assert bench.tend(plan, HOUR).of(OTHER).state is TargetState.SKIPPED
+    assert not bench.executed("reboot").get(("reboot", OTHER))
+    bench.assert_clean(plan)
+
+
+def test_a_write_of_unknown_outcome_is_not_left_pending_when_a_lock_follows() -> None:
+    bench = Bench(make_policy(lock_wait="1m")).furnish(3)
+    faults = bench.datacentre.faults
+
+    def die_and_lock() -> None:
+        _lock(bench, OTHER, 30 * MINUTE)()
+        _die()
+
+    faults.afterwards("exchange", die_and_lock, vmid=OTHER)
+    plan = bench.submit("2")
+    with pytest.raises(WorkerDied):
+        bench.work(plan)
+    bench.work(plan)
+    assert bench.tend(plan, HOUR).of(OTHER).state is TargetState.SKIPPED
+    bench.datacentre.restart_inside(OTHER)
+    bench.clock.sleep(MINUTE)
+    assert bench.runs(OTHER) == "1"
+    bench.assert_clean(plan)
+
+
+def test_an_order_that_came_as_the_version_was_promoted_keeps_nobody_from_ordering_it_back() -> None:
+    quiet = Bench().furnish(2)
+    quiet.run("2")
+    last = sum("write_config" in call.names and 8002 in call.vmids for call in quiet.datacentre.faults.log)
+    bench = Bench().furnish(2)
+    bench.datacentre.faults.meanwhile("write_config", bench.order("pause"), vmid=8002, nth=last)
+    plan = bench.submit("2")
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    bench.order("revert", "bad")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    bench.assert_clean(plan)
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["resumed", "aborted"])
+def test_a_volume_that_a_customer_detaches_while_the_rollout_is_paused_is_never_taken_for_the_new_root(
+    goes_on: bool,
+) -> None:
+    """The road broke between the intent to move the new root into that very slot and its request."""
+    bench = Bench(make_policy(max_failures=3)).furnish(3)
+    datacentre = bench.datacentre
+    datacentre.faults.refuse("move_volume", RoadError("no route"), vmid=OTHER)
+    theirs: list[str] = []
+
+    def detach() -> None:
+        container = datacentre.containers[OTHER]
+        volume = datacentre.store(container.node, "local").allocate(OTHER, GIB, bench.clock.now())
+        theirs.append(volume.volid)
+        datacentre.edit_config(OTHER, unused0=volume.volid)
+        bench.order("resume" if goes_on else "abort")()
+
+    bench.answers = [partial(bench.later, HOUR, detach)]
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    container = datacentre.containers[OTHER]
+    assert progress.of(OTHER).state is TargetState.SKIPPED
+    assert not bench.executed("reboot").get(("reboot", OTHER))
+    assert container.config.unused[0].volume == theirs[0]
+    assert theirs[0] in datacentre.store(container.node, "local").volumes

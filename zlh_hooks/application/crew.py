@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from zlh_hooks.domain.errors import HeldUp, LeaseLost, RoadError
+from zlh_hooks.domain.errors import LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.plan import PlannedTarget
 
 Act = Callable[[PlannedTarget], None]
@@ -33,14 +33,14 @@ class Crew:
 
     def attempt_each(self, targets: Sequence[PlannedTarget], act: Act) -> None:
         """On the way back one guest that cannot be reached, or is held up, holds up no other."""
-        held_up: list[RoadError | HeldUp] = []
+        held_up: list[RoadError | TargetError] = []
         self.each(targets, lambda target: _try(lambda: act(target), held_up))
         if held_up:
             raise held_up[0]
 
     def attempt(self, *acts: Callable[[], None]) -> None:
         """All of them, though some fail: a road that is broken to one place holds nothing up elsewhere."""
-        held_up: list[RoadError | HeldUp] = []
+        held_up: list[RoadError | TargetError] = []
         for act in acts:
             _try(act, held_up)
         if held_up:
@@ -52,11 +52,11 @@ class Crew:
             return self._slots.setdefault(node, threading.Semaphore(self.max_parallel_per_node))
 
 
-def _try(act: Callable[[], None], held_up: list[RoadError | HeldUp]) -> None:
+def _try(act: Callable[[], None], held_up: list[RoadError | TargetError]) -> None:
     """Remember what holds it up, for later."""
     try:
         act()
     except LeaseLost:
         raise
-    except (RoadError, HeldUp) as error:
+    except (RoadError, TargetError) as error:
         held_up.append(error)

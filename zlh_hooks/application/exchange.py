@@ -74,7 +74,7 @@ class Exchange:
                     raise
                 self.case.gate.pause(str(error))
             self.case.gate.obey()
-            self.case.clock.sleep(next(pauses))
+            self.case.gate.wait(next(pauses))
 
     def _try(self, target: PlannedTarget, journal: Journal) -> None:
         if not journal.is_in(TargetEvent.REVERT_BEGAN) and not journal.was_requested(RESTART):
@@ -93,15 +93,19 @@ class Exchange:
     def _wait_for_turn(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.has_event(TargetEvent.EXCHANGED):
             return
+        if self.case.way_back.is_withdrawing(journal):
+            raise HeldUp(journal.last_deferral())
         if self.case.plan.rules.exchange_pending and not self.case.gate.is_deferred(target.vmid):
             self._leave_pending(target, journal)
         self.turn.take(target, journal)
 
     def _leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
         """The customer's own next restart brings the new root, if that comes before its turn."""
-        if journal.done(PUT) is None:
+        while journal.done(PUT) is None:
             self.case.gate.check()
             self.turn.prove_when_free(target, journal)
+            if self.case.gate.is_stopped():
+                continue
             with self.case.hold(target):
                 self._half_way[target.vmid] = target
                 journal.may_wait = lambda: not self.case.gate.is_stopped()
@@ -150,8 +154,11 @@ class Exchange:
             self._give_way(target, journal, f"it moved from {target.node} to {ref.node}")
 
     def _give_way(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
-        """Locked for too long, its storage away, or moved: nothing speaks against the version, and the others go on."""
-        if journal.done(PUT) is None:
+        """Locked for too long, its storage away, or moved: nothing speaks against the version, and the others go on.
+
+        A write of which nobody knows whether it came counts as one that did.
+        """
+        if journal.done(PUT) is None and not journal.is_open(PUT):
             self.case.skip(target, reason)
         else:
             journal.defer(reason)
@@ -165,6 +172,9 @@ class Exchange:
             journal.write(Kind.NOTE, "failure", {"reason": reason})
         self._take_back(target, journal, reason)
         self.check_budget()
+        self._pause_if_stuck(target, journal)
+
+    def _pause_if_stuck(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.is_in(TargetEvent.REVERT_UNPROVED):
             self.case.gate.pause(f"guest {target.vmid} could not be proved on its old root; look at it before going on")
 
@@ -229,5 +239,6 @@ class Exchange:
             )
         except GuestMissing:
             self._look_for(target, journal)
+        self._pause_if_stuck(target, journal)
         if journal.last_name() in ENDED:
             del self._half_way[target.vmid]

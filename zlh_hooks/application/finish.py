@@ -11,7 +11,7 @@ from zlh_hooks.application.power import fails_to_start
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
 from zlh_hooks.application.way_back import WayBack
-from zlh_hooks.domain.errors import GuestMissing, HeldUp, TargetError
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, StorageAway, TargetError
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import TargetEvent
@@ -60,13 +60,20 @@ class Finish:
     def _take_up(self, target: PlannedTarget, journal: Journal, *, withdraws: bool) -> None:
         """A restart may have brought its new root; else it can be left as it was."""
         if self.driver.has_come_up(target, journal):
+            self.way_back.keep_exchange(target, journal)
             self._note_exchanged(target, journal)
-        elif withdraws and self.way_back.withdraw(target, journal):
+        elif (withdraws or self.way_back.is_withdrawing(journal)) and self.way_back.withdraw(target, journal):
             self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
 
     def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
-        """A restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's."""
-        if journal.is_open(RESTART):
+        """A restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's.
+
+        One that a storage kept from bringing the guest up again is made good: it is started.
+        """
+        left_off = isinstance(journal.failure(RESTART), StorageAway)
+        if left_off:
+            self.driver.assure_free(self.driver.locate(target))
+        if left_off or journal.is_open(RESTART):
             self.driver.apply(target, journal)
         else:
             self.driver.mark_exchanged(target, journal)

@@ -16,7 +16,7 @@ from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.steps import RolloutEvent
+from zlh_hooks.domain.steps import ENDS, RolloutEvent
 from zlh_hooks.domain.window import Decision, decide
 from zlh_hooks.domain.window_rule import Component
 
@@ -70,6 +70,7 @@ class Gate:
     takes_deferred: bool = False
     _order: Exception | None = None
     _cursor: int = 0
+    _ended: int = 0
     _stage: str = ""
     _hearings: dict[str, float] = field(default_factory=dict)
     _clocks: tuple[datetime, float] | None = None
@@ -80,6 +81,7 @@ class Gate:
         events = [e for e in entries if e.kind is Kind.EVENT and e.target is None]
         answered = [int(e.data["command"]) for e in events if "command" in e.data]
         self._cursor = max(answered, default=0)
+        self._ended = max((e.sequence for e in events if e.name in ENDS), default=0)
         pauses = [e for e in events if e.name in (RolloutEvent.PAUSED, RolloutEvent.RESUMED)]
         self.paused = bool(pauses) and pauses[-1].name == RolloutEvent.PAUSED
 
@@ -91,7 +93,7 @@ class Gate:
             self.obey()
             if not self.paused:
                 return
-            self._wait(LISTEN)
+            self.wait(LISTEN)
 
     def obey(self) -> None:
         """Like ``check``, for what has begun and is brought to an end though the rollout is paused: never waits."""
@@ -106,7 +108,8 @@ class Gate:
             self._obey()
             return self.paused or self._order is not None
 
-    def _wait(self, length: timedelta) -> None:
+    def wait(self, length: timedelta) -> None:
+        """Let time pass, and do meanwhile what is to be done then."""
         self.meanwhile()
         self.clock.sleep(length)
 
@@ -117,6 +120,10 @@ class Gate:
                 self._obey_one(entry)
 
     def _obey_one(self, entry: Entry) -> None:
+        """Once all shall go back nothing else is heard; and nothing but that once it ends, or has ended."""
+        is_late = self._order is not None or entry.sequence < self._ended
+        if isinstance(self._order, Turned) or (is_late and entry.name != "revert"):
+            return
         reason = str(entry.data.get("reason") or f"{entry.name} by {entry.data.get('author', 'unknown')}")
         if entry.name == "pause" and not self.paused:
             self._set_paused(True, reason, command=entry.sequence)
@@ -159,7 +166,7 @@ class Gate:
             if obstacle is None:
                 return
             self.tell(f"waiting: {obstacle}")
-            self._wait(self._nap(until))
+            self.wait(self._nap(until))
 
     def may_begin(self, needs: timedelta, vmid: int) -> bool:
         """Whether something that takes ``needs`` may begin with the guest at this moment. Never waits."""
@@ -243,7 +250,7 @@ class Gate:
             if self.clock.monotonic() >= end:
                 return False
             self.check()
-            self._wait(pause)
+            self.wait(pause)
         return True
 
     def tell(self, text: str) -> None:

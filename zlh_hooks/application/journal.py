@@ -8,6 +8,7 @@ made once, however often its caller dies (docs/decisions/0002-durable-steps.md).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any
 
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
@@ -177,6 +178,11 @@ class Journal:
         record = self._records.get(name)
         return record is not None and record.done is None and record.failed is None
 
+    def failure(self, name: str) -> TargetError | None:
+        """How the step failed, if it did."""
+        record = self._records.get(name)
+        return record.failed if record else None
+
     def was_requested(self, name: str) -> bool:
         """Whether a request of the step was ever accepted."""
         record = self._records.get(name)
@@ -306,18 +312,20 @@ class Journal:
         return found
 
     def _wait_for_lock(self, act: Callable[[], Upid | None]) -> Upid | None:
-        """Locked means later, never by force."""
-        deadline, said = self.clock.monotonic() + self.patience.lock.total_seconds(), False
+        """Locked means later, never by force. Whether it may still be, is asked after each wait."""
+        deadline = self.clock.monotonic() + self.patience.lock.total_seconds()
         pauses = double(POLL, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
-        while True:
+        for attempt in count():
             try:
                 return act()
             except GuestLocked as error:
-                self._bear(error, deadline)
-                if not said:
-                    self._say_locked(error)
-                said = True
+                held = error
+            self._bear(held, deadline)
+            if not attempt:
+                self._say_locked(held)
             self.clock.sleep(next(pauses))
+            self._bear(held, deadline)
+        raise AssertionError
 
     def _say_locked(self, error: GuestLocked) -> None:
         """Who watches sees what is waited for."""

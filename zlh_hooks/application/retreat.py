@@ -1,15 +1,17 @@
 """The way back of a whole rollout, and its end by a person's word: nobody is asked, and all is tried until it works."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.exchange import LONGEST_RETRY, ROAD_RETRY
-from zlh_hooks.application.gate import Turned
+from zlh_hooks.application.finish import Finish
+from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.domain.duration import double
-from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError
+from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
@@ -37,7 +39,7 @@ class Retreat:
             case.journal.event(RolloutEvent.REVERTED, turn.reason)
 
     def abort(self, reason: str) -> None:
-        """What is healthy stays, what is staged is taken away."""
+        """What is healthy stays, what is staged is taken away. ``Turned`` if all shall go back instead."""
         self.case.gate.tell("ending here")
         self._until_all_is_done(lambda: self._leave(reason))
         self.case.journal.event(RolloutEvent.ABORTED, reason)
@@ -77,12 +79,31 @@ class Retreat:
         self.case.crew.attempt_each(unused, lambda target: self.case.skip(target, said))
 
     def _leave(self, reason: str) -> None:
+        self._obey_turn()
         unproved = self.case.in_state(self.case.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
+        owed = self.case.in_state(self.case.plan.targets, TargetState.PROVING)
         self.case.crew.attempt(
             self.candidacy.withdraw,
             lambda: self.case.crew.attempt_each(unproved, lambda target: self._revert(target, reason)),
+            lambda: self.case.crew.attempt_each(owed, self._finish),
             lambda: self._discard_staged(reason),
             self.preparation.clear,
+        )
+
+    def _obey_turn(self) -> None:
+        """An end may wait for locks for hours: who orders all back meanwhile is heard."""
+        with suppress(Aborted):
+            self.case.gate.obey()
+
+    def _finish(self, target: PlannedTarget) -> None:
+        """One that was off when it was to be proved may run by now."""
+        journal = self.case.journal_of(target)
+
+        def fail(reason: str) -> None:
+            self.case.way_back.revert(target, journal, reason)
+
+        Finish(self.case.driver, self.case.way_back).attempt(
+            target, journal, self.case.candidate(target), fail, withdraws=False
         )
 
     def _until_all_is_done(self, act: Callable[[], None]) -> None:
@@ -93,6 +114,6 @@ class Retreat:
                 return act()
             except LeaseLost:
                 raise
-            except (RoadError, HeldUp) as error:
+            except (RoadError, TargetError) as error:
                 self.case.gate.tell(f"the way back waits: {error}")
             self.case.clock.sleep(next(pauses))

@@ -50,7 +50,13 @@ class Rollout:
         except Turned as turn:
             self.retreat.go_back(turn)
         except Aborted as order:
+            self._abort(order)
+
+    def _abort(self, order: Aborted) -> None:
+        try:
             self.retreat.abort(str(order))
+        except Turned as turn:
+            self.retreat.go_back(turn)
 
     def progress(self) -> Progress:
         """How it stands, from the ledger."""

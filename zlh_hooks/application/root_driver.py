@@ -24,7 +24,7 @@ from zlh_hooks.application.record import (
 )
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RoadError, StorageAway, TargetError, Unreadable
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -231,7 +231,8 @@ class RootDriver:
         ref = self.locate(target)
         if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
             return
-        self._wait_for_others(ref, journal)
+        if self._wait_for_others(ref, journal) and not journal.may_wait() and not self.has_come_up(target, journal):
+            raise HeldUp("somebody else's task delayed its restart until its turn was over")
         new = str((journal.done("stage.give") or {})["volume"])
         try:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
@@ -348,14 +349,16 @@ class RootDriver:
             self.clock.sleep(POLL)
         return running
 
-    def _wait_for_others(self, ref: GuestRef, journal: Journal) -> None:
-        """What somebody else has begun with its power ends first, within the time that ours would have."""
-        rules = self.plan.rules
+    def _wait_for_others(self, ref: GuestRef, journal: Journal) -> bool:
+        """What others have begun with its power ends first, in the time that ours would have. Whether there was any."""
+        rules, waited = self.plan.rules, False
         deadline = self.clock.monotonic() + (rules.shutdown_timeout + rules.start_timeout).total_seconds()
         while any(action.running for action in list_others(self.cluster, ref, journal, _LOOK_BACK)):
             if self.clock.monotonic() >= deadline:
-                return
+                break
             self.clock.sleep(POLL)
+            waited = True
+        return waited
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")

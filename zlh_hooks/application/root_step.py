@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zlh_hooks.application.ports import Cluster, Upid
-from zlh_hooks.application.scratch import FILLER_GIB, FILLER_PATH, find_task
+from zlh_hooks.application.scratch import FILLER_GIB, FILLER_PATH, find_task, read_if_there
 from zlh_hooks.application.step import Data, Found
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import GuestLocked, TargetError
@@ -134,6 +134,19 @@ def _sized(size: str | None) -> tuple[tuple[str, str], ...]:
     return (("size", size),) if size else ()
 
 
+def is_given(cluster: Cluster, scratch: GuestRef, key: str) -> bool:
+    """Whether a scratch guest has given away what it had there, or is gone itself."""
+    config = read_if_there(cluster, scratch)
+    return config is None or key not in {mount.key for mount in config.mounts}
+
+
+def find_in_slot(cluster: Cluster, guest: GuestRef, intent: Data) -> str | None:
+    """The volume that has come into the slot which ``GiveRoot`` intended."""
+    config = cluster.inventory.read_config(guest)
+    came = (m.volume for m in config.unused if m.key == intent["slot"] and m.volume not in intent["had"])
+    return next(came, None)
+
+
 @dataclass(frozen=True, slots=True)
 class GiveRoot:
     """Rename the scratch guest's OS volume to the target, as an unused volume of it; the target may run."""
@@ -153,11 +166,11 @@ class GiveRoot:
         }
 
     def find(self, intent: Data) -> Found:
-        config = self.cluster.inventory.read_config(self.guest)
-        mount = next((mount for mount in config.unused if mount.key == intent["slot"]), None)
-        if mount is None or mount.volume in intent["had"]:
-            return None
-        return {"volume": mount.volume, "slot": mount.key}
+        """As long as the scratch guest has it, what lies in the guest's slot is somebody else's."""
+        if is_given(self.cluster, self.scratch, intent["key"]):
+            volume = find_in_slot(self.cluster, self.guest, intent)
+            return {"volume": volume, "slot": intent["slot"]} if volume else None
+        return None
 
     def adopt(self, intent: Data, since: datetime) -> Upid | None:
         return find_task(self.cluster, self.scratch, ("move_volume",), since)

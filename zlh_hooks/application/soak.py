@@ -63,7 +63,8 @@ class Soak:
             self._tend_target(progress, row)
             self._clear_owed(row)
         except GuestMissing as error:
-            self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
+            if self.driver.find(row.target) is None:  # else it has just moved, and is looked at there in the next round
+                self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
 
     def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
         journal, target = self.open_journal(row.target.vmid), row.target

@@ -66,6 +66,8 @@ class Record:
             self.done = entry.data
         elif entry.kind is Kind.FAILED:
             self.failed = parse_failure(entry.data)
+            if isinstance(self.failed, GuestLocked):
+                self.upid = None  # what was accepted then was refused in its task: nothing was done
 
     def forget_failure(self) -> None:
         """As if a step that failed had never been begun."""

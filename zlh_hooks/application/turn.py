@@ -108,7 +108,7 @@ class Turn:
                     raise lose_patience(error, wait) from error
                 case.gate.tell(f"waiting for guest {target.vmid}: {error}")
                 case.gate.check()
-                case.clock.sleep(POLL if isinstance(error, GuestLocked) else START_AGAIN)
+                case.gate.wait(POLL if isinstance(error, GuestLocked) else START_AGAIN)
 
     # ------------------------------------------------------------- standstill
 

@@ -27,6 +27,8 @@ from zlh_hooks.domain.steps import TargetEvent
 UNPROBED = "unprobed"
 """What the evidence of a way back says of a guest that is off by somebody's will, and was therefore not asked."""
 
+_WITHDRAW = "withdraw.put"
+
 
 def never() -> bool:
     """Whether a journal may wait for a lock on the way back."""
@@ -70,39 +72,48 @@ class WayBack:
         ref, before = self.driver.locate(target), self.driver.baseline(journal)
         self.driver.assure_free(ref)
         new = self._new_root(journal)
-        put = root_step.PutRoot("withdraw.put", self.driver.cluster, ref, new, before.root, before.root_size)
+        put = root_step.PutRoot(_WITHDRAW, self.driver.cluster, ref, new, before.root, before.root_size)
         return not journal.retry(put)["pending"]
+
+    def is_withdrawing(self, journal: Journal) -> bool:
+        """Whether that was begun: nothing is restarted for an exchange that is being taken back."""
+        return journal.has_intent(_WITHDRAW)
+
+    def keep_exchange(self, target: PlannedTarget, journal: Journal) -> None:
+        """A restart came while it was being taken back: the old root must not come with the next one, unproved."""
+        if self.is_withdrawing(journal):
+            ref, before = self.driver.locate(target), self.driver.baseline(journal)
+            new = self._new_root(journal)
+            journal.retry(root_step.PutRoot("withdraw.undo", self.driver.cluster, ref, before.root, new, None))
 
     def _discard(self, target: PlannedTarget, journal: Journal) -> None:
         """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
+        ref = self.driver.locate(target)
         intent = journal.intent_of("stage.clone")
+        volume = ""
         if intent is not None:
             x = GuestRef(intent["vmid"], target.node)
-            config = scratch.read_if_there(self.driver.cluster, x)
-            if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
-                self.driver.destroy_scratch(journal, "discard.scratch", x)
-        ref = self.driver.locate(target)
+            volume = journal.once("discard.staged", lambda: {"volume": self._staged_volume(ref, x, journal)})["volume"]
+            self._destroy_scratch(x, journal)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
-        if volume := self._staged_volume(journal):
+        if volume:
             kept = kept_root.note(self.driver.cluster, ref, journal, kept_root.STAGED, volume)
             kept_root.free(self.driver.cluster, ref, journal, "discard.free", volume, kept)
         self.driver.unmark(ref, journal, "discard.unmark")
 
-    def _staged_volume(self, journal: Journal) -> str | None:
-        given = journal.done("stage.give")
+    def _staged_volume(self, ref: GuestRef, x: GuestRef, journal: Journal) -> str:
+        """What staging brought, also by a move of unknown outcome; asked while its scratch guest is there."""
+        given, intent = journal.done("stage.give"), journal.intent_of("stage.give")
         if given is not None:
             return str(given["volume"])
-        intent = journal.intent_of("stage.give")
-        return self._volume_at(intent["slot"], journal) if intent else None
+        if intent is None or not root_step.is_given(self.driver.cluster, x, intent["key"]):
+            return ""
+        return root_step.find_in_slot(self.driver.cluster, ref, intent) or ""
 
-    def _volume_at(self, slot: str, journal: Journal) -> str | None:
-        """What a move whose outcome was never recorded has left in the guest's slot."""
-        intent = journal.intent_of("stage.give") or {}
-        assert journal.target is not None
-        target = next(target for target in self.driver.plan.targets if target.vmid == journal.target)
-        config = self.driver.cluster.inventory.read_config(self.driver.locate(target))
-        found = (m.volume for m in config.unused if m.key == slot and m.volume not in intent.get("had", ()))
-        return next(found, None)
+    def _destroy_scratch(self, x: GuestRef, journal: Journal) -> None:
+        config = scratch.read_if_there(self.driver.cluster, x)
+        if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
+            self.driver.destroy_scratch(journal, "discard.scratch", x)
 
     # ---------------------------------------------------------------- revert
 

@@ -64,6 +64,9 @@ class RolloutEvent(StrEnum):
     ABORTED = "aborted"
 
 
+ENDS = (RolloutEvent.SUCCEEDED, RolloutEvent.REVERTED, RolloutEvent.ABORTED, RolloutEvent.LEFT_STUCK)
+"""With these a rollout is in no worker's hands any more; of some a person may still order the way back."""
+
 _T = TargetState
 _E = TargetEvent
 TARGET_TABLE: Mapping[tuple[TargetState, TargetEvent], TargetState] = {
