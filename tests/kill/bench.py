@@ -18,7 +18,7 @@ from zlh_hooks import wiring
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.progress import Progress, fold_progress
-from zlh_hooks.domain.steps import RolloutEvent, RolloutState
+from zlh_hooks.domain.steps import ENDS, RolloutState
 
 GUESTS = 2
 PATIENCE_SECONDS = 90.0
@@ -121,8 +121,7 @@ class Bench:
 
 def is_end(entry: Entry) -> bool:
     """Whether the entry ends a rollout."""
-    ends = (RolloutEvent.SUCCEEDED, RolloutEvent.REVERTED, RolloutEvent.ABORTED, RolloutEvent.LEFT_STUCK)
-    return entry.target is None and entry.kind is Kind.EVENT and entry.name in ends
+    return entry.target is None and entry.kind is Kind.EVENT and entry.name in ENDS
 
 
 def tags_of(ct: Any) -> list[str]:

@@ -79,9 +79,10 @@ class Engine:
 
     def _open_story(self, case: Case, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
-        exchange = Exchange(case, Turn(case), Finish(case.driver, case.way_back))
+        finish = Finish(case.driver, case.way_back)
+        exchange = Exchange(case, Turn(case), finish)
         case.gate.meanwhile = exchange.tend
-        return Rollout(case, exchange, Retreat(case, preparation, candidacy), preparation, candidacy)
+        return Rollout(case, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 
     def open_soak(self, plan: Plan) -> Soak:
         """What remains of a rollout that ended."""

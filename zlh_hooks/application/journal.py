@@ -8,7 +8,6 @@ made once, however often its caller dies (docs/decisions/0002-durable-steps.md).
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import count
 from typing import Any
 
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
@@ -315,17 +314,16 @@ class Journal:
         """Locked means later, never by force. Whether it may still be, is asked after each wait."""
         deadline = self.clock.monotonic() + self.patience.lock.total_seconds()
         pauses = double(POLL, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
-        for attempt in count():
+        while True:
             try:
                 return act()
             except GuestLocked as error:
                 held = error
             self._bear(held, deadline)
-            if not attempt:
-                self._say_locked(held)
+            self._say_locked(held)
             self.clock.sleep(next(pauses))
-            self._bear(held, deadline)
-        raise AssertionError
+            if not self.may_wait():
+                raise held
 
     def _say_locked(self, error: GuestLocked) -> None:
         """Who watches sees what is waited for."""

@@ -21,6 +21,7 @@ class Retreat:
     """Each end is recorded when all of it is done."""
 
     case: Case
+    finish: Finish
     preparation: Preparation
     candidacy: Candidacy
 
@@ -59,11 +60,14 @@ class Retreat:
         case = self.case
         rows = [row for row in case.progress().targets if row.state in ON_NEW_ROOT or row.target.vmid in once_more]
         newest_first = sorted(rows, key=lambda row: (row.began_at or case.plan.created, row.target.vmid), reverse=True)
-        case.crew.attempt_each(
-            [row.target for row in newest_first], lambda target: self._revert(target, reason, once_more)
-        )
 
-    def _revert(self, target: PlannedTarget, reason: str, once_more: set[int] | None = None) -> None:
+        def revert(target: PlannedTarget) -> None:
+            self._revert(target, reason)
+            once_more.discard(target.vmid)
+
+        case.crew.attempt_each([row.target for row in newest_first], revert)
+
+    def _revert(self, target: PlannedTarget, reason: str) -> None:
         case, journal = self.case, self.case.journal_of(target)
         try:
             case.way_back.revert(target, journal, reason)
@@ -71,7 +75,6 @@ class Retreat:
             if (ref := case.driver.find(target)) is not None:
                 raise RoadError(f"guest {target.vmid} is on {ref.node} now: once more") from error
             journal.event(TargetEvent.VANISHED, str(error))
-        (once_more or set()).discard(target.vmid)
 
     def _discard_staged(self, reason: str) -> None:
         unused = self.case.in_state(self.case.plan.targets, TargetState.PENDING, TargetState.STAGED)
@@ -97,14 +100,12 @@ class Retreat:
 
     def _finish(self, target: PlannedTarget) -> None:
         """One that was off when it was to be proved may run by now."""
-        journal = self.case.journal_of(target)
+        case, journal = self.case, self.case.journal_of(target)
 
         def fail(reason: str) -> None:
-            self.case.way_back.revert(target, journal, reason)
+            case.way_back.revert(target, journal, reason)
 
-        Finish(self.case.driver, self.case.way_back).attempt(
-            target, journal, self.case.candidate(target), fail, withdraws=False
-        )
+        self.finish.attempt(target, journal, case.candidate(target), fail, withdraws=False)
 
     def _until_all_is_done(self, act: Callable[[], None]) -> None:
         """It is tried again until it works, less and less often."""

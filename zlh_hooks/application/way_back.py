@@ -88,21 +88,26 @@ class WayBack:
 
     def _discard(self, target: PlannedTarget, journal: Journal) -> None:
         """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
-        ref = self.driver.locate(target)
-        intent = journal.intent_of("stage.clone")
-        volume = ""
+        intent, volume = journal.intent_of("stage.clone"), ""
         if intent is not None:
             x = GuestRef(intent["vmid"], target.node)
-            volume = journal.once("discard.staged", lambda: {"volume": self._staged_volume(ref, x, journal)})["volume"]
+            volume = self._find_staged(target, x, journal)
             self._destroy_scratch(x, journal)
+        ref = self.driver.locate(target)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume:
             kept = kept_root.note(self.driver.cluster, ref, journal, kept_root.STAGED, volume)
             kept_root.free(self.driver.cluster, ref, journal, "discard.free", volume, kept)
         self.driver.unmark(ref, journal, "discard.unmark")
 
+    def _find_staged(self, target: PlannedTarget, x: GuestRef, journal: Journal) -> str:
+        """What staging brought; decided once, while its scratch guest is there. Empty: nothing, or to nobody."""
+        ref = self.driver.find(target)
+        if ref is None:
+            return ""
+        return str(journal.once("discard.staged", lambda: {"volume": self._staged_volume(ref, x, journal)})["volume"])
+
     def _staged_volume(self, ref: GuestRef, x: GuestRef, journal: Journal) -> str:
-        """What staging brought, also by a move of unknown outcome; asked while its scratch guest is there."""
         given, intent = journal.done("stage.give"), journal.intent_of("stage.give")
         if given is not None:
             return str(given["volume"])
