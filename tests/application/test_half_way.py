@@ -8,10 +8,11 @@ from functools import cache, partial
 import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
-from tests.datacentre import turns_unhealthy
+from tests.application.test_revert import break_old_root
+from tests.datacentre import never_boots, turns_unhealthy
 from zlh_hooks.application.desk import list_progress
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import RoadError
+from zlh_hooks.domain.errors import GuestLocked, RoadError
 from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
 from zlh_hooks.simulation.volume import GIB
 
@@ -324,3 +325,123 @@ def test_a_volume_that_a_customer_detaches_while_the_rollout_is_paused_is_never_
     assert not bench.executed("reboot").get(("reboot", OTHER))
     assert container.config.unused[0].volume == theirs[0]
     assert theirs[0] in datacentre.store(container.node, "local").volumes
+
+
+def test_a_restart_that_a_lock_refused_is_no_turn_for_the_next_worker() -> None:
+    """It was asked for, and its task did nothing: the successor comes after the cutoff, and waits."""
+    night = {"name": "night", "rule": "FREQ=DAILY", "start": "04:00", "length_minutes": 120, "cutoff_minutes": 30}
+    bench = Bench(make_policy((night, night | {"name": "next", "start": "06:05"}), lock_wait="2h")).furnish(3)
+    bench.clock.sleep(85 * MINUTE)
+    faults = bench.datacentre.faults
+    faults.fail_task("reboot", GuestLocked("CT is locked (backup)", "backup"), vmid=OTHER)
+    faults.afterwards("reboot", _lock(bench, OTHER, 10 * MINUTE), vmid=OTHER)
+    bench.later(6 * MINUTE, _die)
+    plan = bench.submit("2")
+    with pytest.raises(WorkerDied):
+        bench.work(plan)
+    bench.clock.sleep(15 * MINUTE)
+    bench.work(plan)
+    assert bench.entries(Kind.REQUESTED, "exchange.restart", OTHER)[-1].at.hour == 6
+
+
+def test_an_order_is_obeyed_that_came_while_somebody_elses_task_delayed_a_restart() -> None:
+    bench = Bench().furnish(3)
+    datacentre = bench.datacentre
+
+    def shut_down_in_vain() -> None:
+        datacentre.faults.fail_task("shutdown", "it refuses", vmid=OTHER)
+        datacentre.faults.slow_task("shutdown", 4 * MINUTE, vmid=OTHER)
+        datacentre.shutdown(datacentre.ref(OTHER), 4 * MINUTE)
+        bench.later(MINUTE, bench.order("pause"))
+
+    datacentre.faults.afterwards("exchange", shut_down_in_vain, vmid=OTHER)
+    bench.answers = [partial(bench.later, HOUR, bench.order("abort"))]
+    bench.run("2")
+    assert not bench.entries(Kind.REQUESTED, "exchange.restart", OTHER)
+
+
+def test_an_order_that_came_before_an_exchange_was_left_pending_is_obeyed() -> None:
+    bench = Bench(make_policy(exchange_pending=True)).furnish(3)
+    store = bench.datacentre.store("n2", "local")
+
+    def come_back() -> None:
+        bench.order("pause")()
+        store.active = True
+
+    def go() -> None:
+        store.active = False
+        bench.later(5 * MINUTE, come_back)
+
+    bench.datacentre.faults.afterwards("reboot", go, vmid=CANARY)
+    bench.answers = [partial(bench.later, HOUR, bench.order("abort"))]
+    bench.run("2")
+    assert not bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, OTHER)
+
+
+def _switch_off_and_on(bench: Bench, after: timedelta) -> None:
+    """A guest is switched off before its restart, and on again on a bad root."""
+    bench.spoil(OTHER, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.afterwards("exchange", partial(bench.datacentre.power_off, OTHER), vmid=OTHER)
+
+    def switch_on() -> None:
+        bench.datacentre.containers[OTHER].wanted = True
+        bench.datacentre.start(bench.datacentre.ref(OTHER))
+
+    bench.later(after, switch_on)
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["another one waits for a lock", "an abort waits for a lock"])
+def test_a_guest_that_starts_on_a_bad_root_while_a_lock_is_waited_for_goes_back_at_once(ends: bool) -> None:
+    bench = Bench(make_policy(lock_wait="2h", max_failures=2)).furnish(4)
+    _switch_off_and_on(bench, 10 * MINUTE)
+    lock = _lock(bench, 5003, 100 * MINUTE)
+    if ends:
+        bench.datacentre.faults.afterwards("exchange", lock, vmid=5003)
+        bench.later(5 * MINUTE, bench.order("abort"))
+    else:
+        bench.datacentre.faults.afterwards("reboot", lock, vmid=CANARY)
+    plan = bench.submit("2")
+    bench.work(plan)
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, OTHER) - plan.created < 15 * MINUTE
+    bench.assert_clean(plan)
+
+
+def test_a_revert_is_heard_while_an_abort_waits_for_a_lock() -> None:
+    bench = Bench(make_policy(lock_wait="1m")).furnish(4)
+    bench.datacentre.faults.afterwards("exchange", _lock(bench, OTHER, 6 * HOUR), vmid=OTHER)
+    bench.datacentre.faults.afterwards("reboot", bench.order("abort"), vmid=5003)
+    bench.later(20 * MINUTE, bench.order("revert", "bad"))
+    plan = bench.submit("2")
+    assert bench.work(plan).state is RolloutState.REVERTED
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, CANARY) - plan.created < 25 * MINUTE
+    bench.assert_clean(plan)
+
+
+def test_a_guest_that_becomes_stuck_while_the_others_go_on_pauses_the_rollout() -> None:
+    bench = Bench(make_policy(max_failures=2)).furnish(6).spoil(OTHER, behaviour=turns_unhealthy("2"))
+    faults = bench.datacentre.faults
+    faults.afterwards("reboot", break_old_root(bench, OTHER), vmid=OTHER)
+    faults.afterwards("reboot", _lock(bench, OTHER, 3 * MINUTE), vmid=OTHER)
+    faults.afterwards("reboot", _lock(bench, 5005, 5 * MINUTE), vmid=5004)
+    bench.answers = [bench.order("resume")]
+    bench.run("2")
+    assert len(bench.pauses) == 1 and "guest 5002 could not be proved on its old root" in bench.pauses[0]
+
+
+def test_a_clearing_that_fails_once_ends_no_way_back() -> None:
+    bench = Bench().furnish(3, second=never_boots("2"))
+    bench.datacentre.faults.fail_task("destroy", "volume busy")
+    plan = bench.submit("2")
+    assert bench.work(plan).state is RolloutState.REVERTED
+    bench.assert_clean(plan)
+
+
+def test_a_guest_that_moves_during_its_late_proof_is_proved_where_it_is_now() -> None:
+    bench = Bench().furnish(3)
+    _switch_off_and_on(bench, HOUR)
+    plan = bench.submit("2")
+    bench.work(plan)
+    datacentre = bench.datacentre
+    datacentre.faults.meanwhile("read_address", partial(datacentre.migrate_guest, OTHER, "n1"), vmid=OTHER)
+    assert bench.tend(plan, 3 * HOUR).of(OTHER).state is TargetState.REVERTED
+    assert bench.runs(OTHER) == "1"

@@ -101,6 +101,19 @@ def test_an_order_is_obeyed_while_a_lock_is_waited_for(verb: str, begun: bool) -
     bench.assert_clean(plan)
 
 
+def test_an_order_that_comes_a_moment_before_the_lock_goes_is_obeyed() -> None:
+    bench = Bench().furnish(GUESTS)
+    bench.answers = [partial(bench.later, timedelta(hours=1), bench.order("abort"))]
+
+    def lock() -> None:
+        bench.datacentre.lock(5002, "backup", 5 * MINUTE)
+        bench.later(5 * MINUTE - timedelta(seconds=2), bench.order("pause"))
+
+    bench.datacentre.faults.afterwards("exchange", lock, vmid=5002)
+    bench.run("2")
+    assert not bench.entries(Kind.REQUESTED, RESTART, 5002)
+
+
 # ------------------------------------------------------------------- players
 
 PLAYERS = {"probes": [{"kind": "agent"}, {"kind": "minecraft", "port": 25565}]}
