@@ -5,6 +5,7 @@ import shlex
 from inspect import signature
 from typing import Any
 
+import pytest
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -37,6 +38,17 @@ def make_runner() -> CliRunner:
     """With both streams apart: Click 8.1 mixes them unless it is told not to, 8.2 never does and cannot be told."""
     apart: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner.__init__).parameters else {}
     return CliRunner(**apart)
+
+
+def list_verbs(known: Any = None, words: tuple[str, ...] = ()) -> list[Any]:
+    """Every command that does something, as parameters of a test: its parser, under the words that lead to it."""
+    known = known or get_command(app)
+    if not isinstance(known, TyperGroup):
+        return [pytest.param(known, id=" ".join(words))]
+    context = known.make_context(known.name, [], resilient_parsing=True)
+    below = [(name, known.get_command(context, name)) for name in known.list_commands(context)]
+    own = [pytest.param(known, id=" ".join(words))] if words and known.invoke_without_command else []
+    return [*own, *(verb for name, found in below for verb in list_verbs(found, (*words, name)))]
 
 
 def parse(command: str) -> None:

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from zlh_hooks.cli.app import COMMANDS, NOUNS, app
+from tests.cli.command_line import list_verbs
+from zlh_hooks.cli.app import COMMANDS, EXIT_CODES, NOUNS, app
 
 
 @pytest.mark.parametrize("word", [*NOUNS, *COMMANDS])
@@ -20,6 +22,19 @@ def test_every_word_has_help(word: str) -> None:
 def test_the_root_lists_every_word() -> None:
     output = CliRunner().invoke(app, ["--help"]).output
     assert all(word in output for word in (*NOUNS, *COMMANDS))
+
+
+@pytest.mark.parametrize("verb", list_verbs())
+def test_every_verb_takes_the_options_and_variables_that_name_a_sites_files(verb: Any) -> None:
+    taken = {name: known.envvar for known in verb.params for name in known.opts}
+    wanted = {"--config": "ZLH_HOOKS_CONFIG", "--policy": "ZLH_HOOKS_POLICY"}
+    assert {name: taken.get(name) for name in wanted} == wanted
+
+
+def test_the_root_says_where_to_begin_and_what_every_exit_code_means() -> None:
+    said = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "Begin with init, then ready" in said
+    assert all(f" {code} " in said[said.index("Exit codes:") :] for code in (0, *dict(EXIT_CODES).values(), 130))
 
 
 def test_an_unknown_word_is_wrong_usage() -> None:

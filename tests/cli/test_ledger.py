@@ -84,6 +84,15 @@ def test_verify_says_how_many_entries_hold_and_the_digest_to_keep_elsewhere(reco
     assert f"6 entries, each as it was written; last digest {digest}" in run(recorded, "verify").output
 
 
+@pytest.mark.parametrize("command", [("show",), ("verify",), ("copy", "copy.db")])
+def test_a_policy_that_is_named_as_for_other_verbs_is_no_wrong_usage(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(recorded, *command, "--policy", "/etc/zlh-hooks/policy.toml")
+    assert result.exit_code == 0, result.output
+
+
 @pytest.mark.parametrize("change", ["name = 'other'", "data = 'unreadable'"])
 def test_verify_fails_and_names_the_entry_that_was_changed(recorded: Path, tmp_path: Path, change: str) -> None:
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.cli.option import Config, Json
+from zlh_hooks.cli.option import Config, Json, UnreadPolicyFile
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.entry import GENESIS, Entry
@@ -25,6 +25,7 @@ def show(
     target: Annotated[int | None, typer.Option("--target", help="Only entries of this guest (VMID).")] = None,
     last: Annotated[int | None, typer.Option("--last", help="Only the newest N of them.", min=1)] = None,
     config: Config = None,
+    _policy: UnreadPolicyFile = None,
     json: Json = False,
 ) -> None:
     """Print entries, oldest first."""
@@ -38,7 +39,7 @@ def show(
 
 
 @app.command()
-def verify(config: Config = None, json: Json = False) -> None:
+def verify(config: Config = None, _policy: UnreadPolicyFile = None, json: Json = False) -> None:
     """Follow the whole chain. Entries cut off at its end show only in the last digest: keep that elsewhere."""
     settings = _find(config)
     with closing(wiring.open_ledger(settings)) as ledger:
@@ -57,6 +58,7 @@ def verify(config: Config = None, json: Json = False) -> None:
 def copy(
     destination: Annotated[Path, typer.Argument(help="A new file; one that exists is never replaced.")],
     config: Config = None,
+    _policy: UnreadPolicyFile = None,
 ) -> None:
     """Write a verified copy that is consistent, also while a worker records.
 

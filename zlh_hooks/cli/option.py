@@ -18,6 +18,18 @@ PolicyFile = Annotated[
     Path | None,
     typer.Option("--policy", envvar="ZLH_HOOKS_POLICY", help="Rules; default /etc/zlh-hooks/policy.toml."),
 ]
+UnreadConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", envvar="ZLH_HOOKS_CONFIG", help="Not needed here; taken so that the same options fit every command."
+    ),
+]
+UnreadPolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy", envvar="ZLH_HOOKS_POLICY", help="Not needed here; taken so that the same options fit every command."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Security = Annotated[

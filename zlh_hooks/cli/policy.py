@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zlh_hooks.application.launch import LaunchDesk
-from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.option import Config, Json, PolicyFile, UnreadConfig, UnreadPolicyFile
 from zlh_hooks.cli.output import print_json
 from zlh_hooks.domain.errors import ZlhError
 from zlh_hooks.domain.handbook import Page
@@ -20,7 +20,7 @@ SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 @app.command()
-def check(policy: PolicyFile = None, json: Json = False) -> None:
+def check(_config: UnreadConfig = None, policy: PolicyFile = None, json: Json = False) -> None:
     """Read the policy and say whether it is sound; exit 2 and every fault if it is not."""
     loaded = load_policy(policy)
     hints = list_hints(loaded, datetime.now(UTC))
@@ -35,7 +35,7 @@ def check(policy: PolicyFile = None, json: Json = False) -> None:
 
 
 @app.command()
-def schema() -> None:
+def schema(_config: UnreadConfig = None, _policy: UnreadPolicyFile = None) -> None:
     """Print the policy's JSON Schema, for editors."""
     print_json({"$schema": SCHEMA_DIALECT} | Policy.model_json_schema())
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zlh_hooks.cli.option import LOCAL_FORMATS, Json, PolicyFile, resolve_instant
+from zlh_hooks.cli.option import LOCAL_FORMATS, Json, PolicyFile, UnreadConfig, resolve_instant
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.window import HORIZON, Occurrence, decide, list_occurrences, next_occurrence
 from zlh_hooks.domain.window_rule import Component
@@ -16,10 +16,12 @@ OCCURRENCE_COLUMNS = ("effect", "window", "starts (local)", "starts (UTC)", "end
 NEXT_COLUMNS = ("component", "now", "next window", "starts (local)", "starts (UTC)", "note")
 
 
-ComponentOption = Annotated[Component | None, typer.Option("--component", "-c", help="For which system; all.")]
+ComponentOption = Annotated[
+    Component | None, typer.Option("--component", "-c", help="For which system; all if left out.")
+]
 From = Annotated[
     datetime | None,
-    typer.Option("--from", formats=[*LOCAL_FORMATS], help="As if it were then, in the policy's zone; now."),
+    typer.Option("--from", formats=[*LOCAL_FORMATS], help="As if it were then, in the policy's zone; now if left out."),
 ]
 
 
@@ -28,6 +30,7 @@ def list_windows(
     days: Annotated[int, typer.Option("--days", help="How far ahead.", min=1, max=HORIZON.days)] = 14,
     component: ComponentOption = None,
     begin: From = None,
+    _config: UnreadConfig = None,
     policy: PolicyFile = None,
     json: Json = False,
 ) -> None:
@@ -43,7 +46,11 @@ def list_windows(
 
 @app.command("next")
 def show_next(
-    component: ComponentOption = None, begin: From = None, policy: PolicyFile = None, json: Json = False
+    component: ComponentOption = None,
+    begin: From = None,
+    _config: UnreadConfig = None,
+    policy: PolicyFile = None,
+    json: Json = False,
 ) -> None:
     """Whether work may start now, and the next window that is not denied altogether; for one component or for each."""
     rules = load_policy(policy)
