@@ -7,7 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from zlh_hooks.cli.app import COMMANDS, NOUNS, app
+from zlh_hooks.cli.app import COMMANDS, EXIT_CODES, NOUNS, app
 
 
 @pytest.mark.parametrize("word", [*NOUNS, *COMMANDS])
@@ -20,6 +20,12 @@ def test_every_word_has_help(word: str) -> None:
 def test_the_root_lists_every_word() -> None:
     output = CliRunner().invoke(app, ["--help"]).output
     assert all(word in output for word in (*NOUNS, *COMMANDS))
+
+
+def test_the_root_says_where_to_begin_and_what_every_exit_code_means() -> None:
+    said = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    assert "Begin with init, then ready" in said
+    assert all(f" {code} " in said[said.index("Exit codes:") :] for code in (0, *dict(EXIT_CODES).values(), 130))
 
 
 def test_an_unknown_word_is_wrong_usage() -> None:

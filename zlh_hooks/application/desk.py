@@ -74,12 +74,17 @@ class Desk:
             raise NotAllowed(f"nothing to do: no guest would get {plan.release.line} {plan.release.version}")
         self.ledger.append(Draft(Kind.PLAN, "plan", plan.id, None, dump_plan(plan)))
 
-    def order(self, verb: str, rollout: str | None, reason: str = "") -> Progress:
-        """Write a command; ``NotAllowed`` if the rollout is in no state for it."""
+    def check(self, verb: str, rollout: str | None) -> Progress:
+        """The rollout that could be ordered so; ``NotAllowed`` if it is in no state for it."""
         progress = self.find(rollout)
         if progress.state not in _ALLOWED[verb]:
             raise NotAllowed(f"rollout {progress.plan.id} is {progress.state}: it cannot {verb}")
         self._refuse_overtaken(verb, progress)
+        return progress
+
+    def order(self, verb: str, rollout: str | None, reason: str = "") -> Progress:
+        """Write a command; ``NotAllowed`` if the rollout is in no state for it."""
+        progress = self.check(verb, rollout)
         self.ledger.append(Draft(Kind.COMMAND, verb, progress.plan.id, None, self._signed(reason)))
         return progress
 

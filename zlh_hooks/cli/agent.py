@@ -131,7 +131,7 @@ def unblock(
     config: Config = None,
     policy: PolicyFile = None,
 ) -> None:
-    """Let them be installed again."""
+    """Let these versions be installed again."""
     _open(config, policy).unblock(versions)
     _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 

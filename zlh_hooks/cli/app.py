@@ -1,7 +1,6 @@
 """The command line's root: mounts one noun per file and turns errors into exit codes.
 
-Exit codes: 0 done, 1 it failed or is stuck, 2 settings or usage are wrong, 3 policy says no, 4 the road is broken,
-130 interrupted.
+``EPILOG`` says what the exit codes mean.
 """
 
 import sys
@@ -14,6 +13,11 @@ from typer.main import get_group
 
 from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, ZlhError
 
+EPILOG = (
+    "Begin with init, then ready: it names what is missing, and how that is done. Then plan, and rollout start. "
+    "Exit codes: 0 done, 1 it failed or is stuck, 2 settings or usage are wrong, 3 policy says no, "
+    "4 a server could not be reached, 130 interrupted."
+)
 EXIT_CODES: tuple[tuple[type[ZlhError], int], ...] = (
     (SettingsError, 2),
     (NotAllowed, 3),
@@ -22,7 +26,7 @@ EXIT_CODES: tuple[tuple[type[ZlhError], int], ...] = (
 )
 
 NOUNS = {
-    "policy": "Check the policy and print its schema.",
+    "policy": "Check the policy, print its schema, and the pages that people read.",
     "window": "When restricted work may start.",
     "template": "Versions and channels of container templates.",
     "rollout": "Carry a template version out to guests, and back.",
@@ -67,6 +71,7 @@ app = typer.Typer(
     name="zlh-hooks",
     cls=Rooms,
     help="Maintenance windows, staged template rollouts and a proved way back for Proxmox VE.",
+    epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -8,6 +8,7 @@ from zlh_hooks import wiring
 from zlh_hooks.application.recover import Remnant
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.view import render_guests
 from zlh_hooks.domain.errors import NotAllowed, TargetError
 
 COLUMNS = ("guest", "name", "node", "rollout", "is", "old root", "new root", "can go")
@@ -36,7 +37,7 @@ def recover(
     if not found:
         raise NotAllowed("no guest was left in work")
     _print(found, False)
-    if not yes and not typer.confirm(f"Take {len(found)} guests {'back' if back else 'forward'}?"):
+    if not yes and not typer.confirm(f"Take {render_guests(len(found))} {'back' if back else 'forward'}?"):
         raise typer.Abort
     _bring_to_end(site, found, back)
 

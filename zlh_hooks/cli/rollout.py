@@ -15,6 +15,7 @@ from zlh_hooks.cli.view import (
     TARGET_COLUMNS,
     changed_rows,
     describe_progress,
+    render_guests,
     render_headline,
     render_live,
     rows_of_progress,
@@ -30,6 +31,14 @@ app = typer.Typer(no_args_is_help=True)
 REFRESH_SECONDS = 0.5
 Reason = Annotated[str, typer.Option("--reason", help="Why; recorded in the ledger.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not watch.")]
+EFFECTS = {
+    "pause": "no further guest is begun; what has begun is brought to its end",
+    "resume": "it goes on as soon as a worker has heard",
+    "abort": "it ends as soon as what has begun is at its end; guests on the new version stay on it",
+}
+"""What an order leads to, for whoever gave it."""
+LOSERS = (TargetState.APPLYING, TargetState.PROVING, TargetState.HEALTHY)
+"""Guests whose old root ``finalize`` gives up; those whose proof is still owed lose it once they are proved."""
 
 
 @app.command()
@@ -51,7 +60,7 @@ def start(
     if not json:
         print_plan(site, plan)
     _warn_of_emergency(site)
-    if not yes and not typer.confirm(f"Bring {line} {to} to {len(plan.targets)} guests?"):
+    if not yes and not typer.confirm(f"Bring {line} {to} to {render_guests(len(plan.targets))}?"):
         raise typer.Abort
     site.desk().submit(plan)
     site.summon_worker()
@@ -106,7 +115,7 @@ def pause(rollout: RolloutId = None, config: Config = None, policy: PolicyFile =
 
 @app.command()
 def resume(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, reason: Reason = "") -> None:
-    """Go on."""
+    """Go on with a rollout that is paused."""
     _order("resume", rollout, config, policy, reason)
 
 
@@ -144,7 +153,7 @@ def finalize(
     yes: Yes = False,
     detach: Detach = False,
 ) -> None:
-    """Give up the way back before the soak is over; old roots go in the next window, now if that is open.
+    """Ask, and give up the way back before the soak is over; old roots go in the next window, now if that is open.
 
     A guest that runs and is not healthy keeps its old root: it is told, and the exit code is 1.
     """
@@ -154,7 +163,10 @@ def finalize(
             raise typer.BadParameter("--force needs --reason")
         typer.echo(render_headline(site.close_by_force(rollout, reason)))
         return
-    found = site.desk().find(rollout)
+    found = site.desk().check(FINALIZE, rollout)
+    if not found.count(*LOSERS):
+        typer.echo(f"nothing to do: no guest of {found.plan.id} has an old root to give up")
+        return
     if not yes and not typer.confirm(_ask_to_finalize(site, found)):
         raise typer.Abort
     progress = site.desk().order(FINALIZE, found.plan.id, reason)
@@ -167,11 +179,19 @@ def finalize(
 
 def _ask_to_finalize(site: wiring.Site, progress: Progress) -> str:
     """Whom it concerns, and what they would have otherwise."""
-    kept = [str(row.target.vmid) for row in progress.targets if row.state is TargetState.HEALTHY]
-    until = progress.ended_at and render_moment(progress.ended_at + progress.plan.rules.soak, site.policy)
-    otherwise = f"; else it is kept until {until} at least" if until else ""
-    whom = f"{len(kept)} guests ({', '.join(kept)})" if kept else "no guest"
-    return f"Give up the way back of {whom} for good{otherwise}?"
+    losers = [str(row.target.vmid) for row in progress.targets if row.state in LOSERS]
+    whom = f"{render_guests(len(losers))} ({', '.join(losers)})"
+    return f"Give up the way back of {whom} for good; {_say_how_long_kept(site, progress)}?"
+
+
+def _say_how_long_kept(site: wiring.Site, progress: Progress) -> str:
+    """Only what has ended can be finalized, so its end is known."""
+    assert progress.ended_at is not None
+    until = progress.ended_at + progress.plan.rules.soak
+    moment = render_moment(until, site.policy)
+    if until <= site.clock.now():
+        return f"its time was over at {moment}, so else it goes in the next window"
+    return f"else it is kept until {moment} at least"
 
 
 def _tell_of_settling(site: wiring.Site, ordered: Progress) -> None:
@@ -194,7 +214,7 @@ def _tell_of_settling(site: wiring.Site, ordered: Progress) -> None:
 
 
 def _decide_settling(site: wiring.Site, progress: Progress) -> Decision | None:
-    """Whether the old roots may go now, and if not, when; None if there are none."""
+    """Whether the old roots may go now, and if not, when; None while no guest is proved."""
     began = [row.began_at for row in progress.targets if row.state is TargetState.HEALTHY and row.began_at is not None]
     if not began:
         return None
@@ -203,7 +223,7 @@ def _decide_settling(site: wiring.Site, progress: Progress) -> Decision | None:
 
 def _say_when_settled(site: wiring.Site, decision: Decision | None) -> str:
     if decision is None:
-        return "no guest has an old root to give up"
+        return "old roots are given up once their guests are proved"
     if decision.allowed:
         return "old roots are given up now"
     if decision.until is None:
@@ -215,7 +235,7 @@ def _order(verb: str, rollout: str | None, config: Config, policy: PolicyFile, r
     site = wiring.open_site(config, policy)
     progress = site.desk().order(verb, rollout, reason)
     site.summon_worker()
-    typer.echo(f"{verb} ordered for {progress.plan.id}; the worker obeys before it begins with the next guest")
+    typer.echo(f"{verb} ordered for {progress.plan.id}; {EFFECTS[verb]}")
 
 
 def _print(progress: Progress, json: bool) -> None:
@@ -229,13 +249,14 @@ def _print(progress: Progress, json: bool) -> None:
 def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_order: bool = False) -> None:
     """Watch until the end, say how to come back if interrupted, and exit 0 only after a good end."""
     if detach:
-        done = "ordered the way back of" if after_order else "started"
-        typer.echo(f"{done} {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
+        done = f"revert ordered for {rollout}" if after_order else f"started {rollout}"
+        typer.echo(f"{done}; watch it with: zlh-hooks rollout watch {rollout}")
         return
     try:
         progress = _watch(site, rollout, json)
     except KeyboardInterrupt:
-        typer.echo(f"\ndetached; {rollout} goes on. Come back with: zlh-hooks rollout watch {rollout}", err=True)
+        way = "back" if after_order else "on"
+        typer.echo(f"\ndetached; {rollout} goes {way}. Come back with: zlh-hooks rollout watch {rollout}", err=True)
         raise
     _print(progress, json)
     wanted = RolloutState.REVERTED if after_order else RolloutState.SUCCEEDED

@@ -16,10 +16,12 @@ OCCURRENCE_COLUMNS = ("effect", "window", "starts (local)", "starts (UTC)", "end
 NEXT_COLUMNS = ("component", "now", "next window", "starts (local)", "starts (UTC)", "note")
 
 
-ComponentOption = Annotated[Component | None, typer.Option("--component", "-c", help="For which system; all.")]
+ComponentOption = Annotated[
+    Component | None, typer.Option("--component", "-c", help="For which system; all if left out.")
+]
 From = Annotated[
     datetime | None,
-    typer.Option("--from", formats=[*LOCAL_FORMATS], help="As if it were then, in the policy's zone; now."),
+    typer.Option("--from", formats=[*LOCAL_FORMATS], help="As if it were then, in the policy's zone; now if left out."),
 ]
 
 
