@@ -53,9 +53,16 @@ def hide_secrets(text: str) -> str:
 
 
 def run(
-    *command: str, seconds: float, environment: "Mapping[str, str] | None" = None, folder: Path = Path("/")
+    *command: str,
+    seconds: float,
+    environment: "Mapping[str, str] | None" = None,
+    folder: Path = Path("/"),
+    is_strange: bool = False,
 ) -> Done:
     """Run it in ``folder`` to its end; ``NotNow`` if it cannot be started.
+
+    Of a strange one, nothing stays alive: what it started ends with it, and it is not asked to end, but ended. Others
+    may start services, and get the time that their manners need.
 
     Its output goes to memory and not through a pipe, which a service that a package's script starts may keep open.
     """
@@ -72,20 +79,27 @@ def run(
             )
         except (OSError, ValueError) as error:
             raise NotNow(f"{command[0]} cannot be started: {error}") from error
-        code = _wait(started, seconds)
+        code = _wait(started, seconds, () if is_strange else (signal.SIGTERM,))
+        if is_strange:
+            _signal(started, signal.SIGKILL)
         return Done(command, code, _read(output.fileno()), _read(errors.fileno()))
 
 
-def _wait(started: "subprocess.Popen[bytes]", seconds: float) -> "int | None":
-    """Its exit code; None if it and all of its group had to be ended."""
+def _wait(started: "subprocess.Popen[bytes]", seconds: float, before_the_last: "tuple[int, ...]") -> "int | None":
+    """Its exit code; None if it and all of its group had to be ended, by these signals and then by the last one."""
     with suppress(subprocess.TimeoutExpired):
         return started.wait(seconds)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, number)
+    for number in (*before_the_last, signal.SIGKILL):
+        _signal(started, number)
         with suppress(subprocess.TimeoutExpired):
             started.wait(MANNERS_SECONDS)
     return None
+
+
+def _signal(started: "subprocess.Popen[bytes]", number: int) -> None:
+    """To all of its group, if there still is one."""
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, number)
 
 
 def _read(handle: int) -> str:

@@ -1,6 +1,5 @@
 """What is told of a swap: the status document, and the last words of a release that failed."""
 
-import json
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,6 +8,7 @@ from agent_plugin.disk import write_file
 from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.pending import find_net
 from agent_plugin.place import Place
+from agent_plugin.record import find_record, save_record
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
 from agent_plugin.wire import Check, Failure, Patched, Status, flatten, parse_part, render_status
@@ -54,16 +54,13 @@ def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
 
 def read_check(place: Place) -> "Check | None":
     """How the last check ended; None if there was none, or if that file is damaged."""
-    try:
-        return parse_part("check", json.loads(place.checked.read_bytes()), Check)
-    except (OSError, ValueError):
-        return None
+    return find_record(place.checked, lambda found: parse_part("check", found, Check))
 
 
 def write_check(place: Place, check: Check) -> None:
     """Keep it for the documents to come."""
     short = replace(check, said=check.said[:REASON_IN_DOCUMENT])
-    write_file(place.checked, json.dumps(flatten(short)).encode())
+    save_record(place.checked, flatten(short))
 
 
 def _tell_patch(patch: "Patch | None") -> "Patched | None":
