@@ -8,10 +8,11 @@ from typing import Any
 
 from agent_plugin.apt_output import Upgrade
 from agent_plugin.patch_impact import Findings, Unit
-from agent_plugin.patch_steps import Event, Step, advance
+from agent_plugin.patch_steps import PATCH, Step
 from agent_plugin.patch_wanted import PatchWanted, parse_wanted, render_wanted
 from agent_plugin.record import find_record, load_record, save_record
 from agent_plugin.state import Before, parse_before
+from agent_plugin.story import Event
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Patch:
 
     def after(self, event: Event) -> "Patch":
         """The same patch one step on."""
-        return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
+        return replace(self, step=PATCH.advance(self.step, event), transitions=self.transitions + 1)
 
 
 def begin(wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:

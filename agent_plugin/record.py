@@ -1,4 +1,4 @@
-"""What the plugin remembers over its own death: files of JSON, replaced as a whole, believed as a whole or not at all."""
+"""What the plugin remembers over its own death: files of JSON, replaced whole, believed whole or not at all."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agent_plugin.record import find_record, load_record, save_record
-from agent_plugin.steps import Event, Step, advance
+from agent_plugin.steps import SWAP, Step
+from agent_plugin.story import Event
 from agent_plugin.wanted import Wanted
 
 MOST_TRIES = 10
@@ -60,7 +61,7 @@ class Transaction:
 
     def after(self, event: Event) -> "Transaction":
         """The same swap one step on."""
-        return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
+        return replace(self, step=SWAP.advance(self.step, event), transitions=self.transitions + 1)
 
     @property
     def has_no_road(self) -> bool:

@@ -11,8 +11,9 @@ import pytest
 
 from agent_plugin.fault import NotNow
 from agent_plugin.patch import bring, resume, take_back
-from agent_plugin.patch_act import PatchHands
+from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_state import load_patch, save_patch
+from agent_plugin.patch_steps import Step
 from agent_plugin.patch_wanted import Package, PatchWanted
 from agent_plugin.wire import parse_status
 from tests.agent.patch_world import GAME, HELPER, FolderGuest, list_leftovers, make_hands
@@ -130,6 +131,19 @@ def test_a_way_back_that_fails_is_stuck_keeps_the_old_packages_and_can_be_tried_
     ended = take_back(hands)
     assert (ended.outcome, versions(guest)) == ("reverted", {"aa": "1", "bb": "1"})
     assert list_leftovers(hands, keeps=False) == []
+
+
+def test_a_disk_that_is_full_on_the_way_back_does_not_stop_it(
+    hands: PatchHands, guest: FolderGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(work: Patching) -> None:
+        if work.now.step is Step.REVERT:
+            raise OSError(28, "No space left on device")
+        save_patch(hands.place.patch, work.now)
+
+    monkeypatch.setattr(Patching, "save", save)
+    guest.write(faults=["script-fails"])
+    assert (bring(hands, SECURITY).outcome, versions(guest)) == ("reverted", {"aa": "1", "bb": "1"})
 
 
 def test_a_person_goes_back_once_and_not_over_what_came_later(hands: PatchHands, guest: FolderGuest) -> None:

@@ -11,7 +11,8 @@ import pytest
 from agent_plugin.fault import BadInput, Interrupted, NotNow
 from agent_plugin.slot import COMPLETE, Slots
 from agent_plugin.state import MOST_BLOCKS, BlockList, begin, save_transaction
-from agent_plugin.steps import LONGEST, Step
+from agent_plugin.steps import Step
+from agent_plugin.story import LONGEST
 from agent_plugin.update import hold, install, resume, take_back
 from agent_plugin.wanted import Wanted
 from agent_plugin.wire import parse_status
@@ -179,7 +180,12 @@ def test_two_plugins_do_not_work_at_once(world: World) -> None:
     assert world.install(TWO).outcome == "installed"
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"txn": 1}', b"\xff\xfe", b'{"wanted": {}, "before": {}}'])
+WRONG = b'{"txn": "1", "origin": "", "step": "PLAN", "before": {"answered": [], "reached": []}, "wanted": {"version": "../1", "sha256": "", "size": 1, "back_to": []}}'
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"txn": 1}', b"\xff\xfe", b'{"wanted": {}, "before": {}}', WRONG]
+)
 def test_a_state_that_cannot_be_read_is_no_reason_to_leave_a_whole_release(world: World, content: bytes) -> None:
     world.begin(ONE)
     world.place.transaction.write_bytes(content)
