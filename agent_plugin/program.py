@@ -1,7 +1,6 @@
 """Running the distribution's own programs: no shell, no input, a deadline, and no process left behind."""
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_plugin.fault import NotNow
+from agent_plugin.words import hide_secrets, make_printable
 
 MANNERS_SECONDS = 30.0
 """So long a program that is asked to end may take: dpkg must not die in the middle of a file."""
 LONGEST_WORDS = 500
 MOST_BYTES = 16 << 20
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-_SECRET = re.compile(r"://[^/\s@]+@")
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Done:
 
     @property
     def words(self) -> str:
-        """What it was, how it ended, and the end of what it said, without passwords of addresses."""
+        """What it was, how it ended, and the end of what it said: printable, without passwords of addresses."""
         ended = "did not end in time" if self.code is None else f"ended with {self.code}"
-        said = hide_secrets((self.errors.strip() or self.output.strip())[-LONGEST_WORDS:])
+        said = make_printable(hide_secrets(self.errors.strip() or self.output.strip()))[-LONGEST_WORDS:]
         return f"{' '.join(self.command[:2])} {ended}: {said or 'it said nothing'}"
 
     def or_not_now(self) -> "Done":
@@ -45,11 +44,6 @@ class Done:
         if not self.is_well:
             raise NotNow(self.words)
         return self
-
-
-def hide_secrets(text: str) -> str:
-    """Addresses of package sources may carry a name and a password."""
-    return _SECRET.sub("://", text)
 
 
 def run(

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from agent_plugin.fault import AtFault, BadInput, NotNow
-from agent_plugin.program import hide_secrets
+from agent_plugin.words import hide_secrets
 
 LONGEST = 28
 """So many steps at most, as in Mender: a story that is interrupted again and again goes back instead."""

@@ -5,16 +5,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent_plugin import state
 from agent_plugin.fault import NotNow
 from agent_plugin.patch import bring, resume, take_back
 from agent_plugin.patch_act import PatchHands, Patching
-from agent_plugin.patch_state import load_patch, save_patch
+from agent_plugin.patch_state import begin, load_patch, save_patch
 from agent_plugin.patch_steps import Step
 from agent_plugin.patch_wanted import Package, PatchWanted
+from agent_plugin.report import write_status
+from agent_plugin.state import BlockList
+from agent_plugin.wanted import Wanted
 from agent_plugin.wire import parse_status
 from tests.agent.patch_world import GAME, HELPER, FolderGuest, list_leftovers, make_hands
 from tests.agent.swap_world import open_folder
@@ -269,6 +274,22 @@ def test_after_death_at_every_act_packages_are_all_old_or_all_new(
     root: Path, guest: FolderGuest, story: str, record_property: "Callable[[str, object], None]"
 ) -> None:
     record_property("points", kill_at_acts(root, guest, story, 1))
+
+
+def test_a_status_never_outgrows_what_its_readers_take(hands: PatchHands, guest: FolderGuest) -> None:
+    """Names that strangers give to files, and what an agent logs of them, must not silence a guest."""
+    long = "\U0001f600" * 4000
+    waits = tuple(f"PID: {number} {long}" for number in range(200))
+    bring(hands, SECURITY)
+    hands.place.failed_log.write_text(long)
+    blocks = BlockList(hands.place.blocked)
+    for number in range(30):
+        blocks.block(f"1.{number}-00000000", long[:500])
+    patch = replace(begin(SECURITY), waits=waits, restarted=waits, beside=waits, reason=long[:500])
+    failed = state.begin(Wanted("1.5.0", "0" * 64, 1), "", existed=False)
+    write_status(hands.place, replace(failed, blame=True, reason=long[:500]), patch)
+    told = parse_status(hands.place.status.read_bytes())
+    assert (told.patch and told.patch.txn, told.failure and told.failure.release) == (patch.txn, "1.5.0-00000000")
 
 
 def test_a_status_that_outgrew_its_document_is_shortened(hands: PatchHands, guest: FolderGuest) -> None:
