@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from agent_plugin.fault import AtFault, BadInput, NotNow
-from agent_plugin.words import hide_secrets
+from agent_plugin.words import hide_secrets, make_printable
 
 LONGEST = 28
 """So many steps at most, as in Mender: a story that is interrupted again and again goes back instead."""
@@ -135,7 +135,8 @@ class Story(ABC, Generic[T]):
 
     def _blame(self, words: str, blame: bool) -> None:
         """The first failure is the reason; a way back that fails as well makes the story stuck."""
-        step, reason = self.now.step, f"{self.now.step.value}: {hide_secrets(words)[:LONGEST_REASON]}"
+        step, said = self.now.step, make_printable(hide_secrets(words))[:LONGEST_REASON]
+        reason = f"{step.value}: {said}"
         if step in self.course.decides:
             self.note(reason=reason, blame=blame)
         elif step is self.course.back:

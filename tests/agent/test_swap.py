@@ -194,6 +194,17 @@ def test_a_state_that_cannot_be_read_is_no_reason_to_leave_a_whole_release(world
     assert world.install(TWO).outcome == "installed"
 
 
+def test_a_reason_holds_nothing_that_a_terminal_would_obey(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process in the agent's control group calls itself as it likes."""
+    world.begin(ONE)
+
+    def refuse(*_: object) -> None:
+        raise NotNow("\x1b[2Jgame would die with the agent")
+
+    monkeypatch.setattr("agent_plugin.swap.refuse_foreign", refuse)
+    assert world.install(TWO).reason == "ARM: ?[2Jgame would die with the agent"
+
+
 def test_a_trial_that_nobody_remembers_is_taken_back(world: World) -> None:
     world.begin(ONE, TWO)
     world.place.pending.write_text(f"{TWO.name}\n{ONE.name}\n")
