@@ -45,6 +45,7 @@ def test_the_rules_are_sound() -> None:
         ("ZlhHooksCustomerNotTold", 'zlh_hooks_emergency_debts{kind="notice"}', 1, 0),
         ("ZlhHooksEmergencyOpen", 'zlh_hooks_emergency_open{component="template"}', 1, 0),
         ("ZlhHooksGuestStuck", "zlh_hooks_targets_stuck", 1, 0),
+        ("ZlhHooksOldRootKept", "zlh_hooks_targets_kept", 1, 0),
         ("ZlhHooksRolloutPaused", 'zlh_hooks_rollouts{state="PAUSED"}', 1, 0),
         ("ZlhHooksNoticesUndelivered", 'zlh_hooks_notices_undelivered{state="refused"}', 1, 0),
         ("ZlhHooksWorkerDead", "zlh_hooks_worker_lease_expiry_timestamp_seconds", 1800, 9000),

@@ -106,3 +106,14 @@ def test_a_draft_says_what_a_person_has_yet_to_confirm(page: Page) -> None:
     confirmed = POLICY.model_copy(update={"to_confirm": ()})
     assert "**Draft.** A person has yet to confirm: the time zone" in PAGES[page]
     assert "Draft" not in wiring.open_press(confirmed, False, (page,)).render(page)
+
+
+def test_whom_to_call_is_a_list_of_its_own_on_the_emergency_page() -> None:
+    person = {"name": "Ada", "mail": "ada@example.com", "phone": "+49 30 1", "roles": [next(iter(POLICY.roles))]}
+    policy = type(POLICY).model_validate(
+        POLICY.model_dump(mode="json", by_alias=True, exclude_none=True) | {"people": {"ada": person}}
+    )
+    text = wiring.open_press(policy, False, (Page.EMERGENCY,)).render(Page.EMERGENCY)
+    before, _, after = text.partition("\nWhom to call:\n")
+    assert before.rstrip().endswith("[tell them](#tell-them)")
+    assert re.match(r"\n- .*: Ada, \+49 30 1, ", after)

@@ -188,7 +188,7 @@ def test_nobody_is_touched_but_in_an_emergency_or_as_promised_and_who_was_not_to
         case.bench.clock.sleep(SOON)
     case.story.watch(case.bench.clock.now())
     assert state is RolloutState.SUCCEEDED
-    assert len(case.story.touches) == 4
+    assert case.story.count_exchanged() == 4
     case.assert_touched_rightly()
     case.story.accepted.assert_nobody_heard_twice()
     assert all(is_debt for _, is_debt in case.owed)

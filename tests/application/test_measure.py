@@ -48,6 +48,7 @@ def test_a_site_without_a_record_has_every_count_at_zero_and_no_moment_to_compar
         "emergency_debts",
         "rollouts",
         "targets_stuck",
+        "targets_kept",
         "notices_undelivered",
     }
     assert {"zlh_hooks_emergency_debts.notice", "zlh_hooks_emergency_open.pve-host"} <= found.keys()

@@ -1,5 +1,6 @@
 """With the ledger lost: what a dead rollout left is found on Proxmox alone and goes back or forward."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
@@ -55,12 +56,40 @@ def test_data_on_another_storage_that_is_called_like_the_root_is_never_taken_for
     data = _put_data_elsewhere(bench, 5001)
     bench = _kill(bench, method, nth)
     recovery, journal = _recovery(bench), _journal(bench)
+    left = set()
     for remnant in recovery.list_remnants():
         assert data not in (remnant.old, remnant.new)
         forward = way == "forward" and way in remnant.ways
-        (recovery.go_forward if forward else recovery.take_back)(remnant, journal)
+        go = recovery.go_forward if forward else recovery.take_back
+        left |= {remnant.ref.vmid} if go(remnant, journal) else set()
     assert data in bench.datacentre.stores["n1", "fast"].volumes
-    _assert_as_before(bench)
+    _assert_as_before(bench, left)
+
+
+@pytest.mark.parametrize("way", ["back", "forward"])
+@pytest.mark.parametrize(("method", "nth"), [("clone", 5), ("destroy", 5)])
+def test_a_volume_that_a_customer_detached_is_never_taken_for_what_was_staged(method: str, nth: int, way: str) -> None:
+    bench = _dead(method, nth)
+    vmid = next(one.ref.vmid for one in _recovery(bench).list_remnants() if one.mode in (Mode.MARKED, Mode.STAGED))
+    data = bench.detach_new_data(vmid)
+    recovery, journal = _recovery(bench), _journal(bench)
+    for remnant in recovery.list_remnants():
+        forward = way == "forward" and way in remnant.ways
+        (recovery.go_forward if forward else recovery.take_back)(remnant, journal)
+    assert bench.datacentre.volume(bench.datacentre.containers[vmid].node, data) is not None
+
+
+def test_an_old_root_whose_name_a_customers_volume_has_by_now_is_left_alone_on_the_way_forward() -> None:
+    bench = Bench().furnish(3)
+    bench.work(bench.submit("2"))
+    bench.ledger = MemoryLedger(bench.clock, bench.datacentre.faults)
+    data = bench.reuse_name(5001, "unused0")
+    recovery, journal = _recovery(bench), _journal(bench)
+    said = {one.ref.vmid: recovery.go_forward(one, journal) for one in recovery.list_remnants()}
+    assert "left alone" in said.pop(5001)
+    assert set(said.values()) == {""}
+    assert bench.datacentre.volume("n1", data) is not None
+    assert not [one for one in bench.datacentre.containers[5001].config.tags if "rollout" in one or "kept" in one]
 
 
 def _recovery(bench: Bench) -> Recovery:
@@ -72,10 +101,11 @@ def _journal(bench: Bench) -> Journal:
     return Journal(bench.ledger, bench.datacentre, bench.clock, "recover", None, patience)
 
 
-def _assert_as_before(bench: Bench) -> None:
+def _assert_as_before(bench: Bench, left: Collection[int] = ()) -> None:
+    """As before the rollout, but for the one unused volume of each guest in ``left``."""
     assert _recovery(bench).list_remnants() == ()
     assert not _list_offered(bench)
-    assert_no_leftovers(bench.datacentre)
+    assert_no_leftovers(bench.datacentre, left)
     assert_data_untouched(bench.datacentre)
     assert_power_as_left(bench.datacentre)
 
@@ -102,21 +132,23 @@ def test_everything_goes_back_whenever_the_worker_died(method: str, nth: int) ->
     recovery, journal = _recovery(bench), _journal(bench)
     remnants = recovery.list_remnants()
     assert remnants
-    for remnant in remnants:
-        recovery.take_back(remnant, journal)
+    left = {remnant.ref.vmid for remnant in remnants if recovery.take_back(remnant, journal)}
     assert {bench.runs(vmid) for vmid in (5001, 5002, 5003)} == {"1"}
-    _assert_as_before(bench)
+    assert len(left) == (method == "move_volume")  # staged, and not yet marked as that
+    _assert_as_before(bench, left)
 
 
 @pytest.mark.parametrize(("method", "nth"), EXCHANGING)
 def test_an_exchanged_guest_can_go_forward_and_the_others_back(method: str, nth: int) -> None:
     bench = _dead(method, nth)
     recovery, journal = _recovery(bench), _journal(bench)
+    left = set()
     for remnant in recovery.list_remnants():
         go = recovery.go_forward if "forward" in remnant.ways else recovery.take_back
-        go(remnant, journal)
+        left |= {remnant.ref.vmid} if go(remnant, journal) else set()
     assert bench.runs(5001) in ("1", "2")
-    _assert_as_before(bench)
+    assert len(left) == (method == "reboot")  # exchanged, and not yet proved
+    _assert_as_before(bench, left)
 
 
 def test_a_guest_that_is_only_staged_cannot_go_forward() -> None:

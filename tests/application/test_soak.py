@@ -170,8 +170,19 @@ def test_a_guest_that_is_deleted_during_the_soak_ends_nothing() -> None:
     bench.assert_clean(plan)
 
 
-def test_a_guest_that_moves_during_the_soak_is_settled_on_its_new_node() -> None:
+def test_a_guest_that_moves_during_the_soak_is_settled_on_its_new_node_and_a_copy_of_its_old_root_stays() -> None:
     bench = Bench().furnish(GUESTS)
+    plan = bench.submit("2")
+    bench.work(plan)
+    bench.datacentre.migrate_guest(5001, "n2")
+    progress = bench.tend(plan, timedelta(hours=27))
+    assert progress.count(TargetState.SETTLED) == GUESTS
+    assert "it was on n1, and what is on n2 was written anew" in progress.of(5001).reason
+    bench.assert_clean(plan, left={5001})
+
+
+def test_a_guest_that_moves_on_a_storage_without_dates_is_settled_on_its_new_node_and_nothing_stays() -> None:
+    bench = Bench(storage="zfspool").furnish(GUESTS)
     plan = bench.submit("2")
     bench.work(plan)
     bench.datacentre.migrate_guest(5001, "n2")

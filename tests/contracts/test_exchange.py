@@ -1,5 +1,7 @@
 """The root exchange of a container, rule by rule."""
 
+from datetime import datetime
+
 import pytest
 
 from tests.contracts.bench import (
@@ -98,6 +100,38 @@ def test_a_root_of_a_locked_guest_does_not_grow(bench: Bench) -> None:
     bench.lock(SCRATCH, "backup")
     with pytest.raises(GuestLocked):
         bench.cluster.editor.resize(bench.cluster.inventory.read_config(SCRATCH), "rootfs", 3 * GIB)
+
+
+def test_the_root_of_a_running_guest_grows_too(bench: Bench) -> None:
+    config = bench.cluster.inventory.read_config(GUEST)
+    assert bench.wait(bench.cluster.editor.resize(config, "rootfs", 3 * GIB)).ok
+    stored = bench.cluster.storage.list_volumes(NODE, STORAGE, GUEST.vmid)
+    assert {volume.size for volume in stored if volume.volid == config.rootfs.volume} == {3 * GIB}
+
+
+def test_an_unused_volume_does_not_grow(bench: Bench) -> None:
+    new = stage(bench, GUEST)
+    config = bench.cluster.inventory.read_config(GUEST)
+    key = next(mount.key for mount in config.unused if mount.volume == new)
+    with pytest.raises(TargetError, match="enumeration"):
+        bench.cluster.editor.resize(config, key, 3 * GIB)
+
+
+def test_a_volume_that_is_out_of_use_keeps_its_date_while_its_guest_runs(bench: Bench) -> None:
+    def date_of(volid: str) -> datetime | None:
+        stored = bench.cluster.storage.list_volumes(NODE, STORAGE, GUEST.vmid)
+        return next(volume.stamp for volume in stored if volume.volid == volid)
+
+    new = stage(bench, GUEST)
+    old = exchange(bench, GUEST, new)
+    bench.restart_inside(GUEST)
+    aside = date_of(old)
+    bench.restart_inside(GUEST)
+    assert aside is not None
+    assert date_of(old) == aside
+    in_use = date_of(new)
+    assert in_use is not None
+    assert in_use >= aside
 
 
 def test_a_resize_is_listed_for_its_guest(bench: Bench) -> None:

@@ -50,8 +50,10 @@ class Events(Memory):
             self.halt(container)
         for volume in self.volumes_of(container):
             name = volume.volid.partition(":")[0]
-            self.store(container.node, name).volumes.pop(volume.volid)
-            self.store(node, name).volumes[volume.volid] = volume
+            here, there = self.store(container.node, name), self.store(node, name)
+            there.volumes[volume.volid] = here.volumes.pop(volume.volid)
+            if here is not there:  # it is a copy
+                volume.created = volume.changed = self.now
         container.node = node
         if vmid in self.baselines:
             self.baselines[vmid].node = node

@@ -8,7 +8,7 @@ import pytest
 from zlh_hooks.domain.deferral import Offer, Room
 from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.deferral_text import OtherDate, render_mail_link
-from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Round, Stage
+from zlh_hooks.domain.notice import OPERATOR, Customer, Message, Return, Round, Stage
 from zlh_hooks.domain.notice_plan import Due, Outcome
 from zlh_hooks.domain.notice_text import Change, Imprint, render_message
 
@@ -84,6 +84,40 @@ def test_the_same_notice_has_the_same_name_and_another_one_has_not() -> None:
     names = {write(stage).id for stage in Stage if stage is not Stage.FINISHED}
     assert len(names) == len(Stage) - 1
     assert write(Stage.STARTED).id == write(Stage.STARTED, "UTC").id
+
+
+def take_back(begin: timedelta, outcome: Outcome = Outcome.TAKEN_BACK) -> Message:
+    """So long after the window began, for ten minutes."""
+    back = Return(START + begin, START + begin + timedelta(minutes=10), (5001,))
+    return write(Stage.TAKEN_BACK, outcome=outcome, back=back)
+
+
+def test_what_is_taken_back_later_is_told_with_its_time_and_what_it_meant() -> None:
+    message = take_back(timedelta(hours=6))
+    assert message.subject.endswith("Maintenance of Tue 01 Dec 2026, 04:00 CET was taken back")
+    for fact in (
+        "we have taken its change back",
+        "They have the version from before again. Your data stays as it is.",
+        "Taken back:   on Tue 01 Dec 2026 between 10:00 and 10:10 CET (09:00 to 09:10 UTC)",
+        "once more about 2m for each server that was running",
+        "a server that was off stays off",
+        "counts as unplanned downtime",
+    ):
+        assert fact in message.text
+    assert message.facts["taken_back"] == {"start": "2026-12-01T09:00:00+00:00", "end": "2026-12-01T09:10:00+00:00"}
+    assert write(Stage.FINISHED, outcome=Outcome.UPDATED).facts["taken_back"] is None
+
+
+def test_what_is_taken_back_within_the_announced_window_is_not_called_unplanned() -> None:
+    assert "unplanned" not in take_back(timedelta(minutes=30)).text
+
+
+def test_what_was_taken_back_keeps_its_event_in_the_calendar_and_what_is_not_proved_does_not_touch_it() -> None:
+    announced, back = write(Stage.ANNOUNCED).event, take_back(timedelta(hours=6)).event
+    assert announced is not None and back is not None
+    assert (back.uid, back.sequence, back.start, back.cancelled) == (announced.uid, 1, announced.start, False)
+    assert "Taken back on Tue 01 Dec 2026 between 09:00 and 09:10 UTC" in back.description
+    assert take_back(timedelta(hours=6), Outcome.UNDECIDED).event is None
 
 
 URGENT = replace(ROUND, emergency="e1201-ab12", because="a hole is being used", lead=timedelta(0))

@@ -1,6 +1,7 @@
 """One simulated site whose workers are real processes, started and killed one after another."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ PATIENCE_SECONDS = 90.0
 THIRD = Conduct(unhealthy_after=0.2, numbers=range(5000, 6000))
 """Fails as every customer's guest, before ``min_healthy_time``, and never as a smoke guest: however late it is asked."""
 RULES = "max_parallel = 1"
+_KEPT_SINCE = re.compile(r"(zlh-kept-root\.ROLLOUT\.\w+\.\d+\.)\d+")
 ENDED = (RolloutState.SUCCEEDED, RolloutState.REVERTED, RolloutState.ABORTED, RolloutState.STUCK)
 
 
@@ -130,7 +132,8 @@ def tags_of(ct: Any) -> list[str]:
 
 def _describe(ct: Any, rollout: str) -> dict[str, Any]:
     config = {key: str(value).replace(rollout, "ROLLOUT") for key, value in sorted(ct.config.items())}
-    config["tags"] = ";".join(sorted(tags_of(ct))).replace(rollout, "ROLLOUT")
+    tags = ";".join(sorted(tags_of(ct))).replace(rollout, "ROLLOUT")
+    config["tags"] = _KEPT_SINCE.sub(r"\1WHEN", tags)
     return {"config": config, "pending": dict(ct.pending), "power": ct.status, "lock": ct.lock, "node": ct.node}
 
 

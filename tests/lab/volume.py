@@ -88,7 +88,7 @@ class DirectoryVolumes:
 
     def _find(self, volid: str) -> StoredVolume:
         facts = json.loads((self._directory(volid) / "volume.json").read_text())
-        return StoredVolume(volid, int(volid.partition(":")[2].partition("/")[0]), facts["size"], facts["created"])
+        return StoredVolume(volid, int(volid.partition(":")[2].partition("/")[0]), facts["size"], facts["changed"])
 
     def _make(self, storage: str, owner: int, size: int) -> str:
         with self._naming:
@@ -96,7 +96,7 @@ class DirectoryVolumes:
             directory = self._directory(volid)
             for part in ("fs", "work"):
                 (directory / part).mkdir(parents=True)
-            facts = {"size": size, "created": int(time.time()), "lower": None}
+            facts = {"size": size, "changed": int(time.time()), "lower": None}
             (directory / "volume.json").write_text(json.dumps(facts))
         return volid
 

@@ -15,12 +15,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredVolume:
-    """A volume as its storage lists it. ``size`` in bytes, ``created`` in seconds since 1970."""
+    """A volume as its storage lists it. ``size`` in bytes, ``changed`` in seconds since 1970: of a file its ``st_ctime``."""
 
     volid: str
     owner: int
     size: int
-    created: int
+    changed: int
 
 
 class VolumeStore(Protocol):
@@ -126,12 +126,12 @@ class MemoryVolumes:
             room = self.capacity.get(storage)
             if room is not None and self.used(storage) + size - volume.size > room:
                 raise OSError(errno.ENOSPC, "No space left on device", storage)
-            self._volumes[storage][volid] = replace(volume, size=size)
+            self._volumes[storage][volid] = replace(volume, size=size, changed=int(time.time()))
 
     def rename(self, volid: str, owner: int) -> str:
         with self._lock:
             volume = self._take(volid)
-            return self._put(volid.partition(":")[0], replace(volume, owner=owner))
+            return self._put(volid.partition(":")[0], replace(volume, owner=owner, changed=int(time.time())))
 
     def make_base(self, volid: str) -> str:
         with self._lock:

@@ -5,6 +5,7 @@ Follows ``API2/LXC.pm`` of pve-container 6.1.10 (``clone_vm``, ``move_volume``, 
 
 import asyncio
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from fakepve.lxc import (
     volume_owner,
 )
 
+from tests.stand_in.backend import StoredVolume
 from tests.stand_in.config import volume_of
 from tests.stand_in.power import PowerApi
 from zlh_hooks.domain.storage_kind import may_rename
@@ -58,9 +60,18 @@ class VolumesApi(PowerApi):
                 and owner in (None, volume.owner)
                 and self._may_see(user, name, volume.owner)
             ):
-                row = {"volid": volume.volid, "vmid": volume.owner, "size": volume.size, "ctime": volume.created}
+                changed = int(time.time()) if self._is_mounted(volume) else volume.changed
+                row = {"volid": volume.volid, "vmid": volume.owner, "size": volume.size, "ctime": changed}
                 rows.append({**row, "content": content, "format": "raw"})
         return rows
+
+    def _is_mounted(self, volume: StoredVolume) -> bool:
+        """What a running guest uses is written to all the time."""
+        ct = self.ct(volume.owner)
+        if ct is None or ct.status != "running":
+            return False
+        used = (value for key, value in ct.config.items() if key == "rootfs" or key.startswith("mp"))
+        return any(str(value).partition(",")[0] == volume.volid for value in used)
 
     def _may_see(self, user: str, storage: str, owner: int) -> bool:
         if self.allowed(user, f"/storage/{storage}", "Datastore.Allocate"):

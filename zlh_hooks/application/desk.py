@@ -7,7 +7,7 @@ from zlh_hooks.application.ports import Ledger
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan, dump_plan
-from zlh_hooks.domain.progress import CAN_GO_BACK, Progress, fold_progress, group_by_rollout, has_new_order
+from zlh_hooks.domain.progress import CAN_GO_BACK, FINALIZE, Progress, fold_progress, group_by_rollout, has_new_order
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetState
 
 _ALLOWED = {
@@ -21,7 +21,7 @@ _ALLOWED = {
         RolloutState.ABORTED,
         RolloutState.STUCK,
     ),
-    "finalize": (RolloutState.SUCCEEDED, RolloutState.ABORTED),
+    FINALIZE: (RolloutState.SUCCEEDED, RolloutState.ABORTED),
 }
 
 
@@ -33,6 +33,13 @@ def list_progress(ledger: Ledger) -> tuple[Progress, ...]:
 def find_executing(rollouts: Sequence[Progress]) -> Progress | None:
     """The rollout that a worker has, or will have, in hand."""
     return next((p for p in rollouts if p.is_executing or p.state is RolloutState.PLANNED), None)
+
+
+def find_due(ledger: Ledger, rollouts: Sequence[Progress]) -> Progress | None:
+    """The rollout that a worker has to carry on before anything else: one in hand, or one that is ordered back."""
+    ended = (progress for progress in rollouts if progress.state in CAN_GO_BACK)
+    ordered_back = (one for one in ended if has_new_order(ledger.read(one.plan.id), "revert"))
+    return find_executing(rollouts) or next(ordered_back, None)
 
 
 @dataclass(frozen=True, slots=True)

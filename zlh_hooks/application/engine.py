@@ -9,6 +9,7 @@ from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
+from zlh_hooks.application.desk import find_due, list_progress
 from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.finish import Finish
@@ -97,6 +98,7 @@ class Engine:
             policy=self.policy,
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid, entries),
+            is_called_away=lambda: find_due(self.ledger, list_progress(self.ledger)) is not None,
         )
 
     def foresee(self, plan: Plan) -> dict[int, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.power import fails_to_start
 from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
 from zlh_hooks.application.way_back import WayBack
@@ -68,10 +69,10 @@ class Finish:
         if journal.is_open(RESTART):
             self.driver.apply(target, journal)
         else:
-            journal.event(TargetEvent.EXCHANGED)
+            self.driver.mark_exchanged(target, journal)
 
     def _prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
         """A guest that was stopped is proved, or goes back, once somebody starts it."""
         ref = self.driver.locate(target)
-        if self.driver.is_running(target) or self.driver.fails_to_start(ref, journal):
+        if self.driver.is_running(target) or fails_to_start(self.driver.cluster, ref, journal):
             self.driver.prove(target, journal, candidate)

@@ -19,12 +19,13 @@ from zlh_hooks.domain.errors import LeaseLost, RoadError, SettingsError, TargetE
 from zlh_hooks.domain.impact import Impact
 from zlh_hooks.domain.notice import OPERATOR, Bulletin, Customer, Message, Round, Stage
 from zlh_hooks.domain.notice_book import NOTICE, ROUND, DeliveryState, NoticeBook, render_round
-from zlh_hooks.domain.notice_plan import Due, RoundPlanner, list_due
+from zlh_hooks.domain.notice_plan import Due, RoundPlanner, find_return, list_due, list_returning
 from zlh_hooks.domain.notice_rules import Ladder, NoticeRules
 from zlh_hooks.domain.notice_text import Change, Imprint, make_bulletin, render_message
 from zlh_hooks.domain.plan import Plan, parse_plan
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.progress import Progress, fold_progress, predict_need
+from zlh_hooks.domain.progress import Progress, TargetProgress, fold_progress, predict_need
+from zlh_hooks.domain.steps import TargetState
 from zlh_hooks.domain.window_rule import Component
 
 
@@ -271,11 +272,19 @@ def list_bulletins(telling: Telling, now: datetime) -> list[Bulletin]:
     """The change's rounds for everybody; one that nobody was told of is no news."""
     progress, change = telling.progress(), describe_change(telling.plan)
     announced = [one for one in telling.book.rounds.values() if one.guests]
-    return [make_bulletin(one, change, _state_of(one, progress), now) for one in announced]
+    return [_make_bulletin(one, change, progress, now) for one in announced]
 
 
-def _state_of(of: Round, progress: Progress) -> str:
+def _make_bulletin(of: Round, change: Change, progress: Progress, now: datetime) -> Bulletin:
     rows = [row for row in progress.targets if of.of(row.target.vmid) is not None]
+    returning = list_returning(progress, rows)
+    back = find_return(progress, rows, returning) if returning else None
+    if back is not None and all(row.state is TargetState.REVERTED for row in returning):
+        return make_bulletin(of, change, "taken_back", now, back)
+    return make_bulletin(of, change, "in_progress" if returning else _state_of(rows, progress), now)
+
+
+def _state_of(rows: Sequence[TargetProgress], progress: Progress) -> str:
     has_begun = any(row.began_at is not None for row in rows)
     is_over = progress.has_ended or all(row.took is not None or row.state in ("SKIPPED", "REVERTED") for row in rows)
     if is_over:

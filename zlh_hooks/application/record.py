@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any
 
 from zlh_hooks.application.ports import Cluster
@@ -69,27 +68,3 @@ def find_difference(before: GuestRecord, after: GuestRecord) -> str | None:
     if before.running and not after.running:
         return "it was running and is not"
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class PowerAction:
-    """A power task for a guest that was not ours."""
-
-    kind: str
-    upid: str
-    running: bool
-
-    @property
-    def starts(self) -> bool:
-        """Whether the guest runs afterwards, if all is well."""
-        return self.kind in ("vzstart", "vzreboot")
-
-
-def list_power_actions(
-    cluster: Cluster, ref: GuestRef, since: datetime, ours: frozenset[str]
-) -> tuple[PowerAction, ...]:
-    """What others have asked of the guest's power since then, oldest first."""
-    kinds = ("vzstop", "vzshutdown", "vzreboot", "vzmigrate", "vzstart", "vzsuspend")
-    tasks = cluster.tasks.list_tasks(ref.node, ref.vmid, since)
-    others = (task for task in tasks if task.kind in kinds and task.upid not in ours)
-    return tuple(PowerAction(task.kind, task.upid, task.running) for task in others)

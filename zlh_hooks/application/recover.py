@@ -1,24 +1,26 @@
 """With the ledger lost: what a rollout left on Proxmox, found from Proxmox alone, and the way back or forward.
 
-Every guest in work carries ``zlh-rollout.<id>``, ``zlh-old-root.<id>.<volume name>`` and the versions it goes from and
-to; scratch guests carry a number of the policy's range and a note. That is enough to say for each guest which root is
-the old one and which the new, and what runs in each.
+Every guest in work carries ``zlh-rollout.<id>``, ``zlh-old-root.<id>.<volume name>``, the versions it goes from and to,
+and what the root beside its own was when it was put there; scratch guests carry a number of the policy's range and a
+note. That is enough to say for each guest which root is the old one and which the new, and what runs in each. What
+cannot be told from a customer's volume is never freed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import mark, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster
 from zlh_hooks.application.retag import CANARY_TAG
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import NotAllowed, TargetError
-from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, render_size
+from zlh_hooks.domain.kept_volume import KeptVolume
 from zlh_hooks.domain.policy import VmidRange
-from zlh_hooks.domain.progress import UNMARK, name_recovery
+from zlh_hooks.domain.progress import LEFT, UNMARK, name_recovery
 
 
 class Mode(StrEnum):
@@ -34,7 +36,10 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remnant:
-    """One guest or template that a rollout left in work. ``old``, ``new``: volume ids, empty where there is none."""
+    """One guest or template that a rollout left in work. ``old``, ``new``: volume ids, empty where there is none.
+
+    ``kept``: what the root beside its own was when it was put aside, if a tag says so.
+    """
 
     ref: GuestRef
     name: str
@@ -42,6 +47,7 @@ class Remnant:
     mode: Mode
     old: str
     new: str
+    kept: KeptVolume | None = None
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -78,64 +84,93 @@ class Recovery:
     def _read(self, guest: GuestSummary, config: GuestConfig, rollout: str) -> Remnant:
         name = next(iter(tag.values_of(f"{tag.OLD_ROOT}{rollout}.", config.tags)), "")
         coming = root_step.pending_root(self.cluster, guest.ref)
-        old = next((volume for volume in _list_roots(config) if name and _named(volume) == name), "")
-        mode, new = self._judge(config, old, coming)
-        return Remnant(guest.ref, guest.name, rollout, mode, old, new)
+        old = next((volume for volume in _list_roots(config) if name and mark.name_volume(volume) == name), "")
+        kept = mark.parse_kept(rollout, config.tags, guest.ref)
+        mode, new = self._judge(config, old, coming, kept)
+        beside = old if mode is Mode.EXCHANGED else new
+        return Remnant(guest.ref, guest.name, rollout, mode, old, new, kept.get(mark.name_volume(beside)))
 
-    def _judge(self, config: GuestConfig, old: str, coming: str | None) -> tuple[Mode, str]:
+    def _judge(
+        self, config: GuestConfig, old: str, coming: str | None, kept: Mapping[str, KeptVolume]
+    ) -> tuple[Mode, str]:
         if not old:
             return Mode.MARKED, ""
         if config.rootfs.volume != old:
             return Mode.EXCHANGED, config.rootfs.volume
         if coming:
             return Mode.PENDING, coming
-        known = {_named_in(text) for text in tag.values_of(tag.OLD_ROOT, config.tags)}
-        staged = [volume for volume in _list_roots(config)[1:] if _named(volume) not in known]
-        return (Mode.STAGED, staged[0]) if len(staged) == 1 else (Mode.MARKED, "")
+        staged = (volume for volume in _list_roots(config)[1:] if mark.name_volume(volume) in kept)
+        new = next(staged, "")
+        return (Mode.STAGED, new) if new else (Mode.MARKED, "")
 
-    def take_back(self, remnant: Remnant, journal: Journal) -> None:
-        """The guest as it was before the rollout: old root in force, new one freed, marks off."""
+    def take_back(self, remnant: Remnant, journal: Journal) -> str:
+        """The guest as it was before the rollout: old root in force, new one freed, marks off.
+
+        Returns why something was left alone; empty if nothing was.
+        """
         ref, act = remnant.ref, name_recovery("back", remnant.ref.vmid)
         if remnant.mode is Mode.SCRATCH:
             self._remove_scratch(remnant, journal)
-            return
+            return ""
         if remnant.mode is Mode.OFFERED:
             journal.retry(root_step.WriteTags(f"{act}.withdraw", self.cluster, ref, drop=(CANARY_TAG,)))
-            return
+            return ""
         if remnant.mode in (Mode.PENDING, Mode.EXCHANGED):
-            size = self._size_of(remnant)
-            put = root_step.PutRoot(f"{act}.put", self.cluster, ref, remnant.new, remnant.old, size)
-            if journal.retry(put)["pending"]:
-                journal.retry(
-                    root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.old, self.shutdown_timeout)
-                )
-        if remnant.new:
-            journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.new))
+            self._put_back(remnant, journal, act)
+        # what was in force a moment ago is known by that
+        known = self._look_at(ref, remnant.new) if remnant.mode is Mode.EXCHANGED else remnant.kept
+        left = self._free(remnant, journal, act, remnant.new, known)
         self._unmark(remnant, journal, act, tag.FROM_VERSION)
+        return left
 
-    def go_forward(self, remnant: Remnant, journal: Journal) -> None:
-        """The guest on its new root for good: a pending one is brought by a restart, the old one freed, marks off."""
+    def _put_back(self, remnant: Remnant, journal: Journal, act: str) -> None:
+        ref, old, size = remnant.ref, remnant.old, self._size_of(remnant)
+        known = remnant.kept if remnant.mode is Mode.EXCHANGED else None
+        put = root_step.PutRoot(f"{act}.put", self.cluster, ref, remnant.new, old, size, known)
+        if journal.retry(put)["pending"]:
+            journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, old, self.shutdown_timeout))
+
+    def _look_at(self, ref: GuestRef, volume: str) -> KeptVolume | None:
+        return root_step.look_at(self.cluster, ref, volume)
+
+    def _free(self, remnant: Remnant, journal: Journal, act: str, volume: str, known: KeptVolume | None) -> str:
+        if not volume:
+            return self._find_unknown(remnant)
+        step = root_step.FreeVolume(f"{act}.free", self.cluster, remnant.ref, volume, known)
+        return str(journal.retry(step).get(LEFT, ""))
+
+    def _find_unknown(self, remnant: Remnant) -> str:
+        """A worker that died right after it had staged a root could not say which one."""
+        unused = _list_roots(self.cluster.inventory.read_config(remnant.ref))[1:]
+        said = "unused volumes were left alone, for nothing shows that one was staged:"
+        return f"{said} {', '.join(unused)}" if unused and remnant.mode is Mode.MARKED else ""
+
+    def go_forward(self, remnant: Remnant, journal: Journal) -> str:
+        """The guest on its new root for good: a pending one is brought by a restart, the old one freed, marks off.
+
+        Returns why something was left alone; empty if nothing was.
+        """
         if "forward" not in remnant.ways:
             raise NotAllowed(f"guest {remnant.ref} is {remnant.mode}: it can only go back")
         ref, act = remnant.ref, name_recovery("forward", remnant.ref.vmid)
         if remnant.mode is Mode.PENDING:
             journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.new, self.shutdown_timeout))
-        journal.retry(root_step.FreeVolume(f"{act}.free", self.cluster, ref, remnant.old))
+        known = self._look_at(ref, remnant.old) if remnant.mode is Mode.PENDING else remnant.kept
+        left = self._free(remnant, journal, act, remnant.old, known)
         self._unmark(remnant, journal, act, tag.TO_VERSION)
+        return left
 
     def _size_of(self, remnant: Remnant) -> str | None:
         """The old root's size as its storage knows it: the config of an unused volume does not keep it."""
         storage = remnant.old.partition(":")[0]
         volumes = self.cluster.storage.list_volumes(remnant.ref.node, storage, remnant.ref.vmid)
         size = next((volume.size for volume in volumes if volume.volid == remnant.old), None)
-        return None if size is None else _render_size(size)
+        return None if size is None else render_size(size)
 
     def _unmark(self, remnant: Remnant, journal: Journal, act: str, kept: str) -> None:
         """Take the marks off; of the two versions the ``kept`` one is the guest's."""
         tags = self.cluster.inventory.read_config(remnant.ref).tags
-        kinds = (tag.OLD_ROOT, tag.FROM_VERSION, tag.TO_VERSION)
-        marks = (tag.ROLLOUT + remnant.rollout, *(f"{kind}{remnant.rollout}." for kind in kinds))
-        drop = tuple(t for t in tags if t == marks[0] or t.startswith(marks[1:]))
+        drop = mark.find_marks(remnant.rollout, tags)
         versions = tuple(tag.VERSION + v for v in tag.values_of(f"{kept}{remnant.rollout}.", tags))
         if any(t.startswith(tag.TO_VERSION) for t in drop):
             drop += tuple(t for t in tags if t.startswith(tag.VERSION) and t not in versions)
@@ -159,22 +194,3 @@ def _list_roots(config: GuestConfig) -> list[str]:
     """
     unused = (m.volume for m in config.unused if m.storage == config.rootfs.storage)
     return [config.rootfs.volume, *unused]
-
-
-def _named(volume: str) -> str:
-    """A volume id's name as it stands in a tag."""
-    return volume.replace(":", "/").rpartition("/")[2].lower()
-
-
-def _named_in(text: str) -> str:
-    """The volume name in what stands behind ``zlh-old-root.``."""
-    return text.partition(".")[2]
-
-
-def _render_size(size: int) -> str:
-    """Bytes as Proxmox writes them in a config (``format_size`` of PVE::JSONSchema), e.g. ``8G``."""
-    for unit in ("", "K", "M", "G"):
-        if size % 1024:
-            return f"{size}{unit}"
-        size //= 1024
-    return f"{size}T"

@@ -9,16 +9,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, mark, root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
+from zlh_hooks.application.power import explain_off, fails_to_start, list_others
 from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
     GuestRecord,
-    PowerAction,
-    list_power_actions,
     make_record,
     parse_record,
     read_record,
@@ -85,12 +84,12 @@ class RootDriver:
         here = (guest.ref for guest in self.cluster.inventory.list_guests() if guest.vmid == target.vmid)
         return next((ref for ref in here if scratch.read_if_there(self.cluster, ref) is not None), None)
 
-    def check(self, target: PlannedTarget) -> GuestRef:
-        """Read all that an exchange depends on; ``Skipped`` says what stands in the way."""
+    def check(self, target: PlannedTarget, staged: str | None = None) -> GuestRef:
+        """Read all that an exchange depends on; ``Skipped`` says what stands in the way. ``staged``: the new root."""
         ref = self.locate(target)
         if ref != target.ref:
             raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
-        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now())
+        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now(), staged)
         obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
         if obstacle:
             raise Skipped(obstacle)
@@ -102,28 +101,24 @@ class RootDriver:
         """Bring the new root to the guest as an unused volume while it runs. ``source`` is the line's twin."""
         ref = self.check(target)
         before = self._remember(ref, journal)
-        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=self._marks(before)))
+        journal.retry(root_step.WriteTags("stage.mark", self.cluster, ref, add=mark.list_marks(self.plan, before)))
         new = self._bring_root(ref, journal, source, before)
         journal.event(TargetEvent.STAGED, volume=new)
 
     def _remember(self, ref: GuestRef, journal: Journal) -> GuestRecord:
         return parse_record(journal.once("before", lambda: read_record(self.cluster, ref, {}).dump()))
 
-    def _marks(self, before: GuestRecord) -> tuple[str, ...]:
-        """All that is needed to bring the guest to an end with the ledger lost."""
-        rollout, name = self.plan.id, before.root.replace(":", "/").rpartition("/")[2].lower()
-        versions = tuple(f"{tag.FROM_VERSION}{rollout}.{v}" for v in tag.values_of(tag.VERSION, before.tags))
-        coming = f"{tag.TO_VERSION}{rollout}.{self.plan.release.version}"
-        return (tag.ROLLOUT + rollout, f"{tag.OLD_ROOT}{rollout}.{name}", coming, *versions)
-
     def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
-        storage = before.root.partition(":")[0]
+        storage, size = before.root.partition(":")[0], root_step.read_root_size(self.cluster, ref)
         x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.retry(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
-        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, ref))
+        journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, size))
         journal.retry(root_step.AddFiller("stage.filler", self.cluster, x, storage))
         swapped = journal.retry(root_step.DetachRoot("stage.detach", self.cluster, x))
         given = journal.retry(root_step.GiveRoot("stage.give", self.cluster, x, swapped["key"], ref))
+        kept = kept_root.note(self.cluster, ref, journal, kept_root.STAGED, str(given["volume"]))
+        known = mark.render_kept(self.plan.id, kept)
+        journal.retry(root_step.WriteTags("stage.kept", self.cluster, ref, add=known))
         self.destroy_scratch(journal, "stage.destroy", x)
         return str(given["volume"])
 
@@ -145,9 +140,8 @@ class RootDriver:
 
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
-        before = journal.evidence("before")
-        marks = self._marks(parse_record(before)) if before is not None else (tag.ROLLOUT + self.plan.id,)
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=marks))
+        drop = mark.find_marks(self.plan.id, self.cluster.inventory.read_config(ref).tags)
+        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=drop))
 
     # ----------------------------------------------------------------- apply
 
@@ -160,7 +154,10 @@ class RootDriver:
         self.assure_free(ref)
         if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             return
-        self.check(target)
+        staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
+        self.check(target, staged)
+        if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root, staged):
+            raise Skipped(flaw)
         power = self.cluster.inventory.read_power(ref)
         facts: dict[str, dict[str, str]] = {}
         if power.running:
@@ -205,7 +202,8 @@ class RootDriver:
         self.keep_ha_off(ref, journal, "ha.ignore")
         new = str((journal.done("stage.give") or {})["volume"])
         size = (journal.done("stage.detach") or {}).get("size")
-        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size))
+        kept = kept_root.find_known(journal, kept_root.STAGED)
+        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size, kept))
 
     def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether somebody's restart has brought a root that was left pending."""
@@ -219,7 +217,13 @@ class RootDriver:
         self.leave_pending(target, journal)
         if (journal.done(PUT) or {})["pending"]:
             self._restart(target, journal)
+        self.mark_exchanged(target, journal)
+
+    def mark_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
+        """The new root is in force: from here on the old one is kept, and known by more than its name."""
         if not journal.has_event(TargetEvent.EXCHANGED):
+            old, ref = self.baseline(journal).root, self.locate(target)
+            kept_root.note(self.cluster, ref, journal, kept_root.OLD, old)
             journal.event(TargetEvent.EXCHANGED)
 
     def _restart(self, target: PlannedTarget, journal: Journal) -> None:
@@ -290,9 +294,10 @@ class RootDriver:
             return
         ref = self.locate(target)
         before = self.baseline(journal)
+        kept_root.keep_room(self.cluster, ref, journal)
         if not self._comes_up(ref, journal, before):
-            self._explain_stopped(ref, journal, before)
-        known = {action.upid for action in self._list_others(ref, journal) if not action.running}
+            self._explain_stopped(ref, journal)
+        known = {action.upid for action in list_others(self.cluster, ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
         proof = self.examiner.examine(ref, self.plan.line.probes, self._rules_left(ref, journal), expect)
         after = read_record(self.cluster, ref, proof.facts)
@@ -303,7 +308,7 @@ class RootDriver:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(reason)
-        elif any(action.upid not in known for action in self._list_others(ref, journal)):
+        elif any(action.upid not in known for action in list_others(self.cluster, ref, journal)):
             raise Deferred("somebody else stopped or restarted it during the proof; proved when it runs again")
         else:
             raise Unhealthy(reason)
@@ -326,23 +331,14 @@ class RootDriver:
         shortest = rules.min_healthy_time + baseline_rules(self.plan.line.probes).healthy_deadline
         return replace(rules, healthy_deadline=min(rules.healthy_deadline, max(left, shortest)))
 
-    def _explain_stopped(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> None:
-        if self.fails_to_start(ref, journal):
+    def _explain_stopped(self, ref: GuestRef, journal: Journal) -> None:
+        off = explain_off(self.cluster, ref, journal, was_running=self.baseline(journal).running)
+        if off is not None:
+            raise Deferred(f"{off}; proved at its next start")
+        if fails_to_start(self.cluster, ref, journal):
             journal.write(Kind.EVIDENCE, NOT_RUNNING, {EXAMINED_SINCE: self.clock.now().isoformat()})
             raise Unhealthy("it does not run although somebody else started or restarted it")
-        if not before.running:
-            raise Deferred("it was stopped and stays so; proved at its next start")
-        if not journal.was_requested(RESTART):
-            raise Deferred("it was switched off before we would have restarted it; proved at its next start")
-        if self._list_others(ref, journal):
-            raise Deferred("somebody else stopped it; proved at its next start")
         raise Unhealthy("it does not run any more after the exchange")
-
-    def fails_to_start(self, ref: GuestRef, journal: Journal) -> bool:
-        """Whether it is off although what others last asked for, since its exchange, was a start or a restart."""
-        last = self._list_others(ref, journal)[-1:]
-        wanted = any(action.starts and not action.running for action in last)
-        return wanted and not self.cluster.inventory.read_power(ref).running
 
     def _comes_up(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> bool:
         """Whether it runs; one that ran before may be off for the moment of somebody else's restart."""
@@ -356,25 +352,21 @@ class RootDriver:
         """What somebody else has begun with its power ends first, within the time that ours would have."""
         rules = self.plan.rules
         deadline = self.clock.monotonic() + (rules.shutdown_timeout + rules.start_timeout).total_seconds()
-        while any(action.running for action in self._list_others(ref, journal, _LOOK_BACK)):
+        while any(action.running for action in list_others(self.cluster, ref, journal, _LOOK_BACK)):
             if self.clock.monotonic() >= deadline:
                 return
             self.clock.sleep(POLL)
 
-    def _list_others(
-        self, ref: GuestRef, journal: Journal, earlier: timedelta = timedelta(0)
-    ) -> tuple[PowerAction, ...]:
-        """What others have asked of its power since its exchange began, or somewhat ``earlier``, oldest first."""
-        began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
-        since = (began if began is not None else self.clock.now() - timedelta(minutes=1)) - earlier
-        return list_power_actions(self.cluster, ref, since, journal.upids)
-
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")
-        old = tuple(t for t in self.cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
-        new = tag.VERSION + self.plan.release.version
-        drop = tuple(t for t in old if t != new)
-        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=(new,), drop=drop))
+        kept = mark.render_kept(self.plan.id, kept_root.find_known(journal, kept_root.OLD))
+        new, outdated = (
+            (tag.VERSION + self.plan.release.version, *kept),
+            (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}."),
+        )
+        tags = self.cluster.inventory.read_config(ref).tags
+        drop = tuple(t for t in tags if t.startswith(outdated) and t not in new)
+        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=new, drop=drop))
         journal.event(TargetEvent.PROVED)
 
     # ---------------------------------------------------------------- settle
@@ -382,7 +374,7 @@ class RootDriver:
     def settle(self, target: PlannedTarget, journal: Journal) -> None:
         """The way back is given up: free the old root and take the marks off."""
         ref = self.locate(target)
-        old = self.baseline(journal).root
-        journal.retry(root_step.FreeVolume("settle.free", self.cluster, ref, old))
+        old, kept = self.baseline(journal).root, kept_root.find_known(journal, kept_root.OLD)
+        kept_root.free(self.cluster, ref, journal, "settle.free", old, kept)
         self.unmark(ref, journal, "settle.unmark")
         journal.event(TargetEvent.SETTLED)

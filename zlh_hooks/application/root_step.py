@@ -12,6 +12,8 @@ from zlh_hooks.application.step import Data, Found
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import GuestLocked, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, Mount, parse_mount
+from zlh_hooks.domain.kept_volume import KeptVolume, find_change, note_volume
+from zlh_hooks.domain.progress import LEFT
 
 OS_PATH = "/zlh-os"
 
@@ -30,7 +32,13 @@ def pending_root(cluster: Cluster, ref: GuestRef) -> str | None:
     return parse_mount("rootfs", value).volume if value else None
 
 
-def _read_root_size(cluster: Cluster, ref: GuestRef) -> int:
+def look_at(cluster: Cluster, ref: GuestRef, volid: str, config: GuestConfig | None = None) -> KeptVolume | None:
+    """What the guest's volume is now, in ``config`` (else read anew) and on its storage; None if it is gone."""
+    stored = cluster.storage.list_volumes(ref.node, volid.partition(":")[0], ref.vmid)
+    return note_volume(config or cluster.inventory.read_config(ref), stored, volid)
+
+
+def read_root_size(cluster: Cluster, ref: GuestRef) -> int:
     """Bytes; 0 where the storage knows no size (a subvolume without quota)."""
     root = cluster.inventory.read_config(ref).rootfs
     stored = cluster.storage.list_volumes(ref.node, root.storage, ref.vmid)
@@ -39,25 +47,25 @@ def _read_root_size(cluster: Cluster, ref: GuestRef) -> int:
 
 @dataclass(frozen=True, slots=True)
 class GrowRoot:
-    """Make the scratch guest's root as large as the one it is to replace: the template's is often smaller."""
+    """Make a new root at least as large as the one it replaces: the template's is often smaller. ``size``: bytes."""
 
     name: str
     cluster: Cluster
-    scratch: GuestRef
-    guest: GuestRef
+    ref: GuestRef
+    size: int
 
     def plan(self) -> Data:
-        return {"size": _read_root_size(self.cluster, self.guest)}
+        return {"size": self.size}
 
     def find(self, intent: Data) -> Found:
-        size = _read_root_size(self.cluster, self.scratch)
+        size = read_root_size(self.cluster, self.ref)
         return {"size": size} if size >= intent["size"] or not size else None
 
     def adopt(self, intent: Data, since: datetime) -> Upid | None:
-        return find_task(self.cluster, self.scratch, ("resize",), since)
+        return find_task(self.cluster, self.ref, ("resize",), since)
 
     def act(self, intent: Data) -> Upid:
-        config = self.cluster.inventory.read_config(self.scratch)
+        config = self.cluster.inventory.read_config(self.ref)
         return self.cluster.editor.resize(config, "rootfs", intent["size"])
 
 
@@ -189,7 +197,8 @@ class WriteTags:
 class PutRoot:
     """The exchange: one atomic write of ``rootfs`` and ``unusedN``. Going back is the same with the volumes exchanged.
 
-    A running guest keeps ``old`` until its next stop; a stopped one changes at once.
+    A running guest keeps ``old`` until its next stop; a stopped one changes at once. ``kept``: what ``new`` was when it
+    was put aside, if that was noted.
     """
 
     name: str
@@ -198,6 +207,7 @@ class PutRoot:
     old: str
     new: str
     new_size: str | None
+    kept: KeptVolume | None = None
 
     def plan(self) -> Data:
         return {"old": self.old, "new": self.new, "size": self.new_size}
@@ -229,7 +239,15 @@ class PutRoot:
         stored = self.cluster.storage.list_volumes(self.guest.node, self.new.partition(":")[0], self.guest.vmid)
         if self.new not in {volume.volid for volume in stored}:
             raise TargetError(f"{self.new} is not on the storage or not {self.guest.vmid}'s")
+        if change := self._find_change(note_volume(config, stored, self.new)):
+            raise TargetError(f"{self.new} is not what was put aside: {change}")
         return slot
+
+    def _find_change(self, seen: KeptVolume | None) -> str | None:
+        """A copy that moved with its guest to another node is as good a root as the original."""
+        if self.kept is None or self.kept.node != self.guest.node:
+            return None
+        return find_change(self.kept, seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,12 +326,16 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class FreeVolume:
-    """Give an unused volume of the guest back to its storage, if it is neither its root nor about to become it."""
+    """Give an unused volume of the guest back to its storage, if it is neither its root nor about to become it.
+
+    A volume of that name that is not what was ``kept`` is left alone for good: it may be the customer's.
+    """
 
     name: str
     cluster: Cluster
     guest: GuestRef
     volume: str
+    kept: KeptVolume | None
 
     def plan(self) -> Data:
         return {"volume": self.volume}
@@ -321,7 +343,8 @@ class FreeVolume:
     def find(self, intent: Data) -> Found:
         config = self.cluster.inventory.read_config(self.guest)
         if self.volume in {mount.volume for mount in config.mounts}:
-            return None
+            left = self._find_stranger(config)
+            return {LEFT: left} if left else None
         stored = self.cluster.storage.list_volumes(self.guest.node, self.volume.partition(":")[0], self.guest.vmid)
         return {"kept_by_snapshot": self.volume in {volume.volid for volume in stored}}
 
@@ -330,7 +353,16 @@ class FreeVolume:
         slot = _slot_of(config, self.volume)
         if slot is None or pending_root(self.cluster, self.guest) == self.volume:
             raise TargetError(f"{self.volume} is in use by {self.guest}: left alone")
+        if left := self._find_stranger(config):
+            raise TargetError(left)
         self.cluster.editor.write_config(self.guest, {}, config.digest, delete=(slot,))
+
+    def _find_stranger(self, config: GuestConfig) -> str | None:
+        """Why it is left alone; the config's digest guards the deletion that may follow. A root is for ``act``."""
+        if config.rootfs.volume == self.volume:
+            return None
+        change = find_change(self.kept, look_at(self.cluster, self.guest, self.volume, config))
+        return f"{self.volume} was left alone, free it by hand if it is nobody's: {change}" if change else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,11 @@
-"""After a rollout: proofs that are still owed, and old roots that are given up when the soak is over."""
+"""After a rollout: proofs that are still owed, and old roots that are given up when the soak is over.
+
+Nobody loses the way back who needs it: a guest that runs must answer its probes first. One that does not, or of which
+that cannot be measured, keeps its old root and is asked again in the next window, or when a person orders ``finalize``.
+One that is off by somebody's will has had its proof while it ran, and nothing has spoken against it since: it is
+settled, so that a server that is off for weeks does not keep a rollout soaking. But one that was ill when it last ran,
+or that somebody wanted to start in vain, keeps its old root until it has run and answered.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +13,16 @@ from dataclasses import dataclass
 from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
-from zlh_hooks.application.proof import find_candidate
+from zlh_hooks.application.power import explain_off
+from zlh_hooks.application.proof import baseline_rules, find_candidate
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
+from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.progress import CLEARED, Progress, TargetProgress, fold_progress
+from zlh_hooks.domain.progress import CLEARED, KEPT, Progress, TargetProgress, fold_progress
 from zlh_hooks.domain.settling import decide_settling
 from zlh_hooks.domain.steps import TargetEvent, TargetState
 
@@ -30,9 +39,13 @@ class Soak:
     policy: Policy
     journal: Journal
     open_journal: Callable[[int], Journal]
+    is_called_away: Callable[[], bool] = lambda: False
 
     def tend(self) -> None:
-        """Do what is due now; returns at once if nothing is. A guest that cannot be reached holds up no other."""
+        """Do what is due now; returns at once if nothing is. A guest that cannot be reached holds up no other.
+
+        To settle many takes long: what the worker is called to meanwhile, a way back above all, does not wait for that.
+        """
         progress = fold_progress(self.ledger.read(self.plan.id))
         held_up: list[RoadError] = []
         for row in progress.targets:
@@ -55,8 +68,8 @@ class Soak:
     def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
         journal, target = self.open_journal(row.target.vmid), row.target
         if row.state is TargetState.HEALTHY:
-            if self._may_settle(progress, journal):
-                self._settle(target, journal)
+            if self._may_settle(progress, row, journal):
+                self._settle(row, journal)
             return
         candidate = find_candidate(self.journal.evidence(f"smoke.{target.node}"))
         self.finish.attempt(
@@ -77,24 +90,40 @@ class Soak:
         except TargetError as error:
             journal.defer(f"still to be cleared away: {error}")
 
-    def _may_settle(self, progress: Progress, journal: Journal) -> bool:
-        """The soak is over and a window is open that is not the one of the exchange."""
-        began = journal.event_at(TargetEvent.EXCHANGE_BEGAN)
-        now = self.driver.clock.now()
-        if progress.ended_at is None or began is None:
+    def _may_settle(self, progress: Progress, row: TargetProgress, journal: Journal) -> bool:
+        """The soak is over, and a window is open that is neither the one of the exchange nor of a look in vain."""
+        began, now = journal.event_at(TargetEvent.EXCHANGE_BEGAN), self.driver.clock.now()
+        ordered, ended = progress.finalized_at, progress.ended_at
+        if ended is None or began is None or (now < ended + self.plan.rules.soak and ordered is None):
             return False
-        if now < progress.ended_at + self.plan.rules.soak and not self._ordered():
-            return False
-        return decide_settling(self.policy, began, now, security=self.plan.security).allowed
+        looked = row.told_at if row.kept else None
+        if looked is not None and (ordered is None or ordered < looked):
+            began = max(began, looked)
+        is_open = decide_settling(self.policy, began, now, security=self.plan.security).allowed
+        return is_open and not self.is_called_away()
 
-    def _ordered(self) -> bool:
-        """Whether a person gave the way back up before the soak was over."""
-        return any(e.kind is Kind.COMMAND and e.name == "finalize" for e in self.ledger.read(self.plan.id))
-
-    def _settle(self, target: PlannedTarget, journal: Journal) -> None:
+    def _settle(self, row: TargetProgress, journal: Journal) -> None:
         try:
-            self.driver.settle(target, journal)
+            obstacle = self._find_obstacle(row, journal)
+            if obstacle is None:
+                self.driver.settle(row.target, journal)
+            else:
+                journal.write(Kind.NOTE, KEPT, {"reason": f"old root kept: {obstacle}"})
         except GuestMissing:
             raise
         except TargetError as error:
             journal.defer(f"old root kept: {error}")
+
+    def _find_obstacle(self, row: TargetProgress, journal: Journal) -> str | None:
+        """Why the guest may still need its old root; None if it does not, or if that is gone already."""
+        cluster, ref, before = self.driver.cluster, self.driver.locate(row.target), self.driver.baseline(journal)
+        if before.root not in {mount.volume for mount in cluster.inventory.read_config(ref).mounts}:
+            return None
+        if cluster.inventory.read_power(ref).running:
+            probes = self.plan.line.probes
+            judgement = self.driver.examiner.examine(ref, probes, baseline_rules(probes), {}).judgement
+            return None if judgement.outcome is Outcome.HEALTHY else judgement.reason
+        if row.kept:
+            return "it is off, and was not healthy when it last ran"
+        is_off_by_will = explain_off(cluster, ref, journal, was_running=before.running) is not None
+        return None if is_off_by_will else "it does not run although somebody else started or restarted it"

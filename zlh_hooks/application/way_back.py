@@ -8,20 +8,24 @@ the others go back meanwhile.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import root_step, scratch
+from zlh_hooks.application import kept_root, root_step, scratch
 from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import GuestRecord, find_difference, parse_record, read_record
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
-from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.guest import GuestRef, render_size
 from zlh_hooks.domain.health import Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
 from zlh_hooks.domain.rollout_outage import BACK
 from zlh_hooks.domain.steps import TargetEvent
+
+UNPROBED = "unprobed"
+"""What the evidence of a way back says of a guest that is off by somebody's will, and was therefore not asked."""
 
 
 def never() -> bool:
@@ -80,7 +84,8 @@ class WayBack:
         ref = self.driver.locate(target)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume := self._staged_volume(journal):
-            journal.retry(root_step.FreeVolume("discard.free", self.driver.cluster, ref, volume))
+            kept = kept_root.note(self.driver.cluster, ref, journal, kept_root.STAGED, volume)
+            kept_root.free(self.driver.cluster, ref, journal, "discard.free", volume, kept)
         self.driver.unmark(ref, journal, "discard.unmark")
 
     def _staged_volume(self, journal: Journal) -> str | None:
@@ -117,7 +122,8 @@ class WayBack:
         if difference:
             journal.event(TargetEvent.REVERT_UNPROVED, difference)
             return False
-        journal.event(TargetEvent.REVERT_PROVED, reason)
+        off = (journal.evidence(BACK) or {}).get(UNPROBED)
+        journal.event(TargetEvent.REVERT_PROVED, f"{reason} ({off})" if off else reason)
         return True
 
     def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
@@ -128,12 +134,17 @@ class WayBack:
         leaving = self._note_edits(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, before.root_size)
+        old = kept_root.find_known(journal, kept_root.OLD)
+        size = render_size(old.size) if old is not None and old.size else before.root_size
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
         if journal.retry(back)["pending"]:
             self._force_restart(ref, journal, act, before.root)
-        if before.running and not cluster.inventory.read_power(ref).running:
+        kept_root.note(cluster, ref, journal, kept_root.NEW, new)
+        off = self._explain_off(ref, journal, act)
+        if off is None and not cluster.inventory.read_power(ref).running:
             self.driver.start(ref, journal, f"{act}.start", TargetError)  # no server stays off for one failed start
-        difference = self._prove_back(ref, journal, replace(before, fingerprint=leaving.fingerprint))
+        wanted = replace(before, fingerprint=leaving.fingerprint, running=off is None)
+        difference = self._prove_back(ref, journal, wanted, off)
         if difference is None:
             self._clear_or_owe(ref, journal, act)
         return difference
@@ -148,20 +159,37 @@ class WayBack:
     def _new_root(self, journal: Journal) -> str:
         return str((journal.done("stage.give") or {})["volume"])
 
+    def _explain_off(self, ref: GuestRef, journal: Journal, act: str) -> str | None:
+        """By whose will it is off and stays so; None if it runs, or is to run. What we have stopped we start again.
+
+        An earlier way back that could not be proved is tried again for its proof, for which the guest has to run,
+        unless it was off then already.
+        """
+        known = (journal.evidence(BACK) or {}).get(UNPROBED)
+        stopped = any(journal.was_requested(f"{act}.{step}") for step in ("restart", "stop"))
+        is_ours = stopped or (journal.has_event(TargetEvent.REVERT_UNPROVED) and not known)
+        if is_ours or self.driver.cluster.inventory.read_power(ref).running:
+            return None
+        off = explain_off(self.driver.cluster, ref, journal, was_running=self.driver.baseline(journal).running)
+        return None if off is None else f"off and not probed: {off}"
+
     def _force_restart(self, ref: GuestRef, journal: Journal, act: str, root: str) -> None:
         """The new root may be too broken to shut down; on the way back it is stopped hard if it must."""
         cluster, timeout = self.driver.cluster, self.driver.plan.rules.shutdown_timeout
-        if not cluster.inventory.read_power(ref).running:
+        restart = root_step.Restart(f"{act}.restart", cluster, ref, root, timeout)
+        stop = root_step.Stop(f"{act}.stop", cluster, ref, timeout)
+        if not journal.has_intent(restart.name) and not cluster.inventory.read_power(ref).running:
             return
         try:
-            journal.run(root_step.Restart(f"{act}.restart", cluster, ref, root, timeout))
+            journal.run(restart)
         except GuestLocked:
             raise
         except TargetError:
-            if cluster.inventory.read_power(ref).running:
-                journal.retry(root_step.Stop(f"{act}.stop", cluster, ref, timeout))
+            if journal.has_intent(stop.name) or cluster.inventory.read_power(ref).running:
+                journal.retry(stop)
 
-    def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> str | None:
+    def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord, off: str | None) -> str | None:
+        """``before``: what it must be again, which is to run unless somebody's will keeps it ``off``."""
         facts: dict[str, dict[str, str]] = {}
         times: dict[str, Any] = {}
         if before.running:
@@ -172,7 +200,8 @@ class WayBack:
             if proof.judgement.outcome is not Outcome.HEALTHY:
                 return f"not healthy on its old root: {proof.judgement.reason}"
         after = read_record(self.driver.cluster, ref, facts)
-        journal.write(Kind.EVIDENCE, BACK, after.dump() | times)
+        unprobed = {} if off is None else {UNPROBED: off}
+        journal.write(Kind.EVIDENCE, BACK, after.dump() | times | unprobed)
         return find_difference(before, after)
 
     def _clear_or_owe(self, ref: GuestRef, journal: Journal, act: str) -> None:
@@ -186,7 +215,8 @@ class WayBack:
     def _clear(self, ref: GuestRef, journal: Journal, act: str) -> None:
         cluster, before = self.driver.cluster, self.driver.baseline(journal)
         self.driver.give_back_to_ha(ref, journal, f"{act}.restore")
-        journal.retry(root_step.FreeVolume(f"{act}.free", cluster, ref, self._new_root(journal)))
+        put_aside = kept_root.find_known(journal, kept_root.NEW)
+        kept_root.free(cluster, ref, journal, f"{act}.free", self._new_root(journal), put_aside)
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
         drop = tuple(t for t in ours if t not in kept)

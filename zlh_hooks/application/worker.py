@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from zlh_hooks.application.controller_lock import ControllerLock
-from zlh_hooks.application.desk import find_executing, list_progress
+from zlh_hooks.application.desk import find_due, list_progress
 from zlh_hooks.application.ports import Clock, LeaseHolder, Ledger, WorkerLease
 from zlh_hooks.domain.errors import LeaseLost, NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.plan import Plan
-from zlh_hooks.domain.progress import CAN_GO_BACK, Progress, has_new_order
+from zlh_hooks.domain.progress import Progress
 
 POLL = timedelta(seconds=1)
 
@@ -147,7 +147,7 @@ class Worker:
         """Work until nothing is left to do or to wait for; with ``stays`` for ever."""
         while True:
             rollouts = list_progress(self.ledger)
-            running = find_executing(rollouts) or self._find_ordered_back(rollouts)
+            running = find_due(self.ledger, rollouts)
             if running is not None:
                 self._carry_on(running)
                 continue
@@ -180,8 +180,3 @@ class Worker:
             raise
         except RoadError:
             return  # looked at again in the next round
-
-    def _find_ordered_back(self, rollouts: tuple[Progress, ...]) -> Progress | None:
-        """A rollout that ended and that a person orders back."""
-        ended = (progress for progress in rollouts if progress.state in CAN_GO_BACK)
-        return next((one for one in ended if has_new_order(self.ledger.read(one.plan.id), "revert")), None)

@@ -47,8 +47,8 @@ def _bring_to_end(site: wiring.Site, found: list[Remnant], back: bool) -> None:
     for remnant in found:
         act = site.recovery().take_back if back else site.recovery().go_forward
         try:
-            act(remnant, site.open_recovery_journal())
-            typer.echo(f"{remnant.ref.vmid}: done")
+            left = act(remnant, site.open_recovery_journal())
+            typer.echo(f"{remnant.ref.vmid}: done" + (f"; {left}" if left else ""))
         except (TargetError, NotAllowed) as error:
             failed += 1
             typer.echo(f"{remnant.ref.vmid}: {error}", err=True)

@@ -20,9 +20,10 @@ from zlh_hooks.cli.view import (
     rows_of_progress,
 )
 from zlh_hooks.domain.emergency_text import render_moment
-from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.progress import FINALIZE, Progress
 from zlh_hooks.domain.settling import decide_settling
 from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.domain.window import Decision
 from zlh_hooks.domain.window_rule import Component
 
 app = typer.Typer(no_args_is_help=True)
@@ -140,24 +141,69 @@ def finalize(
     force: Annotated[
         bool, typer.Option("--force", help="End a rollout on paper that nothing else ends; needs --reason.")
     ] = False,
+    yes: Yes = False,
+    detach: Detach = False,
 ) -> None:
-    """Give up the way back before the soak is over; old roots go in the next window."""
+    """Give up the way back before the soak is over; old roots go in the next window, now if that is open.
+
+    A guest that runs and is not healthy keeps its old root: it is told, and the exit code is 1.
+    """
     site = wiring.open_site(config, policy)
     if force:
         if not reason:
             raise typer.BadParameter("--force needs --reason")
         typer.echo(render_headline(site.close_by_force(rollout, reason)))
         return
-    progress = site.desk().order("finalize", rollout, reason)
+    found = site.desk().find(rollout)
+    if not yes and not typer.confirm(_ask_to_finalize(site, found)):
+        raise typer.Abort
+    progress = site.desk().order(FINALIZE, found.plan.id, reason)
     site.summon_worker()
-    typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, progress)}")
+    decision = _decide_settling(site, progress)
+    typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, decision)}")
+    if decision is not None and decision.allowed and not detach:
+        _tell_of_settling(site, progress)
 
 
-def _say_when_settled(site: wiring.Site, progress: Progress) -> str:
+def _ask_to_finalize(site: wiring.Site, progress: Progress) -> str:
+    """Whom it concerns, and what they would have otherwise."""
+    kept = [str(row.target.vmid) for row in progress.targets if row.state is TargetState.HEALTHY]
+    until = progress.ended_at and render_moment(progress.ended_at + progress.plan.rules.soak, site.policy)
+    otherwise = f"; else it is kept until {until} at least" if until else ""
+    whom = f"{len(kept)} guests ({', '.join(kept)})" if kept else "no guest"
+    return f"Give up the way back of {whom} for good{otherwise}?"
+
+
+def _tell_of_settling(site: wiring.Site, ordered: Progress) -> None:
+    """Wait until the worker has looked at every guest, or the window closes; then say whom it kept, and why."""
+    while True:
+        progress = site.desk().find(ordered.plan.id)
+        decision = _decide_settling(site, progress)
+        is_open = decision is not None and decision.allowed
+        if not is_open or not progress.is_soaking or not progress.list_unanswered():
+            break
+        site.ensure_worker()
+        time.sleep(REFRESH_SECONDS)
+    settled = progress.count(TargetState.SETTLED) - ordered.count(TargetState.SETTLED)
+    typer.echo(f"{settled} old roots given up")
+    left = [row for row in progress.targets if row.state is TargetState.HEALTHY]
+    for row in left:
+        typer.echo(f"  {row.target.vmid} {row.reason or _say_when_settled(site, decision)}")
+    if left:
+        raise typer.Exit(1)
+
+
+def _decide_settling(site: wiring.Site, progress: Progress) -> Decision | None:
+    """Whether the old roots may go now, and if not, when; None if there are none."""
     began = [row.began_at for row in progress.targets if row.state is TargetState.HEALTHY and row.began_at is not None]
     if not began:
+        return None
+    return decide_settling(site.policy, max(began), site.clock.now(), security=progress.plan.security)
+
+
+def _say_when_settled(site: wiring.Site, decision: Decision | None) -> str:
+    if decision is None:
         return "no guest has an old root to give up"
-    decision = decide_settling(site.policy, max(began), site.clock.now(), security=progress.plan.security)
     if decision.allowed:
         return "old roots are given up now"
     if decision.until is None:
@@ -183,7 +229,8 @@ def _print(progress: Progress, json: bool) -> None:
 def _follow(site: wiring.Site, rollout: str, detach: bool, json: bool, after_order: bool = False) -> None:
     """Watch until the end, say how to come back if interrupted, and exit 0 only after a good end."""
     if detach:
-        typer.echo(f"started {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
+        done = "ordered the way back of" if after_order else "started"
+        typer.echo(f"{done} {rollout}; watch it with: zlh-hooks rollout watch {rollout}")
         return
     try:
         progress = _watch(site, rollout, json)

@@ -124,6 +124,7 @@ def _describe_target(row: TargetProgress) -> dict[str, Any]:
         "wave": row.target.wave,
         "state": row.state,
         "reason": row.reason,
+        "kept": row.kept,
         "took_seconds": row.took.total_seconds() if row.took else None,
     }
 

@@ -153,12 +153,24 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume as the storage itself lists it. ``size`` in bytes; ``created`` aware UTC where the storage tells."""
+    """A volume as the storage itself lists it. ``size`` in bytes.
+
+    ``stamp``: aware UTC, where the storage tells any: of LVM when it was made, of files when they were last changed.
+    """
 
     volid: str
     owner: int | None
     size: int
-    created: datetime | None = None
+    stamp: datetime | None = None
+
+
+def render_size(size: int) -> str:
+    """Bytes as Proxmox writes them in a config (``format_size`` of PVE::JSONSchema), e.g. ``8G``."""
+    for unit in ("", "K", "M", "G"):
+        if size % 1024:
+            return f"{size}{unit}"
+        size //= 1024
+    return f"{size}T"
 
 
 @dataclass(frozen=True, slots=True)

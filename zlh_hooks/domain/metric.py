@@ -46,6 +46,7 @@ def draw_gauges(
         _draw_due(debts),
         _draw_rollouts([progress for progress, _ in told]),
         _draw_stuck(entries),
+        _draw_kept([progress for progress, _ in told]),
         _draw_undelivered(told),
         _draw_lease(lease_until),
     )
@@ -80,6 +81,12 @@ def _draw_rollouts(rollouts: Sequence[Progress]) -> Gauge:
 def _draw_stuck(entries: Sequence[Entry]) -> Gauge:
     text = "Guests whose latest rollout left them STUCK, and which nobody has recovered since."
     return Gauge(f"{PREFIX}targets_stuck", text, "", (("", float(len(list_stuck(entries)))),))
+
+
+def _draw_kept(rollouts: Iterable[Progress]) -> Gauge:
+    text = "Guests that were not healthy when their old root was due to be given up, and keep it therefore."
+    kept = sum(row.kept for progress in rollouts for row in progress.targets)
+    return Gauge(f"{PREFIX}targets_kept", text, "", (("", float(kept)),))
 
 
 def _draw_undelivered(told: Iterable[tuple[Progress, NoticeBook]]) -> Gauge:

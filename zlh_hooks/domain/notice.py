@@ -26,6 +26,8 @@ class Stage(StrEnum):
     OVERRUN = "overrun"
     FINISHED = "finished"
     CANCELLED = "cancelled"
+    TAKEN_BACK = "taken_back"
+    """After the end: what had been finished is as it was before."""
 
 
 ANNOUNCING = frozenset({Stage.ANNOUNCED, Stage.MOVED})
@@ -81,6 +83,15 @@ class Round:
         return next((customer for customer, vmids in self.guests.items() if vmid in vmids), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Guests that went back after the end of their maintenance, and from when to when that took (aware UTC)."""
+
+    start: datetime
+    end: datetime
+    guests: tuple[int, ...]
+
+
 class Span(Protocol):
     """Whatever begins and ends; aware."""
 
@@ -131,7 +142,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Bulletin:
-    """A round on the public feed: no customer is named. ``state``: scheduled, in_progress, completed or cancelled."""
+    """A round on the public feed: no customer is named.
+
+    ``state``: scheduled, in_progress, completed, cancelled or taken_back.
+    """
 
     state: str
     event: CalendarEvent

@@ -1,17 +1,17 @@
 """Who must be told what, and when: rounds from a plan and its windows, and the notices that are due. Pure."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from zlh_hooks.domain.emergency import Emergency, EmergencyBook
-from zlh_hooks.domain.notice import OPERATOR, Round, Stage
+from zlh_hooks.domain.notice import OPERATOR, Return, Round, Stage
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, TargetProgress
-from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutState, TargetState
 from zlh_hooks.domain.window import Decision, decide
 from zlh_hooks.domain.window_rule import Component
 
@@ -29,13 +29,16 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A notice that must go out now. ``lead`` of a reminder; ``outcome`` of a finished round."""
+    """A notice that must go out now. ``lead`` of a reminder; ``outcome`` of a round that is finished or taken back, and
+    then ``back``: when that was.
+    """
 
     customer: str
     stage: Stage
     round: Round
     lead: timedelta | None = None
     outcome: Outcome | None = None
+    back: Return | None = None
 
     def id_in(self, change: str) -> str:
         """The notice's name, the same after a crash; letters, digits and hyphens."""
@@ -272,26 +275,42 @@ def _has_begun(progress: Progress, known: Round) -> bool:
 
 def list_due(progress: Progress, book: NoticeBook, leads: Sequence[timedelta], now: datetime) -> list[Due]:
     """Every notice that should have gone out by now, sent or not. ``leads``: the ladder, longest first."""
+    begun = {delivery.notice for delivery in book.deliveries.values()}
     return [
         due
         for known in book.rounds.values()
         for customer, vmids in known.guests.items()
-        for due in _list_for(progress, customer, known, [progress.of(vmid) for vmid in vmids], leads, now)
+        for due in _list_for(
+            _Share(progress, customer, known, [progress.of(vmid) for vmid in vmids], begun), leads, now
+        )
     ]
 
 
-def _list_for(
-    progress: Progress,
-    customer: str,
-    known: Round,
-    rows: Sequence[TargetProgress],
-    leads: Sequence[timedelta],
-    now: datetime,
-) -> Iterator[Due]:
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """What one customer has in a round. ``begun``: the names of all notices whose sending was ever begun."""
+
+    progress: Progress
+    customer: str
+    known: Round
+    rows: Sequence[TargetProgress]
+    begun: Set[str]
+
+    def finish(self, outcome: Outcome) -> Due:
+        """The notice of the end."""
+        return Due(self.customer, Stage.FINISHED, self.known, outcome=outcome)
+
+    def has_read_of_end(self, *outcomes: Outcome) -> bool:
+        """Whether the customer was told that the maintenance is over, with one of these outcomes."""
+        return any(self.finish(outcome).id_in(self.progress.plan.id) in self.begun for outcome in outcomes)
+
+
+def _list_for(share: _Share, leads: Sequence[timedelta], now: datetime) -> Iterator[Due]:
+    progress, customer, known, rows = share.progress, share.customer, share.known, share.rows
     has_begun = any(row.began_at is not None for row in rows)
     is_over = progress.has_ended or all(row.state not in (*_OPEN, *_IN_WORK) for row in rows)
     if has_begun:
-        yield from _list_of_begun(customer, known, rows, is_over, now)
+        yield from _list_of_begun(share, is_over, now)
     elif is_over:
         yield Due(customer, Stage.CANCELLED, known)
     else:
@@ -301,14 +320,49 @@ def _list_for(
             yield Due(customer, Stage.REMINDER, known, lead=passed[-1])
 
 
-def _list_of_begun(
-    customer: str, known: Round, rows: Sequence[TargetProgress], is_over: bool, now: datetime
-) -> Iterator[Due]:
+def _list_of_begun(share: _Share, is_over: bool, now: datetime) -> Iterator[Due]:
+    """What was finished and goes back later neither overruns nor finishes: it is taken back, and that is told once."""
+    customer, known, rows = share.customer, share.known, share.rows
     yield Due(customer, Stage.STARTED, known)
-    if now >= known.end and any(row.state in _IN_WORK for row in rows):
+    returning = _list_returning(share)
+    if returning:
+        yield from _list_of_returned(share, returning)
+    elif is_over:
+        yield share.finish(_sum_up(rows))
+    elif now >= known.end and any(row.state in _IN_WORK for row in rows) and not share.has_read_of_end(*Outcome):
         yield Due(customer, Stage.OVERRUN, known)
-    if is_over:
-        yield Due(customer, Stage.FINISHED, known, outcome=_sum_up(rows))
+
+
+def _list_returning(share: _Share) -> list[TargetProgress]:
+    """Guests that went or go back after the customer read, or was to read, that they run the new version."""
+    if share.has_read_of_end(Outcome.UPDATED):
+        return [row for row in share.rows if row.back_began_at is not None]
+    return list_returning(share.progress, share.rows)
+
+
+def list_returning(progress: Progress, rows: Sequence[TargetProgress]) -> list[TargetProgress]:
+    """Those that went or go back after the rollout had ended."""
+    since = progress.reopened_at
+    return [row for row in rows if since and row.back_began_at is not None and row.back_began_at >= since]
+
+
+def _list_of_returned(share: _Share, returning: Sequence[TargetProgress]) -> Iterator[Due]:
+    back = find_return(share.progress, share.rows, returning)
+    if back is not None:
+        mine = replace(share.known, guests={share.customer: back.guests})
+        yield Due(share.customer, Stage.TAKEN_BACK, mine, outcome=_sum_up(returning), back=back)
+
+
+def find_return(
+    progress: Progress, rows: Sequence[TargetProgress], returning: Sequence[TargetProgress]
+) -> Return | None:
+    """When those of ``rows`` that are ``returning`` went back; None before the last of them has."""
+    if not progress.has_ended and any(row.state in ON_NEW_ROOT for row in rows):
+        return None
+    began = [row.back_began_at for row in returning if row.back_began_at is not None]
+    ended = [row.back_ended_at for row in returning if row.back_ended_at is not None]
+    guests = tuple(row.target.vmid for row in returning)
+    return Return(min(began), max(ended), guests) if began and ended else None
 
 
 def _sum_up(rows: Sequence[TargetProgress]) -> Outcome:

@@ -1,7 +1,7 @@
 """The words of a notice. Every figure in them is one that the engine keeps."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +9,17 @@ from zoneinfo import ZoneInfo
 from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.deferral_text import OtherDate, describe_other_date, render_other_date
 from zlh_hooks.domain.duration import render_duration
-from zlh_hooks.domain.notice import OPERATOR, Bulletin, CalendarEvent, Customer, Message, Round, Stage, render_span
+from zlh_hooks.domain.notice import (
+    OPERATOR,
+    Bulletin,
+    CalendarEvent,
+    Customer,
+    Message,
+    Return,
+    Round,
+    Stage,
+    render_span,
+)
 from zlh_hooks.domain.notice_plan import Due, Outcome
 from zlh_hooks.domain.policy import Policy
 
@@ -21,6 +31,7 @@ _TITLES = {
     Stage.OVERRUN: "Maintenance takes longer than announced",
     Stage.FINISHED: "Maintenance is finished",
     Stage.CANCELLED: "Maintenance on {start} is cancelled",
+    Stage.TAKEN_BACK: "Maintenance of {start} was taken back",
 }
 _EMERGENCY_TITLES = {
     Stage.ANNOUNCED: "Emergency maintenance now, until {end}",
@@ -30,11 +41,16 @@ _EMERGENCY_TITLES = {
     Stage.OVERRUN: "Emergency maintenance takes longer than announced",
     Stage.FINISHED: "Emergency maintenance is finished",
     Stage.CANCELLED: "Emergency maintenance is cancelled",
+    Stage.TAKEN_BACK: "Emergency maintenance of {start} was taken back",
 }
 _RESULTS = {
     Outcome.UPDATED: "Your servers run the new version and answer as before.",
     Outcome.TAKEN_BACK: "The new version did not prove itself: your servers run the one from before again, checked.",
     Outcome.UNDECIDED: "Not every server could be checked to the end; we are working on it and will write again.",
+}
+_RETURNS = {
+    Outcome.TAKEN_BACK: "They have the version from before again. Your data stays as it is.",
+    Outcome.UNDECIDED: _RESULTS[Outcome.UNDECIDED],
 }
 
 
@@ -114,6 +130,9 @@ def _open(due: Due, zone: ZoneInfo) -> Iterator[str]:
     elif due.stage is Stage.CANCELLED:
         yield f"the maintenance announced {when} does not take place."
         yield "Your servers were not changed. You need to do nothing."
+    elif due.back is not None:
+        yield "after the maintenance of your servers was finished, we have taken its change back."
+        yield _RETURNS[due.outcome or Outcome.UNDECIDED]
     else:
         yield f"the maintenance of your servers is finished. {_RESULTS[due.outcome or Outcome.UNDECIDED]}"
 
@@ -132,13 +151,28 @@ def _open_emergency(due: Due, when: str) -> Iterator[str]:
 def _list_facts(due: Due, change: Change, names: list[str], zone: ZoneInfo) -> Iterator[str]:
     yield f"Servers:      {', '.join(names)}"
     yield f"Window:       {render_span(due.round, zone)}"
-    yield f"Interruption: about {render_duration(change.interruption)} for each server, at some time in this window"
-    yield f"What happens: one clean shutdown and start ({change.impact}); it comes back by itself"
+    yield from _list_felt(due, change, zone)
     kind = "emergency" if due.round.emergency else "planned"
     yield f"Change:       {change.what} ({kind} maintenance {change.id})"
 
 
+def _list_felt(due: Due, change: Change, zone: ZoneInfo) -> Iterator[str]:
+    """What it means for whoever uses the servers."""
+    length = render_duration(change.interruption)
+    if due.back is not None:
+        yield f"Taken back:   {render_span(due.back, zone)}"
+        yield f"Interruption: once more about {length} for each server that was running, at some time in between"
+        yield f"Which meant:  a second shutdown and start ({change.impact}); a server that was off stays off"
+        return
+    yield f"Interruption: about {length} for each server, at some time in this window"
+    yield f"What happens: one clean shutdown and start ({change.impact}); it comes back by itself"
+
+
 def _explain(due: Due, customer: Customer) -> Iterator[str]:
+    if due.back is not None and not (due.round.start <= due.back.start and due.back.end <= due.round.end):
+        yield "This was not announced: the interruption outside the window above counts as unplanned downtime."
+        yield "You need to do nothing."
+        yield ""
     tells_first = due.stage is Stage.STARTED and due.round.emergency
     if due.stage in (Stage.ANNOUNCED, Stage.MOVED, Stage.REMINDER) or tells_first:
         yield "Your data stays as it is: it lies on a volume of its own that this change does not touch."
@@ -180,6 +214,7 @@ def describe(due: Due, change: Change, names: list[str], other: OtherDate | None
             {"vmid": vmid, "name": name} for vmid, name in zip(due.round.guests[due.customer], names, strict=True)
         ],
         "outcome": due.outcome,
+        "taken_back": {"start": due.back.start.isoformat(), "end": due.back.end.isoformat()} if due.back else None,
         "emergency": due.round.emergency or None,
         "deferral": describe_other_date(other),
     }
@@ -187,9 +222,12 @@ def describe(due: Due, change: Change, names: list[str], other: OtherDate | None
 
 def _event(due: Due, change: Change, now: datetime) -> CalendarEvent | None:
     """Only what changes a calendar carries one."""
+    number = due.round.event_number
+    if due.outcome is Outcome.TAKEN_BACK and due.back is not None:
+        return take_back_event(make_event(due.round, change, False, now, number), due.back)
     if due.stage not in (Stage.ANNOUNCED, Stage.MOVED, Stage.CANCELLED):
         return None
-    return make_event(due.round, change, due.stage is Stage.CANCELLED, now, due.round.event_number)
+    return make_event(due.round, change, due.stage is Stage.CANCELLED, now, number)
 
 
 def make_event(of: Round, change: Change, cancelled: bool, now: datetime, number: int) -> CalendarEvent:
@@ -209,8 +247,20 @@ def make_event(of: Round, change: Change, cancelled: bool, now: datetime, number
     )
 
 
-def make_bulletin(of: Round, change: Change, state: str, now: datetime) -> Bulletin:
-    """The round for everybody: how many servers, not whose."""
+def take_back_event(event: CalendarEvent, back: Return) -> CalendarEvent:
+    """The event of what was finished and then taken back. It stays where it was, for the interruption it stood for."""
+    said = f"Taken back {render_span(back, ZoneInfo('UTC'))}: about as long an interruption once more."
+    return replace(
+        event,
+        sequence=event.sequence + 1,
+        summary=f"{event.summary} (taken back)",
+        description=f"{event.description} {said}",
+    )
+
+
+def make_bulletin(of: Round, change: Change, state: str, now: datetime, back: Return | None = None) -> Bulletin:
+    """The round for everybody: how many servers, not whose. ``back``: when it was taken back, if it was."""
     event = make_event(of, change, state == "cancelled", now, of.number)
     count = sum(len(vmids) for vmids in of.guests.values())
+    event = event if back is None else take_back_event(event, back)
     return Bulletin(state, event, change.component, change.impact, change.interruption, count, now)

@@ -28,11 +28,12 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What policy says about it."""
+    """What policy says about it. ``staged``: the new root that lies beside the old one already, if it does."""
 
     data_paths: Sequence[str]
     ignore_ha: bool
     now: datetime
+    staged: str | None = None
 
 
 def find_obstacle(facts: Facts, wishes: Wishes) -> str | None:
@@ -106,8 +107,9 @@ def _storage_unfit(facts: Facts, _: Wishes) -> str | None:
     return None
 
 
-def _no_space(facts: Facts, _: Wishes) -> str | None:
-    needed = int(max(facts.template_root_size, _root_size(facts)) * SPACE_MARGIN)
+def _no_space(facts: Facts, wishes: Wishes) -> str | None:
+    there = _size_of(facts, wishes.staged)
+    needed = int(max(facts.template_root_size - there, _root_size(facts) - there, 0) * SPACE_MARGIN)
     if facts.storage is None or facts.storage.free >= needed:
         return None
     return (
@@ -126,7 +128,11 @@ def _volume_astray(facts: Facts, _: Wishes) -> str | None:
 
 def _root_size(facts: Facts) -> int:
     """Bytes of the guest's root; 0 where the storage knows no size."""
-    return next((volume.size for volume in facts.volumes if volume.volid == facts.guest.rootfs.volume), 0)
+    return _size_of(facts, facts.guest.rootfs.volume)
+
+
+def _size_of(facts: Facts, volid: str | None) -> int:
+    return next((volume.size for volume in facts.volumes if volume.volid == volid), 0)
 
 
 def _root_shrinks(facts: Facts, _: Wishes) -> str | None:

@@ -22,8 +22,14 @@ RESTART = "exchange.restart"
 """The step of a target that brings its new root by a restart of ours."""
 OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
+KEPT = "kept"
+"""Note of a target: its old root was due to be given up, and stays for now."""
+FINALIZE = "finalize"
+"""The command of a person who gives the way back up before the soak is over."""
 DEFERRED = "deferred"
 """Note of a target: why it has to wait."""
+LEFT = "left"
+"""In the outcome of a step: why something under a name of ours was left alone."""
 UNMARK = ".unmark"
 """The last step of bringing a guest to an end without its rollout."""
 _RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
@@ -34,7 +40,9 @@ _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.
 class TargetProgress:
     """One target: its state, why (its last event's reason, or what it waits for) and how long its change took.
 
-    ``owes``: a lock has kept something of ours from being taken away; it is tried again until it goes.
+    ``told_at``: when the reason was given. ``owes``: a lock has kept something of ours from being taken away; it is
+    tried again until it goes. ``kept``: it was not well when its old root was due, which it keeps therefore.
+    ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not.
     """
 
     target: PlannedTarget
@@ -43,11 +51,19 @@ class TargetProgress:
     began_at: datetime | None
     took: timedelta | None
     owes: bool
+    told_at: datetime | None = None
+    kept: bool = False
+    back_began_at: datetime | None = None
+    back_ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A rollout as it stands. ``reason`` belongs to the last rollout event; ``stage`` is what the worker does now."""
+    """A rollout as it stands. ``reason`` belongs to the last rollout event; ``stage`` is what the worker does now.
+
+    ``finalized_at``: when a person last gave the way back up before the soak was over. ``reopened_at``: when it first
+    began to go back after it had succeeded or was aborted, which is news to whoever was told of that end.
+    """
 
     plan: Plan
     state: RolloutState
@@ -57,6 +73,8 @@ class Progress:
     failures: int
     errors: int
     ended_at: datetime | None
+    finalized_at: datetime | None = None
+    reopened_at: datetime | None = None
 
     @property
     def is_executing(self) -> bool:
@@ -83,6 +101,12 @@ class Progress:
         """How many targets are in one of the states."""
         return sum(row.state in states for row in self.targets)
 
+    def list_unanswered(self) -> list[TargetProgress]:
+        """Guests that were ordered to be settled, and of which neither that nor a reason against it was said yet."""
+        ordered = self.finalized_at
+        healthy = [row for row in self.targets if row.state is TargetState.HEALTHY]
+        return [row for row in healthy if ordered and (row.told_at is None or row.told_at <= ordered)]
+
     def durations(self) -> tuple[timedelta, ...]:
         """How long each proved change took, from its beginning to its proof."""
         return tuple(row.took for row in self.targets if row.took is not None)
@@ -93,7 +117,8 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
     plan = parse_plan(entries[0].data)
     own = [entry for entry in entries if entry.target is None]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
-    ended = [entry.at for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
+    ended = [entry for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
+    turned = [entry for entry in events if entry.name == RolloutEvent.REVERT_ORDERED]
     return Progress(
         plan=plan,
         state=follow(ROLLOUT_TABLE, RolloutState.PLANNED, (RolloutEvent(entry.name) for entry in events)),
@@ -102,22 +127,41 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
         targets=tuple(_fold_target(target, entries) for target in plan.targets),
         failures=_count_since_resumed(entries, "failure"),
         errors=_count_since_resumed(entries, "error"),
-        ended_at=ended[-1] if ended else None,
+        ended_at=ended[-1].at if ended else None,
+        finalized_at=max((e.at for e in own if e.kind is Kind.COMMAND and e.name == FINALIZE), default=None),
+        reopened_at=next((e.at for e in turned if ended and e.sequence > ended[-1].sequence), None),
     )
 
 
 def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgress:
     own = [entry for entry in entries if entry.target == target.vmid]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
-    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name == DEFERRED]
+    told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name in (DEFERRED, KEPT)]
+    state = follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events))
     return TargetProgress(
         target=target,
-        state=follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events)),
-        reason=str(told[-1].data.get("reason", "")) if told else "",
+        state=state,
+        reason="; ".join([*_last_reason(told), *_left(own)]),
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         took=_took(own),
         owes=_owes(entries, target.vmid),
+        told_at=told[-1].at if told else None,
+        kept=state is TargetState.HEALTHY and told[-1].name == KEPT,
+        back_began_at=_find_last(events, TargetEvent.REVERT_BEGAN),
+        back_ended_at=_find_last(events, TargetEvent.REVERT_PROVED, TargetEvent.REVERT_UNPROVED),
     )
+
+
+def _find_last(events: Sequence[Entry], *names: TargetEvent) -> datetime | None:
+    return next((entry.at for entry in reversed(events) if entry.name in names), None)
+
+
+def _last_reason(told: Sequence[Entry]) -> list[str]:
+    return [str(entry.data["reason"]) for entry in told[-1:] if entry.data.get("reason")]
+
+
+def _left(own: Sequence[Entry]) -> list[str]:
+    return [str(entry.data[LEFT]) for entry in own if entry.kind is Kind.DONE and entry.data.get(LEFT)]
 
 
 def _owes(entries: Sequence[Entry], vmid: int) -> bool:

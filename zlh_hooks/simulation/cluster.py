@@ -83,11 +83,13 @@ class SimulatedCluster(Work):
         self.need("Datastore.Audit", f"/storage/{storage}")
         self.need("VM.Config.Disk", f"/vms/{owner}")
         try:
-            volumes = self.activate(node, storage).volumes.values()
+            store = self.activate(node, storage)
         except StorageAway as error:
             raise RoadError(str(error)) from error
-        mine = sorted((volume for volume in volumes if volume.owner == owner), key=lambda volume: volume.volid)
-        return tuple(Volume(one.volid, one.owner, one.size, one.created) for one in mine)
+        mine = sorted((one for one in store.volumes.values() if one.owner == owner), key=lambda one: one.volid)
+        used = self.list_used(self.containers.get(owner))
+        stamps = (store.stamp(one, self.now if one.volid in used else None) for one in mine)
+        return tuple(Volume(one.volid, one.owner, one.size, stamp) for one, stamp in zip(mine, stamps, strict=True))
 
     # GuestEditor
 

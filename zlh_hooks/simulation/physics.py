@@ -228,16 +228,31 @@ class Simulation:
         if behaviour is None or not behaviour.boots or not whole:
             raise TargetError(f"startup for container '{container.vmid}' failed")
         container.started_at, container.running_root = self.now, container.config.rootfs.volume
+        self._write_on(container)
         if behaviour.exits_after is not None:
             born = container.started_at
             self.at(timedelta(seconds=behaviour.exits_after), lambda: self._exit(container, born))
 
     def halt(self, container: Container) -> None:
         """Off now, whoever caused it: what was pending comes into force, and the HA manager takes note."""
+        self._write_on(container)
         container.started_at = container.running_root = None
         self.apply_pending(container)
         if container.ha_state == "started":
             self.at(_HA_REACTION, lambda: self.reconcile(container))
+
+    def list_used(self, container: Container | None) -> frozenset[str]:
+        """The volumes that a running guest has mounted."""
+        if container is None or container.running_root is None:
+            return frozenset()
+        return frozenset({container.running_root, *(mount.volume for mount in container.config.data_mounts)})
+
+    def _write_on(self, container: Container) -> None:
+        """Who mounts and who unmounts a file system writes to it."""
+        volumes = (self.volume(container.node, volid) for volid in self.list_used(container))
+        for volume in volumes:
+            if volume is not None:
+                volume.changed = self.now
 
     def reconcile(self, container: Container) -> None:
         """The HA manager brings the guest where its state says; ``ignored`` keeps it off."""

@@ -12,6 +12,7 @@ MIB = 1024**2
 GIB = 1024**3
 _NEW_VOLUME = re.compile(r"[^/:\s]+:(\d+(?:\.\d+)?)\Z")
 _IN_FOLDERS = frozenset({"dir", "nfs", "cifs", "btrfs", "cephfs"})
+_DATED_WHEN_MADE = frozenset({"lvm", "lvmthin"})
 _RENAMES = frozenset({"dir", "nfs", "cifs", "btrfs", "lvm", "lvmthin", "zfspool", "rbd"})
 
 
@@ -35,6 +36,7 @@ class StoredVolume:
     number: int
     size: int
     created: datetime
+    changed: datetime
     behaviour: Behaviour | None = None
     records: list[str] = field(default_factory=list)
 
@@ -61,7 +63,7 @@ class VolumeStore:
         if size > self.free:
             raise TargetError(f"unable to create image: storage '{self.name}': No space left on device")
         number = self._free_number(owner)
-        volume = StoredVolume(self._volid(owner, number, base), owner, number, size, created)
+        volume = StoredVolume(self._volid(owner, number, base), owner, number, size, created, created)
         self.volumes[volume.volid] = volume
         self.free -= size
         return volume
@@ -72,18 +74,25 @@ class VolumeStore:
         volume.behaviour, volume.records = source.behaviour, list(source.records)
         return volume
 
-    def grow(self, volume: StoredVolume, size: int) -> None:
+    def stamp(self, volume: StoredVolume, in_use_at: datetime | None) -> datetime | None:
+        """The date that the storage's content lists; a file in use is written to all the time."""
+        if self.kind in _DATED_WHEN_MADE:
+            return volume.created
+        return (in_use_at or volume.changed) if self.kind in _IN_FOLDERS else None
+
+    def grow(self, volume: StoredVolume, size: int, now: datetime) -> None:
         """Make the volume larger."""
         if size - volume.size > self.free:
             raise TargetError(f"unable to resize: storage '{self.name}': No space left on device")
         self.free -= size - volume.size
-        volume.size = size
+        volume.size, volume.changed = size, now
 
-    def rename(self, volume: StoredVolume, owner: int) -> None:
+    def rename(self, volume: StoredVolume, owner: int, now: datetime) -> None:
         """Give the volume to another owner: first free name, numbers are recycled."""
         del self.volumes[volume.volid]
         number = self._free_number(owner)
         volume.volid, volume.owner, volume.number = self._volid(owner, number, False), owner, number
+        volume.changed = now
         self.volumes[volume.volid] = volume
 
     def release(self, volid: str) -> None:

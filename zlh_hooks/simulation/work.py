@@ -59,7 +59,7 @@ class Work(Builder):
         store, volume = self.activate(giver.node, mount.storage), self.volume(giver.node, mount.volume)
         if volume is None:
             raise TargetError(f"no such volume '{mount.volume}'")
-        store.rename(volume, taker.vmid)
+        store.rename(volume, taker.vmid, self.now)
         del giver.values[key]
         kept = Mount(target_key, volume.volid) if target_key.startswith("unused") else mount.holding(volume.volid, None)
         taker.values[target_key] = kept.render()
@@ -68,7 +68,7 @@ class Work(Builder):
         yield self.durations["resize"]
         check_digest(container, digest)
         volume = self.check_resize(container, key, size)
-        self.activate(container.node, volume.volid.partition(":")[0]).grow(volume, size)
+        self.activate(container.node, volume.volid.partition(":")[0]).grow(volume, size, self.now)
         mount = parse_mount(key, container.values[key])
         container.values[key] = mount.holding(volume.volid, render_size(size)).render()
 
@@ -152,6 +152,9 @@ class Work(Builder):
 
     def check_resize(self, container: Container, key: str, size: int) -> StoredVolume:
         """As ``resize_vm`` of pve-container does it; a volume without a size is a subvolume."""
+        if key.startswith("unused"):
+            said = f"disk: value '{key}' does not have a value in the enumeration 'rootfs, mp0, mp1, ...'"
+            raise TargetError(f"400 Parameter verification failed. {said}")
         volume = self.volume(container.node, parse_mount(key, container.values.get(key, "")).volume)
         if volume is None:
             raise TargetError(f"Could not determine current size of volume '{key}'")
