@@ -23,6 +23,7 @@ from agent_plugin.swap import Hands
 from agent_plugin.systemd import SystemdPrograms
 from agent_plugin.wanted import Wanted
 from agent_plugin.wire import Check, render_status
+from agent_plugin.words import make_printable
 
 
 def main(words: Sequence[str]) -> int:
@@ -31,14 +32,16 @@ def main(words: Sequence[str]) -> int:
     try:
         return int(options.run(options))
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _complain(2, f"error: {error}")
     except ImportError as error:
-        print(f"not done: a library is missing: {error}; python3-cryptography is the distribution's", file=sys.stderr)
-        return 1
+        return _complain(1, f"not done: a library is missing: {error}; python3-cryptography is the distribution's")
     except (PluginError, OSError) as error:
-        print(f"not done: {error}", file=sys.stderr)
-        return 1
+        return _complain(1, f"not done: {error}")
+
+
+def _complain(code: int, text: str) -> int:
+    print(make_printable(text), file=sys.stderr)
+    return code
 
 
 def _build_parser() -> argparse.ArgumentParser:

@@ -21,9 +21,13 @@ class Interrupted(PluginError):
     """The system around the swap is not there to judge it, as in a shutdown: taken up again later, as after a crash."""
 
 
-class BadRelease(PluginError):
-    """The release itself is wrong: this guest does not try it again until somebody says so."""
+class AtFault(PluginError):
+    """What was brought is wrong itself."""
 
 
-class BadPatch(PluginError):
-    """The packages themselves are wrong: they are taken back."""
+class BadRelease(AtFault):
+    """The release is: this guest does not try it again until somebody says so."""
+
+
+class BadPatch(AtFault):
+    """The packages are: they are taken back."""

@@ -3,18 +3,15 @@
 It holds the lock of swaps, and nothing moves while a release of the agent is on trial.
 """
 
-from dataclasses import replace
-
 from agent_plugin.disk import remove_file
-from agent_plugin.fault import BadInput, BadPatch, NotNow
+from agent_plugin.fault import NotNow
 from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_plan import find_unlike
 from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
-from agent_plugin.patch_steps import TOUCHED, UNTOUCHED, Event, Step, may_go_on
 from agent_plugin.patch_wanted import PatchWanted
 from agent_plugin.place import Place
-from agent_plugin.program import hide_secrets
-from agent_plugin.update import LONGEST_REASON, hold, is_on_trial
+from agent_plugin.story import Event
+from agent_plugin.update import hold, is_on_trial
 
 
 def bring(hands: PatchHands, wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
@@ -25,7 +22,7 @@ def bring(hands: PatchHands, wanted: PatchWanted, probe: "tuple[str, ...]" = ())
     with hold(hands.place):
         _resume(hands)
         _refuse_trial(hands.place)
-        return carry_out(hands, begin(wanted, probe))
+        return Patching(hands, begin(wanted, probe)).carry_out()
 
 
 def resume(hands: PatchHands) -> "Patch | None":
@@ -40,7 +37,7 @@ def take_back(hands: PatchHands) -> Patch:
         _resume(hands)
         _refuse_trial(hands.place)
         brought = _find_brought(hands)
-        return carry_out(hands, begin_back(brought, Patching(hands, brought).look_before()))
+        return Patching(hands, begin_back(brought, Patching(hands, brought).look_before())).carry_out()
 
 
 def _find_brought(hands: PatchHands) -> Patch:
@@ -66,57 +63,10 @@ def _resume(hands: PatchHands) -> "Patch | None":
     if patch is None or not patch.is_open:
         return None
     _refuse_trial(hands.place)
-    return carry_out(hands, patch.after(Event.INTERRUPTED))
+    return Patching(hands, patch.after(Event.INTERRUPTED)).carry_out()
 
 
 def _refuse_trial(place: Place) -> None:
     """What a patch changes would be held against the release, or for it; and its time runs."""
     if is_on_trial(place):
         raise NotNow("a release of the agent is on trial: zlh-agent-plugin update finishes that first")
-
-
-def carry_out(hands: PatchHands, patch: Patch) -> Patch:
-    """Do step after step until the end."""
-    work = Patching(hands, patch)
-    while work.patch.is_open:
-        event = _do_step(work)
-        work.patch = work.patch.after(event)
-    _save(work)
-    return work.patch
-
-
-def _do_step(work: Patching) -> Event:
-    step = work.patch.step
-    try:
-        _save(work)
-        if not may_go_on(step, work.patch.transitions):
-            raise NotNow(f"given up after {work.patch.transitions} steps, in {step.value}")
-        return work.acts[step]() or Event.DONE
-    except BadPatch as error:
-        work.patch = _blame(work.patch, str(error), blame=True)
-    except (NotNow, BadInput, OSError) as error:  # apt may name a version that nobody could ask it for
-        work.patch = _blame(work.patch, str(error), blame=False)
-    return Event.FAILED
-
-
-def _blame(patch: Patch, reason: str, blame: bool) -> Patch:
-    """The first failure is the reason; a way back that fails as well makes the patch stuck."""
-    reason = f"{patch.step.value}: {hide_secrets(reason)[:LONGEST_REASON]}"
-    if patch.step in (*UNTOUCHED, *TOUCHED):
-        return replace(patch, reason=reason, blame=blame)
-    if patch.step is Step.REVERT:
-        return replace(patch, outcome="stuck", reason=reason)
-    return patch
-
-
-def _save(work: Patching) -> None:
-    """On the way back and after the decision, a full disk must not stop what needs no space.
-
-    What is open is opened first and closed last: whoever is killed in between is followed by one who tells the rest.
-    """
-    try:
-        for write in (work.save, work.tell) if work.patch.is_open else (work.tell, work.save):
-            write()
-    except OSError:
-        if work.patch.step in (*UNTOUCHED, *TOUCHED):
-            raise

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent_plugin.apt_output import Upgrade
@@ -14,12 +14,13 @@ from agent_plugin.packages import Packages, free_bytes
 from agent_plugin.patch_impact import Findings, Unit, Verdict, decide_impact, is_workload, list_restarted
 from agent_plugin.patch_plan import find_unlike, refuse_plan, refuse_workload
 from agent_plugin.patch_state import Patch, PatchBefore, save_patch
-from agent_plugin.patch_steps import Event, Step
+from agent_plugin.patch_steps import PATCH, Step
 from agent_plugin.place import Place
 from agent_plugin.program import run
 from agent_plugin.report import write_status
 from agent_plugin.setting import Settings
 from agent_plugin.state import Before, find_transaction
+from agent_plugin.story import Event, Story
 from agent_plugin.systemd import AGENT, Systemd
 from agent_plugin.trial import Trial
 from agent_plugin.unit import Units
@@ -41,11 +42,13 @@ class PatchHands:
     packages: Packages
 
 
-class Patching:
-    """One patch; ``patch`` is where it stands."""
+class Patching(Story[Patch]):
+    """One patch."""
+
+    course = PATCH
 
     def __init__(self, hands: PatchHands, patch: Patch) -> None:
-        self.patch = patch
+        self.now = patch
         self._place, self._settings, self._packages = hands.place, hands.settings, hands.packages
         self._units, self._systemd = hands.units, hands.systemd
         self._health = Health(hands.systemd, hands.settings)
@@ -64,23 +67,23 @@ class Patching:
         }
 
     def _plan(self) -> "Event | None":
-        if self.patch.wanted.is_nothing:
+        if self.now.wanted.is_nothing:
             return self._find_nothing()
         self._repair()
         self._packages.refresh()
-        upgrades = self._packages.plan(self.patch.wanted)
-        refuse_plan(self.patch.wanted, upgrades, self._packages.read_installed(), self._packages.is_newer)
+        upgrades = self._packages.plan(self.now.wanted)
+        refuse_plan(self.now.wanted, upgrades, self._packages.read_installed(), self._packages.is_newer)
         if not upgrades:
             return self._find_nothing()
         workload = self._find_workload(self._units.list_running())
         refuse_workload(upgrades, workload, self._packages.list_owners([unit.file for unit in workload if unit.file]))
         self._refuse_full(upgrades)
-        self._note(upgrades=upgrades)
+        self.note(upgrades=upgrades)
         return None
 
     def _find_nothing(self) -> Event:
         """Nothing is brought; what still waits for a restart is looked at anew."""
-        self._note(outcome="nothing", waits=self._judge(Findings()).waits)
+        self.note(outcome="nothing", waits=self._judge(Findings()).waits)
         return Event.NOTHING
 
     def _repair(self) -> None:
@@ -107,20 +110,20 @@ class Patching:
             shutil.rmtree(self._folder)
         self._folder.mkdir(mode=0o755)
         (self._folder / OLD).mkdir(mode=0o700)  # a .deb that is packed anew holds files of settings, with their secrets
-        for number, upgrade in enumerate(self.patch.upgrades):
+        for number, upgrade in enumerate(self.now.upgrades):
             folder = self._folder / OLD / f"{number:04}"
             folder.mkdir()
             self._packages.keep(upgrade, folder)
         self._list_kept()
         (self._folder / NEW).mkdir(mode=0o755)
-        self._packages.fetch(self.patch.upgrades, self._folder / NEW)
+        self._packages.fetch(self.now.upgrades, self._folder / NEW)
         sync_tree(self._folder)
         sync_folder(self._place.packages)
 
     def _list_kept(self) -> "tuple[Path, ...]":
         """The .deb of each old version; ``NotNow`` if one is not there whole."""
         found = []
-        for number, upgrade in enumerate(self.patch.upgrades):
+        for number, upgrade in enumerate(self.now.upgrades):
             debs = [path for path in (self._folder / OLD / f"{number:04}").glob("*.deb") if not path.is_symlink()]
             wanted = (upgrade.name.partition(":")[0], upgrade.old)
             if len(debs) != 1 or self._packages.read_deb(debs[0]) != wanted:
@@ -131,7 +134,7 @@ class Patching:
     def _look(self) -> None:
         if fault := self._ask_probe():
             raise NotNow(f"the probe fails already before the patch: {fault}")
-        self._note(before=self.look_before(), auto=self._packages.list_auto(self.patch.names))
+        self.note(before=self.look_before(), auto=self._packages.list_auto(self.now.names))
 
     def look_before(self) -> PatchBefore:
         """What the guest is like now."""
@@ -144,22 +147,22 @@ class Patching:
             units=units,
             workload=tuple(unit.name for unit in self._find_workload(units)),
             agent=Before(not look.fault, version, look.invocation, "", answered, reached),
-            beside=tuple(map(str, self._packages.list_beside(self.patch.names))),
+            beside=tuple(map(str, self._packages.list_beside(self.now.names))),
         )
 
     def _ask_probe(self) -> str:
         """What the probe said; empty if it ended well, or if there is none."""
-        if not self.patch.probe:
+        if not self.now.probe:
             return ""
-        done = run(*self.patch.probe, seconds=PROBE_SECONDS)
+        done = run(*self.now.probe, seconds=PROBE_SECONDS)
         return "" if done.is_well else done.words
 
     def _bring(self) -> None:
         if self._packages.audit():  # an earlier life was killed in the middle
             self._packages.configure()
-        self._packages.bring(self.patch.upgrades, self._folder / NEW)
-        self._packages.mark_auto(self.patch.auto)
-        self._refuse_unlike({upgrade.name: upgrade.new for upgrade in self.patch.upgrades})
+        self._packages.bring(self.now.upgrades, self._folder / NEW)
+        self._packages.mark_auto(self.now.auto)
+        self._refuse_unlike({upgrade.name: upgrade.new for upgrade in self.now.upgrades})
 
     def _refuse_unlike(self, versions: Mapping[str, str]) -> None:
         if unlike := find_unlike(versions, self._packages.read_installed()):
@@ -167,15 +170,16 @@ class Patching:
 
     def _judge(self, before: Findings) -> Verdict:
         running = self._units.list_running()
-        workload = {unit.name for unit in self._find_workload(running)} | set(self.patch.before.workload)
+        workload = {unit.name for unit in self._find_workload(running)} | set(self.now.before.workload)
         return decide_impact(before, self._packages.find_outdated(), workload, running)
 
     def _restart(self) -> None:
-        if not self.patch.impact:  # an earlier life may have restarted some: what it saw counts
-            verdict = self._judge(self.patch.before.outdated)
-            self._note(impact=verdict.impact.value, restart=verdict.restart, waits=verdict.waits)
+        if not self.now.impact:  # an earlier life may have restarted some: what it saw counts
+            verdict = self._judge(self.now.before.outdated)
+            self.note(impact=verdict.impact.value, restart=verdict.restart, waits=verdict.waits)
+            self.save()
         outdated = self._packages.find_outdated().units
-        for name in self.patch.restart:
+        for name in self.now.restart:
             if name in outdated:  # an earlier life has not come so far
                 self._restart_unit(name)
 
@@ -197,14 +201,14 @@ class Patching:
     def _find_lost(self) -> str:
         """After a boot in between, units of the workload may still be starting."""
         deadline = time.monotonic() + self._settings.deadline_seconds
-        while lost := set(self.patch.before.workload) - set(self._units.list_running()):
+        while lost := set(self.now.before.workload) - set(self._units.list_running()):
             if time.monotonic() > deadline:
                 return f"{', '.join(sorted(lost))} ran before the patch, and does not run any more"
             time.sleep(LOOK_SECONDS)
         return ""
 
     def _find_agent_fault(self) -> str:
-        before = self.patch.before.agent
+        before = self.now.before.agent
         if not before.well:
             return ""  # it was not well before either: there is nothing to compare with
         settings = self._settings
@@ -214,38 +218,38 @@ class Patching:
         return verdict
 
     def _commit(self) -> None:
-        beside = set(map(str, self._packages.list_beside(self.patch.names))) - set(self.patch.before.beside)
+        beside = set(map(str, self._packages.list_beside(self.now.names))) - set(self.now.before.beside)
         left = self._judge(Findings())
-        restarted = list_restarted(self.patch.before.units, self._units.list_running())
+        restarted = list_restarted(self.now.before.units, self._units.list_running())
         waits = (*left.waits, *left.restart)  # the second are outdated although they were restarted
-        self._note(outcome="installed", beside=tuple(sorted(beside)), restarted=restarted, waits=waits)
-        save_patch(self._place.patched, self.patch)
+        self.note(outcome="installed", beside=tuple(sorted(beside)), restarted=restarted, waits=waits)
+        save_patch(self._place.patched, self.now)
         self._remove(self._folder / NEW)
         for folder in self._place.packages.iterdir():  # an earlier patch is not gone back from any more
-            if folder.name != self.patch.txn:
+            if folder.name != self.now.txn:
                 self._remove(folder)
 
     def _revert(self) -> None:
         """Exactly the old packages, whatever state the new ones are in; then all is as it was, or this is stuck."""
-        old = {upgrade.name: upgrade.old for upgrade in self.patch.upgrades}
+        old = {upgrade.name: upgrade.old for upgrade in self.now.upgrades}
         if find_unlike(old, self._packages.read_installed()) or self._packages.audit():
             self._packages.put_back(self._list_kept())
-        self._packages.mark_auto(self.patch.auto)  # apt changes that even where it brings nothing
+        self._packages.mark_auto(self.now.auto)  # apt changes that even where it brings nothing
         self._refuse_unlike(old)
-        for path in set(self._packages.list_beside(self.patch.names)) - set(map(Path, self.patch.before.beside)):
+        for path in set(self._packages.list_beside(self.now.names)) - set(map(Path, self.now.before.beside)):
             remove_file(path)
-        verdict = self._judge(self.patch.before.outdated)
+        verdict = self._judge(self.now.before.outdated)
         for name in verdict.restart:
             self._restart_unit(name)
-        self._note(waits=verdict.waits, beside=())
+        self.note(waits=verdict.waits, beside=())
         if fault := self._find_fault():
-            raise NotNow(f"{self.patch.reason or 'gone back'}; the old packages are back, but not all is well: {fault}")
-        self._note(outcome="reverted")
+            raise NotNow(f"{self.now.reason or 'gone back'}; the old packages are back, but not all is well: {fault}")
+        self.note(outcome="reverted")
 
     def _discard(self) -> None:
         """Take away what this patch fetched, and nothing else."""
         self._remove(self._folder)
-        if self.patch.taken_back:
+        if self.now.taken_back:
             remove_file(self._place.patched)
 
     def _remove(self, folder: Path) -> None:
@@ -254,17 +258,11 @@ class Patching:
             sync_folder(folder.parent)
 
     def _report(self) -> None:
-        if not self.patch.outcome:
-            self._note(outcome="refused" if self.patch.blame else "failed")
-
-    def _note(self, **changes: object) -> None:
-        self.patch = replace(self.patch, **changes)  # type: ignore[arg-type]
-        self.save()
+        if not self.now.outcome:
+            self.note(outcome="refused" if self.now.blame else "failed")
 
     def save(self) -> None:
-        """Write down where it stands, before the act."""
-        save_patch(self._place.patch, self.patch)
+        save_patch(self._place.patch, self.now)
 
     def tell(self) -> None:
-        """Write the status document."""
-        write_status(self._place, find_transaction(self._place.transaction), self.patch)
+        write_status(self._place, find_transaction(self._place.transaction), self.now)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from fnmatch import fnmatchcase
 
+from agent_plugin.words import make_printable
+
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]+\.service")
 _LINE = re.compile(r"NEEDRESTART-(SVC|SESS|CONT|PID): *(.+)")
 _OF_THE_DISTRIBUTION = ("/lib/systemd/system/", "/usr/lib/systemd/system/")
@@ -79,7 +81,7 @@ def parse_findings(output: str) -> "Findings | None":
         return None
     lines = [match.groups() for line in output.splitlines() if (match := _LINE.fullmatch(line.strip()))]
     units = frozenset(name for kind, name in lines if kind == "SVC")
-    return Findings(units, frozenset(f"{kind}: {name}" for kind, name in lines if kind != "SVC"))
+    return Findings(units, frozenset(make_printable(f"{kind}: {name}") for kind, name in lines if kind != "SVC"))
 
 
 def is_workload(unit: Unit, patterns: Collection[str], agent_is_workload: bool = False) -> bool:

@@ -1,6 +1,5 @@
 """What the plugin remembers of a patch over its own death."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -8,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from agent_plugin.apt_output import Upgrade
-from agent_plugin.disk import write_file
-from agent_plugin.fault import BadInput
 from agent_plugin.patch_impact import Findings, Unit
-from agent_plugin.patch_steps import Event, Step, advance
+from agent_plugin.patch_steps import PATCH, Step
 from agent_plugin.patch_wanted import PatchWanted, parse_wanted, render_wanted
-from agent_plugin.state import Before
+from agent_plugin.record import find_record, load_record, save_record
+from agent_plugin.state import Before, parse_before
+from agent_plugin.story import Event
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Patch:
 
     def after(self, event: Event) -> "Patch":
         """The same patch one step on."""
-        return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
+        return replace(self, step=PATCH.advance(self.step, event), transitions=self.transitions + 1)
 
 
 def begin(wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
@@ -92,27 +91,17 @@ def save_patch(path: Path, patch: Patch) -> None:
         "units": sorted(patch.before.outdated.units),
         "others": sorted(patch.before.outdated.others),
     }
-    write_file(path, json.dumps(values, indent=1).encode())
+    save_record(path, values)
 
 
 def load_patch(path: Path) -> "Patch | None":
     """The patch; None if there was none. ``ValueError`` if the file holds something else."""
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    try:
-        return _parse(dict(found))
-    except (KeyError, TypeError, AttributeError, BadInput) as error:
-        raise ValueError(f"{path} does not hold a patch: {error!r}") from error
+    return load_record(path, _parse)
 
 
 def find_patch(path: Path) -> "Patch | None":
     """The patch, for telling of it; a damaged file tells nothing."""
-    try:
-        return load_patch(path)
-    except (ValueError, OSError):
-        return None
+    return find_record(path, _parse)
 
 
 def _parse(values: "dict[str, Any]") -> Patch:
@@ -129,7 +118,5 @@ def _parse_before(values: "dict[str, Any]") -> PatchBefore:
     values["outdated"] = Findings(frozenset(outdated["units"]), frozenset(outdated["others"]))
     values["units"] = {name: Unit(**unit) for name, unit in values["units"].items()}
     values["workload"], values["beside"] = tuple(values["workload"]), tuple(values["beside"])
-    agent = values["agent"]
-    agent["answered"], agent["reached"] = tuple(agent["answered"]), tuple(agent["reached"])
-    values["agent"] = Before(**agent)
+    values["agent"] = parse_before(values["agent"])
     return PatchBefore(**values)

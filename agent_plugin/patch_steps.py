@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from enum import Enum
-from itertools import pairwise
 
-from agent_plugin.steps import EXTRA, LONGEST
+from agent_plugin.story import Course, Event, plan_forward
 
 
 class Step(str, Enum):
@@ -23,18 +22,9 @@ class Step(str, Enum):
     END = "END"
 
 
-class Event(str, Enum):
-    """How a step ended. ``NOTHING``: there is nothing to bring; ``INTERRUPTED``: the plugin died in it."""
-
-    DONE = "done"
-    NOTHING = "nothing"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-
-
 _S = Step
 _E = Event
-_FORWARD = (_S.PLAN, _S.KEEP, _S.LOOK, _S.BRING, _S.RESTART, _S.PROVE, _S.COMMIT, _S.REPORT, _S.END)
+_FORWARD = plan_forward(_S.PLAN, _S.KEEP, _S.LOOK, _S.BRING, _S.RESTART, _S.PROVE, _S.COMMIT, _S.REPORT, _S.END)
 UNTOUCHED = (_S.PLAN, _S.KEEP, _S.LOOK)
 """No package has been touched yet: an end here only takes away what was fetched."""
 TOUCHED = (_S.BRING, _S.RESTART, _S.PROVE)
@@ -42,7 +32,7 @@ TOUCHED = (_S.BRING, _S.RESTART, _S.PROVE)
 LAST = (_S.COMMIT, _S.REVERT, _S.DISCARD, _S.REPORT)
 
 TABLE: Mapping[tuple[Step, Event], Step] = {
-    **{(before, _E.DONE): after for before, after in pairwise(_FORWARD)},
+    **_FORWARD,
     (_S.PLAN, _E.NOTHING): _S.DISCARD,
     **{(step, _E.FAILED): _S.DISCARD for step in UNTOUCHED},
     **{(step, _E.FAILED): _S.REVERT for step in TOUCHED},
@@ -57,11 +47,4 @@ TABLE: Mapping[tuple[Step, Event], Step] = {
 }
 
 
-def advance(step: Step, event: Event) -> Step:
-    """The step that follows."""
-    return TABLE[step, event]
-
-
-def may_go_on(step: Step, transitions: int) -> bool:
-    """Whether a patch that has come so far may still do this step."""
-    return transitions <= (LONGEST if step in (*UNTOUCHED, *TOUCHED) else LONGEST + EXTRA)
+PATCH = Course(TABLE, UNTOUCHED, TOUCHED, (*UNTOUCHED, *TOUCHED), _S.REVERT)

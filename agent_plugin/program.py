@@ -1,7 +1,6 @@
 """Running the distribution's own programs: no shell, no input, a deadline, and no process left behind."""
 
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent_plugin.fault import NotNow
+from agent_plugin.words import hide_secrets, make_printable
 
 MANNERS_SECONDS = 30.0
 """So long a program that is asked to end may take: dpkg must not die in the middle of a file."""
 LONGEST_WORDS = 500
 MOST_BYTES = 16 << 20
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-_SECRET = re.compile(r"://[^/\s@]+@")
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class Done:
 
     @property
     def words(self) -> str:
-        """What it was, how it ended, and the end of what it said, without passwords of addresses."""
+        """What it was, how it ended, and the end of what it said: printable, without passwords of addresses."""
         ended = "did not end in time" if self.code is None else f"ended with {self.code}"
-        said = hide_secrets((self.errors.strip() or self.output.strip())[-LONGEST_WORDS:])
+        said = make_printable(hide_secrets(self.errors.strip() or self.output.strip()))[-LONGEST_WORDS:]
         return f"{' '.join(self.command[:2])} {ended}: {said or 'it said nothing'}"
 
     def or_not_now(self) -> "Done":
@@ -47,15 +46,17 @@ class Done:
         return self
 
 
-def hide_secrets(text: str) -> str:
-    """Addresses of package sources may carry a name and a password."""
-    return _SECRET.sub("://", text)
-
-
 def run(
-    *command: str, seconds: float, environment: "Mapping[str, str] | None" = None, folder: Path = Path("/")
+    *command: str,
+    seconds: float,
+    environment: "Mapping[str, str] | None" = None,
+    folder: Path = Path("/"),
+    is_strange: bool = False,
 ) -> Done:
     """Run it in ``folder`` to its end; ``NotNow`` if it cannot be started.
+
+    Of a strange one, nothing stays alive: what it started ends with it, and it is not asked to end, but ended. Others
+    may start services, and get the time that their manners need.
 
     Its output goes to memory and not through a pipe, which a service that a package's script starts may keep open.
     """
@@ -72,20 +73,27 @@ def run(
             )
         except (OSError, ValueError) as error:
             raise NotNow(f"{command[0]} cannot be started: {error}") from error
-        code = _wait(started, seconds)
+        code = _wait(started, seconds, () if is_strange else (signal.SIGTERM,))
+        if is_strange:
+            _signal(started, signal.SIGKILL)
         return Done(command, code, _read(output.fileno()), _read(errors.fileno()))
 
 
-def _wait(started: "subprocess.Popen[bytes]", seconds: float) -> "int | None":
-    """Its exit code; None if it and all of its group had to be ended."""
+def _wait(started: "subprocess.Popen[bytes]", seconds: float, before_the_last: "tuple[int, ...]") -> "int | None":
+    """Its exit code; None if it and all of its group had to be ended, by these signals and then by the last one."""
     with suppress(subprocess.TimeoutExpired):
         return started.wait(seconds)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(started.pid, number)
+    for number in (*before_the_last, signal.SIGKILL):
+        _signal(started, number)
         with suppress(subprocess.TimeoutExpired):
             started.wait(MANNERS_SECONDS)
     return None
+
+
+def _signal(started: "subprocess.Popen[bytes]", number: int) -> None:
+    """To all of its group, if there still is one."""
+    with suppress(ProcessLookupError):
+        os.killpg(started.pid, number)
 
 
 def _read(handle: int) -> str:

@@ -1,7 +1,6 @@
 """What is told of a swap: the status document, and the last words of a release that failed."""
 
-import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -9,37 +8,57 @@ from agent_plugin.disk import write_file
 from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.pending import find_net
 from agent_plugin.place import Place
+from agent_plugin.record import find_record, save_record
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
-from agent_plugin.wire import Check, Failure, Patched, Status, flatten, parse_part, render_status
+from agent_plugin.wire import MOST_BYTES, Check, Failure, Patched, Status, flatten, parse_part, render_status
 
-LOG_IN_DOCUMENT = 4096
-REASON_IN_DOCUMENT = 200
-BLOCKS_IN_DOCUMENT = 20
-PACKAGES_IN_DOCUMENT = 100
+LONGEST_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much is told: entries of a patch's lists, blocked releases, and letters of a failed release's log."""
+
+    entries: int
+    blocks: int
+    log: int
+
+
+NO_ROOM = Room(0, 0, 0)
+ROOMS = (Room(100, 20, 4096), Room(20, 20, 1024), Room(5, 5, 256), NO_ROOM)
+"""Less and less, until it fits: a letter may need twelve bytes of the document."""
 
 
 def build_status(place: Place, transaction: "Transaction | None", patch: "Patch | None" = None) -> Status:
-    """The document of this moment; without ``patch`` the last one that was written down is told."""
+    """The document of this moment; without ``patch`` the last one that was written down is told.
+
+    As much is told as a document can hold: what outgrows it would silence the guest.
+    """
+    told = patch or find_patch(place.patch)
+    documents = (_build(place, transaction, told, room) for room in ROOMS)
+    return next((one for one in documents if len(render_status(one)) <= MOST_BYTES), _build(place, None, None, NO_ROOM))
+
+
+def _build(place: Place, transaction: "Transaction | None", patch: "Patch | None", room: Room) -> Status:
     slots = Slots(place)
-    held = [(name, block) for name, block in BlockList(place.blocked).read().items() if block.holds]
-    blocked = {name: block.reason[:REASON_IN_DOCUMENT] for name, block in held[-BLOCKS_IN_DOCUMENT:]}
+    blocks = [(name, block) for name, block in BlockList(place.blocked).read().items() if block.holds]
     told = Status(
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         current=slots.find_current(),
         previous=slots.find_previous(),
         on_trial=bool(slots.read_pending()),
-        blocked=blocked,
+        blocked={name: block.reason[:LONGEST_TEXT] for name, block in blocks[max(0, len(blocks) - room.blocks) :]},
         check=read_check(place),
-        patch=_tell_patch(patch or find_patch(place.patch)),
+        patch=_tell_patch(patch, room) if patch else None,
     )
-    return told if transaction is None else _add_swap(told, place, transaction)
+    return _add_swap(told, place, transaction, room) if transaction else told
 
 
-def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
+def _add_swap(told: Status, place: Place, swap: Transaction, room: Room) -> Status:
     failure = None
     if swap.blame:
-        log = _read(place.failed_log)[-LOG_IN_DOCUMENT:]
+        log = _read(place.failed_log)[-room.log :] if room.log else ""
         failure = Failure(swap.release, swap.reason, find_net(place), _read(place.last_exit).strip(), log)
     return replace(
         told,
@@ -54,23 +73,17 @@ def _add_swap(told: Status, place: Place, swap: Transaction) -> Status:
 
 def read_check(place: Place) -> "Check | None":
     """How the last check ended; None if there was none, or if that file is damaged."""
-    try:
-        return parse_part("check", json.loads(place.checked.read_bytes()), Check)
-    except (OSError, ValueError):
-        return None
+    return find_record(place.checked, lambda found: parse_part("check", found, Check))
 
 
 def write_check(place: Place, check: Check) -> None:
     """Keep it for the documents to come."""
-    short = replace(check, said=check.said[:REASON_IN_DOCUMENT])
-    write_file(place.checked, json.dumps(flatten(short)).encode())
+    short = replace(check, said=check.said[:LONGEST_TEXT])
+    save_record(place.checked, flatten(short))
 
 
-def _tell_patch(patch: "Patch | None") -> "Patched | None":
-    """The last patch, short enough for a document."""
-    if patch is None:
-        return None
-    shown = patch.upgrades[:PACKAGES_IN_DOCUMENT]
+def _tell_patch(patch: Patch, room: Room) -> Patched:
+    shown = patch.upgrades[: room.entries]
     return Patched(
         txn=patch.txn,
         step=patch.step.value,
@@ -79,10 +92,14 @@ def _tell_patch(patch: "Patch | None") -> "Patched | None":
         impact=patch.impact,
         packages={one.name: one.new for one in shown},
         previous={one.name: one.old for one in shown},
-        restarted=patch.restarted[:PACKAGES_IN_DOCUMENT],
-        waits=patch.waits[:PACKAGES_IN_DOCUMENT],
-        beside=patch.beside[:PACKAGES_IN_DOCUMENT],
+        restarted=_shorten(patch.restarted, room),
+        waits=_shorten(patch.waits, room),
+        beside=_shorten(patch.beside, room),
     )
+
+
+def _shorten(texts: "tuple[str, ...]", room: Room) -> "tuple[str, ...]":
+    return tuple(text[:LONGEST_TEXT] for text in texts[: room.entries])
 
 
 def write_status(place: Place, transaction: "Transaction | None", patch: "Patch | None" = None) -> None:

@@ -1,8 +1,8 @@
 """One answer on the report's port: ``GET /report?nonce=HEX`` gives the signed status document. Then the process ends.
 
 systemd listens, accepts, and starts this once per connection, as a user that owns nothing: key and document come as
-credentials. There is nothing else to ask and nothing to change. The log of a release that failed is left out: it may
-hold secrets, and everybody who reaches the port may read.
+credentials. There is nothing else to ask and nothing to change. The log of a release that failed and what programs said
+are left out: they may hold secrets, and everybody who reaches the port may read.
 """
 
 import os
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from agent_plugin import words
 from agent_plugin.fault import NotNow
 from agent_plugin.guest_key import GuestKey, read_key, read_machine
 from agent_plugin.place import Place
@@ -47,7 +48,7 @@ class Desk:
     def sign(self, nonce: str) -> str:
         """The report of this moment; ``NotNow`` says what is missing in this guest."""
         key: GuestKey = read_key(self.credentials / KEY, read_machine(self.place))
-        status = leave_out_log(self._read_status())
+        status = choose_public(self._read_status())
         at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return render_envelope(key.sign(render_statement(Statement(at, nonce, status))))
 
@@ -58,9 +59,16 @@ class Desk:
             raise NotNow(f"no status document: {error}") from error
 
 
-def leave_out_log(status: Status) -> Status:
+def choose_public(status: Status) -> Status:
     """What of it is for everybody who reaches the port."""
-    return replace(status, failure=replace(status.failure, log="")) if status.failure else status
+    failure, patch, reason = status.failure, status.patch, words.leave_out_words
+    return replace(
+        status,
+        reason=reason(status.reason),
+        blocked={release: reason(why) for release, why in status.blocked.items()},
+        failure=replace(failure, reason=reason(failure.reason), log="") if failure else None,
+        patch=replace(patch, reason=reason(patch.reason)) if patch else None,
+    )
 
 
 def open_desk(place: Place) -> Desk:

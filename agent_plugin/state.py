@@ -1,13 +1,14 @@
 """What the plugin remembers over its own death: the swap under way, and the releases that failed here."""
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from agent_plugin.disk import write_file
-from agent_plugin.steps import Event, Step, advance
+from agent_plugin.record import find_record, load_record, save_record
+from agent_plugin.steps import SWAP, Step
+from agent_plugin.story import Event
 from agent_plugin.wanted import Wanted
 
 MOST_TRIES = 10
@@ -60,7 +61,7 @@ class Transaction:
 
     def after(self, event: Event) -> "Transaction":
         """The same swap one step on."""
-        return replace(self, step=advance(self.step, event), transitions=self.transitions + 1)
+        return replace(self, step=SWAP.advance(self.step, event), transitions=self.transitions + 1)
 
     @property
     def has_no_road(self) -> bool:
@@ -80,47 +81,29 @@ def begin(wanted: Wanted, origin: str, existed: bool, taken_back: bool = False) 
 
 def load_transaction(path: Path) -> "Transaction | None":
     """The last swap; None if there was none. ``ValueError`` if the file holds something else."""
-    found = _read_json(path)
-    if not found:
-        return None
-    try:
-        return _parse_transaction(found)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} does not hold a swap: {error!r}") from error
+    return load_record(path, _parse_transaction)
 
 
 def find_transaction(path: Path) -> "Transaction | None":
     """The last swap, for telling of it; a damaged file tells nothing."""
-    try:
-        return load_transaction(path)
-    except ValueError:
-        return None
+    return find_record(path, _parse_transaction)
 
 
-def _parse_transaction(found: Mapping[str, object]) -> Transaction:
-    values = dict(found)
-    wanted, before = values.pop("wanted"), values.pop("before")
-    if not isinstance(wanted, dict) or not isinstance(before, dict):
-        raise TypeError("wanted and before are tables")
+def _parse_transaction(values: "dict[str, Any]") -> Transaction:
+    wanted, step = dict(values.pop("wanted")), Step(values.pop("step"))
     wanted["back_to"] = tuple(wanted["back_to"])
-    before["answered"], before["reached"] = tuple(before["answered"]), tuple(before["reached"])
-    values["step"] = Step(values["step"])
-    return Transaction(wanted=Wanted(**wanted), before=Before(**before), **values)  # type: ignore[arg-type]
+    before = parse_before(values.pop("before"))
+    return Transaction(wanted=Wanted(**wanted), before=before, step=step, **values)
+
+
+def parse_before(found: "Mapping[str, Any]") -> Before:
+    """As :func:`dataclasses.asdict` wrote it."""
+    return Before(**{**found, "answered": tuple(found["answered"]), "reached": tuple(found["reached"])})
 
 
 def save_transaction(path: Path, transaction: Transaction) -> None:
     """``OSError`` leaves what was there."""
-    write_file(path, json.dumps(asdict(transaction), indent=1).encode())
-
-
-def _read_json(path: Path) -> "dict[str, object]":
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} does not hold a table")
-    return found
+    save_record(path, asdict(transaction))
 
 
 @dataclass(frozen=True)
@@ -148,10 +131,7 @@ class BlockList:
 
     def read(self) -> "dict[str, Block]":
         """Release to its block."""
-        try:
-            return {release: Block(**entry) for release, entry in _read_json(self._path).items()}  # type: ignore[arg-type]
-        except (ValueError, TypeError):
-            return {}
+        return find_record(self._path, _parse_blocks) or {}
 
     def find(self, release: str) -> Block:
         """An empty one if it never failed."""
@@ -179,4 +159,8 @@ class BlockList:
         self._write(dict(newest))
 
     def _write(self, blocks: Mapping[str, Block]) -> None:
-        write_file(self._path, json.dumps({name: asdict(block) for name, block in blocks.items()}).encode())
+        save_record(self._path, {name: asdict(block) for name, block in blocks.items()})
+
+
+def _parse_blocks(found: "dict[str, Any]") -> "dict[str, Block]":
+    return {release: Block(**entry) for release, entry in found.items()}

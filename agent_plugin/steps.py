@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from enum import Enum
-from itertools import pairwise
-from typing import Any
+
+from agent_plugin.story import Course, Event, plan_forward
 
 
 class Step(str, Enum):
@@ -27,18 +27,9 @@ class Step(str, Enum):
     END = "END"
 
 
-class Event(str, Enum):
-    """How a step ended. ``DONE_FIRST``: done, and there is no release yet; ``INTERRUPTED``: the plugin died in it."""
-
-    DONE = "done"
-    DONE_FIRST = "done_first"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
-
-
 _S = Step
 _E = Event
-_FORWARD = (
+_FORWARD = plan_forward(
     *(_S.PLAN, _S.DOWNLOAD, _S.VERIFY, _S.UNPACK, _S.SELFTEST, _S.ARM, _S.FLIP),
     *(_S.RESTART, _S.WATCH, _S.COMMIT, _S.CLEAN, _S.REPORT, _S.END),
 )
@@ -49,7 +40,7 @@ ARMED = (_S.ARM, _S.FLIP, _S.RESTART, _S.WATCH, _S.COMMIT)
 LAST = (_S.FOUND, _S.CLEAN, _S.REVERT, _S.DISCARD, _S.REPORT)
 
 TABLE: Mapping[tuple[Step, Event], Step] = {
-    **{(before, _E.DONE): after for before, after in pairwise(_FORWARD)},
+    **_FORWARD,
     (_S.SELFTEST, _E.DONE_FIRST): _S.FOUND,
     (_S.FOUND, _E.DONE): _S.CLEAN,
     (_S.FOUND, _E.FAILED): _S.DISCARD,
@@ -65,27 +56,4 @@ TABLE: Mapping[tuple[Step, Event], Step] = {
     **{(step, _E.INTERRUPTED): step for step in (*ARMED, *LAST)},
 }
 
-LONGEST = 28
-"""So many steps at most, as in Mender: a swap that is interrupted again and again goes back instead."""
-EXTRA = 12
-"""So many more are left for going back and reporting."""
-
-
-def advance(step: Step, event: Event) -> Step:
-    """The step that follows."""
-    return TABLE[step, event]
-
-
-def may_go_on(step: Step, transitions: int) -> bool:
-    """Whether a swap that has come so far may still do this step."""
-    return transitions <= (LONGEST if step in (*UNARMED, *ARMED) else LONGEST + EXTRA)
-
-
-def render_diagram(table: "Mapping[Any, Any]" = TABLE) -> str:
-    """A table as a Mermaid state diagram, without interruptions that begin the same step again."""
-    lines = [
-        f"    {step.value} --> {after.value}: {event.value}"
-        for (step, event), after in table.items()
-        if after is not step
-    ]
-    return "\n".join(["stateDiagram-v2", *lines])
+SWAP = Course(TABLE, UNARMED, ARMED, (*UNARMED, *ARMED, _S.FOUND), _S.REVERT)

@@ -20,7 +20,8 @@ from agent_plugin.setting import Settings
 from agent_plugin.slot import Slots
 from agent_plugin.source import CHUNK, Source, part_of, size_of_part
 from agent_plugin.state import Before, BlockList, Transaction, save_transaction
-from agent_plugin.steps import Event, Step
+from agent_plugin.steps import SWAP, Step
+from agent_plugin.story import Event, Story
 from agent_plugin.systemd import SOCKET, Systemd
 from agent_plugin.trial import Trial
 from agent_plugin.wanted import version_of
@@ -50,11 +51,13 @@ def remove_archives(place: Place, but: "Path | None" = None) -> None:
                 remove_file(path)
 
 
-class Swap:
-    """One swap; ``txn`` is where it stands."""
+class Swap(Story[Transaction]):
+    """One swap."""
+
+    course = SWAP
 
     def __init__(self, hands: Hands, txn: Transaction) -> None:
-        self.txn = txn
+        self.now = txn
         self.slots = Slots(hands.place)
         self.blocks = BlockList(hands.place.blocked)
         self.hands = hands
@@ -81,15 +84,15 @@ class Swap:
         }
 
     def _plan(self) -> None:
-        if self.txn.origin and not self.txn.taken_back:
-            self.txn.wanted.refuse_way_back(version_of(self.txn.origin))
-        if self.txn.existed:
-            if not hmac.compare_digest(self.slots.read_mark(self.txn.release).sha256, self.txn.wanted.sha256):
-                raise BadRelease(f"another archive than {self.txn.wanted.sha256} is unpacked as {self.txn.release}")
+        if self.now.origin and not self.now.taken_back:
+            self.now.wanted.refuse_way_back(version_of(self.now.origin))
+        if self.now.existed:
+            if not hmac.compare_digest(self.slots.read_mark(self.now.release).sha256, self.now.wanted.sha256):
+                raise BadRelease(f"another archive than {self.now.wanted.sha256} is unpacked as {self.now.release}")
             return
         if self.hands.source is None:
             raise NotNow("it was interrupted before anything was changed, and nobody brings it again: start anew")
-        needed = 2 * self.txn.wanted.size + self._reserve - size_of_part(self._archive)
+        needed = 2 * self.now.wanted.size + self._reserve - size_of_part(self._archive)
         if shutil.disk_usage(self._place.state).free < needed:
             raise NotNow(f"{self._place.state} needs {needed} free bytes: twice the archive and reserve_mb")
 
@@ -98,57 +101,58 @@ class Swap:
         return self.hands.settings.reserve_mb << 20
 
     def _download(self) -> None:
-        if not self.txn.existed and self.hands.source is not None:
+        if not self.now.existed and self.hands.source is not None:
             self._place.download.mkdir(mode=0o700, exist_ok=True)
             remove_archives(self._place, but=part_of(self._archive))
-            self.hands.source.download(self.txn.wanted, self._archive)
+            self.hands.source.download(self.now.wanted, self._archive)
 
     def _verify(self) -> None:
-        if self.txn.existed:
+        if self.now.existed:
             return
         size, digest = self._archive.stat().st_size, hashlib.sha256()
-        if size != self.txn.wanted.size:
-            raise BadRelease(f"the archive has {size} bytes, not {self.txn.wanted.size}")
+        if size != self.now.wanted.size:
+            raise BadRelease(f"the archive has {size} bytes, not {self.now.wanted.size}")
         with self._archive.open("rb") as file:
             for chunk in iter(lambda: file.read(CHUNK), b""):
                 digest.update(chunk)
-        if not hmac.compare_digest(digest.hexdigest(), self.txn.wanted.sha256):
-            raise BadRelease(f"the archive's sha256 is {digest.hexdigest()}, not {self.txn.wanted.sha256}")
+        if not hmac.compare_digest(digest.hexdigest(), self.now.wanted.sha256):
+            raise BadRelease(f"the archive's sha256 is {digest.hexdigest()}, not {self.now.wanted.sha256}")
 
     def _unpack(self) -> None:
-        if self.txn.existed:
+        if self.now.existed:
             return
-        self.slots.remove(self.txn.release)  # what an interrupted one left
-        unpack(self._archive, self.slots.path(self.txn.release), self._reserve)
-        self.slots.mark_whole(self.txn.wanted)
+        self.slots.remove(self.now.release)  # what an interrupted one left
+        unpack(self._archive, self.slots.path(self.now.release), self._reserve)
+        self.slots.mark_whole(self.now.wanted)
 
     def _self_test(self) -> "Event | None":
-        run_self_test(self.slots.path(self.txn.release))
-        return None if self.txn.origin else Event.DONE_FIRST
+        run_self_test(self.slots.path(self.now.release))
+        return None if self.now.origin else Event.DONE_FIRST
 
     def _found(self) -> None:
-        self.slots.link(self._place.current, self.txn.release)
-        self._decide("installed")
+        self.slots.link(self._place.current, self.now.release)
+        self.note(outcome="installed")
 
     def _arm(self) -> None:
         """Everything that the way back needs, before anything is touched."""
-        if not self.slots.is_whole(self.txn.origin):
-            raise NotNow(f"there is no way back: {self.slots.path(self.txn.origin)} is not a whole release")
+        if not self.slots.is_whole(self.now.origin):
+            raise NotNow(f"there is no way back: {self.slots.path(self.now.origin)} is not a whole release")
         if self.hands.settings.handover == "socket" and not self._systemd.look(SOCKET).active:
             raise NotNow(
                 f"{SOCKET} is not active, so that a restart would refuse connections: systemctl start {SOCKET}"
             )
         refuse_foreign(self._systemd.look(), self.hands.settings.helpers)
         forget_trial(self._place)
-        self._note(before=self._look_before())
-        swap_link(self._place.back, f"{self._place.releases.name}/{self.txn.origin}")
+        self.note(before=self._look_before())
+        self.save()
+        swap_link(self._place.back, f"{self._place.releases.name}/{self.now.origin}")
         write_file(self._place.attempt(0), b"")
         self._write_pending()
         self._systemd.arm_deadline()
 
     def _write_pending(self) -> None:
         """What the nets read: the release on trial, the one to go back to, and the start that runs before the trial."""
-        lines = (self.txn.release, self.txn.origin, self.txn.before.invocation)
+        lines = (self.now.release, self.now.origin, self.now.before.invocation)
         write_file(self._place.pending, "".join(f"{line}\n" for line in lines).encode())
 
     def _look_before(self) -> Before:
@@ -161,10 +165,11 @@ class Swap:
         """Noted anew just before: after a boot in between, the agent that runs is a later start of the old release."""
         self._check_trial()
         invocation = self._systemd.look().invocation
-        if invocation != self.txn.before.invocation:
-            self._note(before=replace(self.txn.before, invocation=invocation))
+        if invocation != self.now.before.invocation:
+            self.note(before=replace(self.now.before, invocation=invocation))
+            self.save()
             self._write_pending()
-        self.slots.link(self._place.current, self.txn.release)
+        self.slots.link(self._place.current, self.now.release)
         self._check_trial()
 
     def _check_trial(self) -> None:
@@ -180,13 +185,13 @@ class Swap:
     def _restart(self) -> None:
         """One restart: none if it was done before an interruption."""
         self._check_trial()
-        if self._systemd.look().invocation in ("", self.txn.before.invocation):
+        if self._systemd.look().invocation in ("", self.now.before.invocation):
             self._systemd.restart_agent()
 
     def _watch(self) -> None:
         settings = self.hands.settings
-        trial = Trial(self.txn.before.invocation, time.monotonic(), settings.bake_seconds, settings.deadline_seconds)
-        while (verdict := self._look_at(trial, self.txn.wanted.version, self.txn.before)) is None:
+        trial = Trial(self.now.before.invocation, time.monotonic(), settings.bake_seconds, settings.deadline_seconds)
+        while (verdict := self._look_at(trial, self.now.wanted.version, self.now.before)) is None:
             self._check_trial()
             time.sleep(LOOK_SECONDS)
         self._check_trial()
@@ -205,38 +210,38 @@ class Swap:
                 self.slots.commit()
             except FileNotFoundError as error:
                 raise BadRelease(f"a net was faster: {find_net(self._place)}") from error
-        self._decide("installed")
+        self.note(outcome="installed")
 
     def _is_committed(self) -> bool:
-        return (self.slots.find_current(), self.slots.find_previous()) == (self.txn.release, self.txn.origin)
+        return (self.slots.find_current(), self.slots.find_previous()) == (self.now.release, self.now.origin)
 
     def _clean(self) -> None:
-        if self.txn.origin:
+        if self.now.origin:
             forget_trial(self._place)
             self._systemd.disarm_deadline()
-        self.blocks.lift(self.txn.release)
+        self.blocks.lift(self.now.release)
         remove_archives(self._place)
         self.slots.clean()
 
     def _revert(self) -> None:
         """By the same script as the nets; then the old release must be proved, or this swap is stuck."""
-        seen, flipped = self._systemd.look().invocation, self.slots.find_current() == self.txn.release
+        seen, flipped = self._systemd.look().invocation, self.slots.find_current() == self.now.release
         self._systemd.revert(self._place.revert)
-        if self.slots.find_current() != self.txn.origin:  # flipped behind a net that had gone back
-            self.slots.link(self._place.current, self.txn.origin)
+        if self.slots.find_current() != self.now.origin:  # flipped behind a net that had gone back
+            self.slots.link(self._place.current, self.now.origin)
             self._systemd.restart_agent()
         self._keep_log()
         self._prove_origin(seen if flipped else "")
-        self._decide("reverted")
+        self.note(outcome="reverted")
 
     def _keep_log(self) -> None:
         try:
-            write_file(self._place.failed_log, self._systemd.read_log(self.txn.before.cursor).encode())
+            write_file(self._place.failed_log, self._systemd.read_log(self.now.before.cursor).encode())
         except OSError:
             return  # a full disk; the way back is what counts
 
     def _prove_origin(self, old: str) -> None:
-        if not self.txn.before.well:
+        if not self.now.before.well:
             return  # it was not well before either: there is nothing to compare with
         fault = self._find_fault(old)
         if fault:  # whoever went back may have died between its flip and its restart
@@ -244,46 +249,37 @@ class Swap:
             self._systemd.restart_agent()
             fault = self._find_fault(invocation)
         if fault:
-            raise NotNow(f"{self.txn.reason}; back on {self.txn.origin}, but it is not well: {fault}")
+            raise NotNow(f"{self.now.reason}; back on {self.now.origin}, but it is not well: {fault}")
 
     def _find_fault(self, old: str) -> str:
         """What keeps the old release from being proved in a start after ``old``; empty if nothing does."""
         trial = Trial(old, time.monotonic(), REVERT_BAKE_SECONDS, REVERT_SECONDS, may_restart=True)
-        while (verdict := self._look_at(trial, self.txn.before.version, Before())) is None:
+        while (verdict := self._look_at(trial, self.now.before.version, Before())) is None:
             time.sleep(LOOK_SECONDS)
         return verdict
 
     def _discard(self) -> None:
         """Take away what this swap brought, and nothing else."""
-        remove_archives(self._place, but=part_of(self._archive) if self.txn.has_no_road else None)
+        remove_archives(self._place, but=part_of(self._archive) if self.now.has_no_road else None)
         if not self._place.pending.exists():
             forget_count(self._place)
-        if not self.txn.existed and self.txn.release != self.slots.find_current():
-            self.slots.remove(self.txn.release)
+        if not self.now.existed and self.now.release != self.slots.find_current():
+            self.slots.remove(self.now.release)
 
     def _report(self) -> None:
-        if not self.txn.outcome:
-            self._decide("refused" if self.txn.blame else "failed")
+        if not self.now.outcome:
+            self.note(outcome="refused" if self.now.blame else "failed")
         seen = read_check(self._place)
-        pin = max(self.txn.wanted.pin, seen.pin if seen else 0)
-        if self.txn.taken_back and self.txn.outcome == "installed":
-            self.blocks.block(self.txn.origin, TAKEN_BACK, pin)
-        if self.txn.blame:
-            self.blocks.block(self.txn.release, self.txn.reason, pin)
-        elif self.txn.outcome == "failed" and not self.txn.has_no_road:
-            self.blocks.count(self.txn.release, self.txn.reason, pin)  # a road that is broken blocks nothing
-
-    def _decide(self, outcome: str) -> None:
-        self.txn = replace(self.txn, outcome=outcome)
-
-    def _note(self, before: Before) -> None:
-        self.txn = replace(self.txn, before=before)
-        self.save()
+        pin = max(self.now.wanted.pin, seen.pin if seen else 0)
+        if self.now.taken_back and self.now.outcome == "installed":
+            self.blocks.block(self.now.origin, TAKEN_BACK, pin)
+        if self.now.blame:
+            self.blocks.block(self.now.release, self.now.reason, pin)
+        elif self.now.outcome == "failed" and not self.now.has_no_road:
+            self.blocks.count(self.now.release, self.now.reason, pin)  # a road that is broken blocks nothing
 
     def save(self) -> None:
-        """Write down where it stands, before the act."""
-        save_transaction(self._place.transaction, self.txn)
+        save_transaction(self._place.transaction, self.now)
 
     def tell(self) -> None:
-        """Write the status document."""
-        write_status(self._place, self.txn)
+        write_status(self._place, self.now)

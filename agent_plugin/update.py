@@ -8,17 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent_plugin.disk import remove_file, remove_halves
-from agent_plugin.fault import BadRelease, FailedHere, NotNow
+from agent_plugin.fault import FailedHere, NotNow
 from agent_plugin.patch_state import find_patch
 from agent_plugin.pending import forget_count
 from agent_plugin.place import Place
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction, begin, find_transaction, load_transaction
-from agent_plugin.steps import ARMED, UNARMED, Event, Step, may_go_on
+from agent_plugin.steps import UNARMED
+from agent_plugin.story import Event
 from agent_plugin.swap import Hands, Swap, remove_archives
 from agent_plugin.wanted import Wanted, version_of
-
-LONGEST_REASON = 500
 
 
 def install(hands: Hands, wanted: Wanted) -> Transaction:
@@ -35,7 +34,7 @@ def install(hands: Hands, wanted: Wanted) -> Transaction:
             raise NotNow(f"{wanted.release} runs already")
         refuse_blocked(hands.place, wanted)
         _refuse_open_patch(hands.place)
-        return carry_out(hands, begin(wanted, slots.find_current(), slots.is_whole(wanted.release)))
+        return Swap(hands, begin(wanted, slots.find_current(), slots.is_whole(wanted.release))).carry_out()
 
 
 def judge_trial(hands: Hands) -> "Transaction | None":
@@ -78,7 +77,7 @@ def take_back(hands: Hands) -> Transaction:
         if not left or previous == left or not slots.is_whole(previous):
             raise NotNow(f"{hands.place.previous} names no whole release to go back to")
         slots.read_mark(left).refuse_way_back(version_of(previous))
-        return carry_out(hands, begin(slots.read_mark(previous), left, existed=True, taken_back=True))
+        return Swap(hands, begin(slots.read_mark(previous), left, existed=True, taken_back=True)).carry_out()
 
 
 def refuse_blocked(place: Place, wanted: Wanted) -> None:
@@ -123,55 +122,8 @@ def _resume(hands: Hands, wanted: "Wanted | None" = None) -> "Transaction | None
             if wanted is not None and txn.wanted.is_same_archive(wanted):
                 txn = replace(txn, wanted=wanted)  # pinned anew: what was begun goes on under the new number
         able = hands if txn.wanted == wanted else replace(hands, source=None)
-        return carry_out(able, txn.after(Event.INTERRUPTED))
+        return Swap(able, txn.after(Event.INTERRUPTED)).carry_out()
     if hands.place.pending.exists():  # on trial, and nobody knows why
         hands.systemd.revert(hands.place.revert)
         forget_count(hands.place)
     return None
-
-
-def carry_out(hands: Hands, txn: Transaction) -> Transaction:
-    """Do step after step until the end."""
-    swap = Swap(hands, txn)
-    while swap.txn.is_open:
-        event = _do_step(swap)
-        swap.txn = swap.txn.after(event)
-    _save(swap)
-    return swap.txn
-
-
-def _do_step(swap: Swap) -> Event:
-    step = swap.txn.step
-    try:
-        _save(swap)
-        if not may_go_on(step, swap.txn.transitions):
-            raise NotNow(f"given up after {swap.txn.transitions} steps, in {step.value}")
-        return swap.acts[step]() or Event.DONE
-    except BadRelease as error:
-        swap.txn = _blame(swap.txn, str(error), blame=True)
-    except (NotNow, OSError) as error:
-        swap.txn = _blame(swap.txn, str(error), blame=False)
-    return Event.FAILED
-
-
-def _blame(txn: Transaction, reason: str, blame: bool) -> Transaction:
-    """The first failure is the reason; a way back that fails as well makes the swap stuck."""
-    reason = reason[:LONGEST_REASON]
-    if txn.step in (*UNARMED, *ARMED, Step.FOUND):
-        return replace(txn, reason=f"{txn.step.value}: {reason}", blame=blame)
-    if txn.step is Step.REVERT:
-        return replace(txn, outcome="stuck", reason=f"{txn.step.value}: {reason}")
-    return txn
-
-
-def _save(swap: Swap) -> None:
-    """On the way back and after the decision, a full disk must not stop what needs no space.
-
-    What is open is opened first and closed last: whoever is killed in between is followed by one who tells the rest.
-    """
-    try:
-        for write in (swap.save, swap.tell) if swap.txn.is_open else (swap.tell, swap.save):
-            write()
-    except OSError:
-        if swap.txn.step in (*UNARMED, *ARMED, Step.FOUND):
-            raise

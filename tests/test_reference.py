@@ -5,19 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin import patch_steps
-from agent_plugin import steps as swap
 from agent_plugin.patch_impact import Impact
+from agent_plugin.patch_steps import PATCH
 from agent_plugin.refusal import TROUBLE, Refusal
+from agent_plugin.steps import SWAP
+from agent_plugin.story import LONGEST
 from tests.cli.command_line import find_commands, parse
 from zlh_hooks.application.agent_report_desk import ALARMS, Standing
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
 
 REPOSITORY = Path(__file__).parents[1]
 AGENTS = REPOSITORY / "docs" / "reference" / "agents.md"
-PATCH = REPOSITORY / "docs" / "reference" / "agent-patch.md"
+PATCH_PAGE = REPOSITORY / "docs" / "reference" / "agent-patch.md"
 REPORT = REPOSITORY / "docs" / "reference" / "agent-report.md"
-SWAP = REPOSITORY / "docs" / "reference" / "agent-swap.md"
+SWAP_PAGE = REPOSITORY / "docs" / "reference" / "agent-swap.md"
 STATES = REPOSITORY / "docs" / "reference" / "states.md"
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 
@@ -54,16 +55,16 @@ def test_the_page_of_reports_names_every_standing_and_its_exit_code() -> None:
 
 
 def test_the_page_of_the_swap_shows_the_table_that_decides() -> None:
-    """Print it: ``python -c "from agent_plugin.steps import render_diagram; print(render_diagram())"``."""
-    assert f"```mermaid\n{swap.render_diagram()}\n```\n" in SWAP.read_text()
+    """Print it: ``python -c "from agent_plugin.steps import SWAP; print(SWAP.render_diagram())"``."""
+    assert f"```mermaid\n{SWAP.render_diagram()}\n```\n" in SWAP_PAGE.read_text()
 
 
 def test_the_page_of_patches_shows_the_table_that_decides_and_every_impact() -> None:
-    """Print it: ``render_diagram(TABLE)`` of ``agent_plugin.patch_steps``, as for the swap."""
-    page = PATCH.read_text()
-    assert f"```mermaid\n{swap.render_diagram(patch_steps.TABLE)}\n```\n" in page
+    """Print it: ``PATCH.render_diagram()`` of ``agent_plugin.patch_steps``, as for the swap."""
+    page = PATCH_PAGE.read_text()
+    assert f"```mermaid\n{PATCH.render_diagram()}\n```\n" in page
     assert re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \|$", page, re.MULTILINE) == [impact.value for impact in Impact]
-    assert f"After {swap.LONGEST} steps it goes back" in page
+    assert f"After {LONGEST} steps it goes back" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent_plugin import __main__ as command
+from agent_plugin.fault import NotNow
 from agent_plugin.place import Place
 
 SHA = "0" * 64
@@ -51,6 +52,17 @@ def test_with_nothing_open_there_is_nothing_to_do(capsys: pytest.CaptureFixture[
 def test_an_archive_that_is_not_what_was_ordered_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["install", "--file", __file__, "--sha256", SHA, "--version", "1"]) == 1
     assert capsys.readouterr().out.startswith("1-00000000: refused (VERIFY: the archive's sha256 is ")
+
+
+def test_no_name_that_a_stranger_chose_reaches_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_hands: object) -> None:
+        raise NotNow("\x1b[2Jgame (5) would die with the agent")
+
+    monkeypatch.setattr(command.update, "judge_trial", refuse)
+    assert command.main(["update"]) == 1
+    assert capsys.readouterr().err == "not done: ?[2Jgame (5) would die with the agent\n"
 
 
 def test_there_is_no_revert_without_a_release(capsys: pytest.CaptureFixture[str]) -> None:

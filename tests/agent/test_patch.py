@@ -5,15 +5,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agent_plugin import state
 from agent_plugin.fault import NotNow
 from agent_plugin.patch import bring, resume, take_back
-from agent_plugin.patch_act import PatchHands
-from agent_plugin.patch_state import load_patch, save_patch
+from agent_plugin.patch_act import PatchHands, Patching
+from agent_plugin.patch_state import begin, load_patch, save_patch
+from agent_plugin.patch_steps import Step
 from agent_plugin.patch_wanted import Package, PatchWanted
+from agent_plugin.report import write_status
+from agent_plugin.state import BlockList
+from agent_plugin.wanted import Wanted
 from agent_plugin.wire import parse_status
 from tests.agent.patch_world import GAME, HELPER, FolderGuest, list_leftovers, make_hands
 from tests.agent.swap_world import open_folder
@@ -130,6 +136,19 @@ def test_a_way_back_that_fails_is_stuck_keeps_the_old_packages_and_can_be_tried_
     ended = take_back(hands)
     assert (ended.outcome, versions(guest)) == ("reverted", {"aa": "1", "bb": "1"})
     assert list_leftovers(hands, keeps=False) == []
+
+
+def test_a_disk_that_is_full_on_the_way_back_does_not_stop_it(
+    hands: PatchHands, guest: FolderGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(work: Patching) -> None:
+        if work.now.step is Step.REVERT:
+            raise OSError(28, "No space left on device")
+        save_patch(hands.place.patch, work.now)
+
+    monkeypatch.setattr(Patching, "save", save)
+    guest.write(faults=["script-fails"])
+    assert (bring(hands, SECURITY).outcome, versions(guest)) == ("reverted", {"aa": "1", "bb": "1"})
 
 
 def test_a_person_goes_back_once_and_not_over_what_came_later(hands: PatchHands, guest: FolderGuest) -> None:
@@ -255,6 +274,22 @@ def test_after_death_at_every_act_packages_are_all_old_or_all_new(
     root: Path, guest: FolderGuest, story: str, record_property: "Callable[[str, object], None]"
 ) -> None:
     record_property("points", kill_at_acts(root, guest, story, 1))
+
+
+def test_a_status_never_outgrows_what_its_readers_take(hands: PatchHands, guest: FolderGuest) -> None:
+    """Names that strangers give to files, and what an agent logs of them, must not silence a guest."""
+    long = "\U0001f600" * 4000
+    waits = tuple(f"PID: {number} {long}" for number in range(200))
+    bring(hands, SECURITY)
+    hands.place.failed_log.write_text(long)
+    blocks = BlockList(hands.place.blocked)
+    for number in range(30):
+        blocks.block(f"1.{number}-00000000", long[:500])
+    patch = replace(begin(SECURITY), waits=waits, restarted=waits, beside=waits, reason=long[:500])
+    failed = state.begin(Wanted("1.5.0", "0" * 64, 1), "", existed=False)
+    write_status(hands.place, replace(failed, blame=True, reason=long[:500]), patch)
+    told = parse_status(hands.place.status.read_bytes())
+    assert (told.patch and told.patch.txn, told.failure and told.failure.release) == (patch.txn, "1.5.0-00000000")
 
 
 def test_a_status_that_outgrew_its_document_is_shortened(hands: PatchHands, guest: FolderGuest) -> None:

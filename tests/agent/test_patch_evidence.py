@@ -21,7 +21,7 @@ from agent_plugin.patch_command import parse_probe
 from agent_plugin.patch_impact import Findings, Impact, Unit, decide_impact, is_workload, parse_findings
 from agent_plugin.patch_plan import refuse_plan, refuse_workload
 from agent_plugin.patch_wanted import Package, PatchWanted, parse_packages, parse_wanted, render_wanted
-from agent_plugin.program import run
+from agent_plugin.program import LONGEST_WORDS, run
 from agent_plugin.unit import parse_units
 
 VERSION = "NEEDRESTART-VER: 3.11\n"
@@ -271,6 +271,19 @@ def test_a_password_in_an_address_of_a_package_source_is_not_told() -> None:
     done = run("/bin/sh", "-c", "echo 'E: https://user:secret@mirror.example/x' >&2; exit 100", seconds=5)
     assert "secret" not in done.words
     assert "https://mirror.example/x" in done.words
+
+
+def test_a_password_is_not_told_where_its_address_is_cut_off_either() -> None:
+    told = f"E: https://user:secret@mirror.example/{'x' * (LONGEST_WORDS - 26)}"
+    done = run("/bin/sh", "-c", f"echo '{told}' >&2; exit 100", seconds=5)
+    assert "secret" not in done.words
+
+
+def test_what_a_terminal_would_obey_is_not_told() -> None:
+    assert "\x1b" not in run("/bin/sh", "-c", "printf 'a\\033[2Jb' >&2; exit 1", seconds=5).words
+    found = parse_findings("NEEDRESTART-VER: 3.6\nNEEDRESTART-SESS: \x1b[2Jroot @ session #1\n")
+    assert found is not None
+    assert found.others == {"SESS: ?[2Jroot @ session #1"}
 
 
 def test_a_program_that_is_not_there_is_told() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from agent_plugin.report_port import LONGEST_HEAD, answer
 from agent_plugin.report_wire import parse_envelope, parse_statement
-from agent_plugin.wire import Failure
+from agent_plugin.wire import Failure, Patched
 from tests.agent.report_bench import STATUS_NOW, ReportGuest, command_environment
 from tests.agent.test_report_wire import is_signed
 
@@ -70,6 +70,18 @@ def test_the_log_of_a_failed_release_stays_in_the_guest(guest: ReportGuest, port
     told = parse_statement(parse_envelope(body).signed).status.failure
     assert told is not None
     assert (told.release, told.reason, told.log) == ("1.5.0-deadbeef", "WATCH: sick", "")
+    assert b"hunter2" not in body
+
+
+def test_what_programs_said_stays_in_the_guest(guest: ReportGuest, port: int) -> None:
+    """A probe or a package's script may print what it likes; how it ended is told."""
+    words = "PROVE: /root/probe ended with 1: password=hunter2\nand more"
+    patch = Patched("5d1f0c2ab94e", "END", "reverted", reason=words)
+    guest.tell(replace(STATUS_NOW, reason=words, blocked={"1.5.0-deadbeef": words}, patch=patch))
+    body = get(port, "/report")[1]
+    told = parse_statement(parse_envelope(body).signed).status
+    assert told.patch is not None
+    assert {told.reason, told.patch.reason, *told.blocked.values()} == {"PROVE: /root/probe ended with 1"}
     assert b"hunter2" not in body
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_plugin.wire import Check, Patched
 from tests.agent.report_bench import STATUS_NOW, ReportGuest
 from tests.platform.site import find_free_port, open_site
 from tests.platform.test_command_line import Terminal
@@ -43,6 +44,9 @@ class Guests:
         return {row["vmid"]: row["standing"] for row in self.terminal.read("agent", "reports")}
 
 
+PATCHED = Patched("5d1f0c2ab94e", "END", "installed", impact="restart", waits=("zlh-game.service",))
+
+
 @pytest.fixture
 def guests(tmp_path: Path) -> Iterator[Guests]:
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -52,18 +56,28 @@ def guests(tmp_path: Path) -> Iterator[Guests]:
 
 def test_an_operator_reads_who_runs_what_and_which_swap_failed(guests: Guests) -> None:
     guests.guests[5002].tell(
-        replace(STATUS_NOW, wanted="1.5.0-deadbeef", outcome="reverted", reason="WATCH: it\x1b[31m is sick")
+        replace(
+            STATUS_NOW, wanted="1.5.0-deadbeef", outcome="reverted", reason="WATCH: it\x1b[31m is sick", patch=PATCHED
+        )
     )
     done = guests.terminal.type("agent", "reports")
     assert done.returncode == 0, done.stderr
     names, first, second = (line.split("\t") for line in done.stdout.splitlines())
-    assert names[:5] == ["guest", "name", "standing", "release", "last swap"]
+    assert names[:6] == ["guest", "name", "standing", "release", "last swap", "last patch"]
     assert first[:4] == ["5001", "game-5001", "first", "1.4.0-0a1b2c3d"]
-    assert first[6] == guests.guests[5001].key().key_id[:12]
-    assert second[4] == "1.5.0-deadbeef reverted" and second[7] == "WATCH: it [31m is sick"
+    assert first[7] == guests.guests[5001].key().key_id[:12]
+    assert second[4] == "1.5.0-deadbeef reverted" and second[8] == "WATCH: it [31m is sick"
+    assert second[5] == "installed, restart, 1 to restart"
     (row,) = guests.terminal.read("agent", "reports", "5001")
     assert (row["standing"], row["report"]["key"]) == ("known", guests.guests[5001].key().key_id)
     assert row["report"]["current"] == "1.4.0-0a1b2c3d"
+
+
+def test_a_guest_that_was_served_what_it_does_not_believe_is_an_alarm(guests: Guests) -> None:
+    check = Check("2026-11-23T22:04:05+00:00", "replayed", "replayed at timestamp", suspicious=True)
+    guests.guests[5002].tell(replace(STATUS_NOW, check=check))
+    done = guests.terminal.type("agent", "reports")
+    assert (done.returncode, "replayed at timestamp" in done.stdout) == (1, True)
 
 
 def test_a_changed_key_is_refused_until_a_person_accepts_it(guests: Guests) -> None:

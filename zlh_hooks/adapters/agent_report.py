@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent_plugin.report_wire import Envelope, Statement, parse_envelope, parse_statement
 from agent_plugin.wire import BadDocument
 from zlh_hooks.adapters.web import Reply, Request, Web
-from zlh_hooks.domain.agent_report import AgentReport
+from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch, AgentReport
 from zlh_hooks.domain.errors import RoadError, TargetError
 
 _NONCE_BYTES = 16
@@ -64,7 +64,8 @@ def _parse_signed(envelope: Envelope, nonce: str, address: str) -> Statement:
 
 
 def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentReport:
-    status, failure = statement.status, statement.status.failure
+    status = statement.status
+    failure, check, patch = status.failure, status.check, status.patch
     return AgentReport(
         key=envelope.key_id,
         at=_parse_instant(statement.at, "at", address),
@@ -78,6 +79,8 @@ def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentRe
         reason=status.reason,
         failed=failure.release if failure else "",
         failure=failure.reason if failure else "",
+        check=AgentCheck(check.outcome, check.said, check.suspicious) if check else None,
+        patch=AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits) if patch else None,
     )
 
 

@@ -42,6 +42,12 @@ class GuestReport:
     report: AgentReport | None = None
     why: str = ""
 
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether somebody else speaks for the guest, or the guest was served what nobody believes."""
+        check = self.report.check if self.report else None
+        return self.standing in ALARMS or (check is not None and check.suspicious)
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:

@@ -1,16 +1,17 @@
 """``zlh-hooks agent reports`` and ``accept-key``: what guests say of their agents, and which keys count for them."""
 
-from dataclasses import fields
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.agent_report_desk import ALARMS, GuestReport
+from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.domain.agent_report import AgentPatch
 
-REPORT_COLUMNS = ("guest", "name", "standing", "release", "last swap", "at (UTC)", "key", "what is wrong")
+REPORT_COLUMNS = ("guest", "name", "standing", "release", "last swap", "last patch", "at (UTC)", "key", "what is wrong")
 _SHORT_KEY = 12
 
 
@@ -22,13 +23,16 @@ def reports(
     policy: PolicyFile = None,
     json: Json = False,
 ) -> None:
-    """Ask guests for their signed reports. Exit code 1 if a key was refused or what answered is no report."""
+    """Ask guests for their signed reports.
+
+    Exit code 1 if a key was refused, if what answered is no report, or if a guest was served what it does not believe.
+    """
     found = wiring.open_site(config, policy).agent_report_desk().list_reports(vmids or ())
     if json:
         print_json([_describe(one) for one in found])
     else:
         print_table(REPORT_COLUMNS, [_row(one) for one in found])
-    if any(one.standing in ALARMS for one in found):
+    if any(one.needs_a_person for one in found):
         raise typer.Exit(1)
 
 
@@ -48,19 +52,25 @@ def _row(one: GuestReport) -> tuple[str, ...]:
     first = (str(one.guest.vmid), one.guest.name, one.standing.value)
     report = one.report
     if report is None:
-        return (*first, "", "", "", "", one.why)
+        return (*first, "", "", "", "", "", one.why)
     swap = " ".join(part for part in (report.wanted, report.outcome or report.step) if part)
     release = f"{report.current or 'none'}{' (on trial)' if report.on_trial else ''}"
-    wrong = report.reason or (f"{report.failed}: {report.failure}" if report.failed else "")
-    return (*first, release, swap, f"{report.at:%Y-%m-%d %H:%M}", report.key[:_SHORT_KEY], wrong)
+    at, wrong = f"{report.at:%Y-%m-%d %H:%M}", "; ".join(report.list_wrong())
+    return (*first, release, swap, _render_patch(report.patch), at, report.key[:_SHORT_KEY], wrong)
+
+
+def _render_patch(patch: AgentPatch | None) -> str:
+    if patch is None:
+        return ""
+    waits = f"{len(patch.waits)} to restart" if patch.waits else ""
+    return ", ".join(filter(None, (patch.outcome or patch.step, patch.impact, waits)))
 
 
 def _describe(one: GuestReport) -> dict[str, Any]:
-    report = {name.name: getattr(one.report, name.name) for name in fields(one.report)} if one.report else None
     return {
         "vmid": one.guest.vmid,
         "name": one.guest.name,
         "standing": one.standing,
         "why": one.why,
-        "report": report,
+        "report": asdict(one.report) if one.report else None,
     }

@@ -16,11 +16,40 @@ KEY_ACCEPTED = "agent.key-accepted"
 
 
 @dataclass(frozen=True, slots=True)
+class AgentCheck:
+    """How a guest's last check for its pin ended: a ruling's or a refusal's name, and what decided.
+
+    ``suspicious``: what it was served is an attack or a mistake, and a person must look at it.
+    """
+
+    outcome: str
+    said: str
+    suspicious: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPatch:
+    """A guest's last patch of packages. ``outcome``: empty while it is open; ``waits``: what still runs old files."""
+
+    step: str
+    outcome: str
+    impact: str
+    reason: str
+    waits: tuple[str, ...]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all that was wanted is there."""
+        return self.outcome in ("installed", "nothing")
+
+
+@dataclass(frozen=True, slots=True)
 class AgentReport:
     """A report whose signature is right. ``key``: the SHA-256 of the public key, in hex; times are aware.
 
     ``at``: when the guest signed, ``written``: when its document was written, both by the guest's clock. Releases are
     ``<version>-<sha8>``, empty where there is none; ``failed`` is the release that failed last, ``failure`` says why.
+    ``check`` and ``patch``: None if there never was one.
     """
 
     key: str
@@ -35,6 +64,15 @@ class AgentReport:
     reason: str
     failed: str
     failure: str
+    check: AgentCheck | None = None
+    patch: AgentPatch | None = None
+
+    def list_wrong(self) -> tuple[str, ...]:
+        """What a person may want to know of, in the guest's words."""
+        swap = self.reason or (f"{self.failed}: {self.failure}" if self.failed else "")
+        check = f"{self.check.outcome}: {self.check.said}" if self.check and self.check.suspicious else ""
+        patch = f"patch: {self.patch.reason}" if self.patch and self.patch.reason and not self.patch.is_good else ""
+        return tuple(filter(None, (swap, check, patch)))
 
 
 @dataclass(frozen=True, slots=True)
