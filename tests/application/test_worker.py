@@ -13,7 +13,7 @@ from zlh_hooks.domain.steps import RolloutState
 LEASE = timedelta(seconds=60)
 
 
-def _worker(bench: Bench) -> Worker:
+def open_worker(bench: Bench) -> Worker:
     """One whose appends end with its lease."""
     held = bench.ledger.lease.take("me", LEASE)
     bench.ledger = bench.ledger.fenced(held)
@@ -24,12 +24,12 @@ def _worker(bench: Bench) -> Worker:
 
 
 def test_a_worker_with_nothing_to_do_ends() -> None:
-    _worker(Bench().furnish(1)).run(stays=False)
+    open_worker(Bench().furnish(1)).run(stays=False)
 
 
 def test_a_worker_carries_out_what_was_ordered_and_gives_the_cluster_back() -> None:
     bench = Bench().furnish(2)
-    worker = _worker(bench)
+    worker = open_worker(bench)
     plan = bench.submit("3")
     claimed: list[str] = []
     bench.datacentre.faults.meanwhile(
@@ -44,7 +44,7 @@ def test_a_worker_carries_out_what_was_ordered_and_gives_the_cluster_back() -> N
 
 def test_a_worker_does_nothing_while_another_controller_has_the_cluster() -> None:
     bench = Bench().furnish(2)
-    worker = _worker(bench)
+    worker = open_worker(bench)
     ControllerLock(bench.datacentre.cluster, bench.clock, "other-cd34").take()
     bench.submit("2")
     with pytest.raises(NotAllowed, match="other-cd34"):
@@ -54,7 +54,7 @@ def test_a_worker_does_nothing_while_another_controller_has_the_cluster() -> Non
 
 def test_a_worker_takes_up_an_order_to_go_back_while_it_tends_the_soak() -> None:
     bench = Bench().furnish(2)
-    worker = _worker(bench)
+    worker = open_worker(bench)
     plan = bench.submit("2")
     bench.later(timedelta(minutes=10), bench.order("revert"))
     worker.run(stays=False)
@@ -64,7 +64,7 @@ def test_a_worker_takes_up_an_order_to_go_back_while_it_tends_the_soak() -> None
 
 def test_a_worker_whose_lease_was_taken_over_stops_at_once() -> None:
     bench = Bench().furnish(2)
-    worker = _worker(bench)
+    worker = open_worker(bench)
     bench.submit("2")
 
     def take_over() -> None:

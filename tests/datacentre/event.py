@@ -97,6 +97,16 @@ class Events(Memory):
         if vmid in self.containers:
             self.containers[vmid].values.pop("lock", None)
 
+    def bring_back(self, vmid: int) -> None:
+        """An operator restores a backup: the guest's root is a new volume, and nothing waits for a restart any more."""
+        container = self.containers[vmid]
+        old = self.volume(container.node, container.config.rootfs.volume)
+        assert old is not None
+        new = self.store(container.node, old.volid.partition(":")[0]).allocate(vmid, old.size, self.now)
+        new.behaviour = old.behaviour
+        container.pending.clear()
+        self.edit_config(vmid, rootfs=container.config.rootfs.holding(new.volid, None).render())
+
     def take_snapshot(self, vmid: int, name: str) -> None:
         """An operator takes a snapshot."""
         self.containers[vmid].snapshots[name] = dict(self.containers[vmid].values)

@@ -153,19 +153,19 @@ def test_a_probe_that_has_not_answered_yet_is_waited_for() -> None:
 )
 def test_an_unexpected_fact_makes_a_healthy_answer_unhealthy_and_says_both(facts: dict[str, str], detail: str) -> None:
     rounds = [Round(float(i), (answer("H", facts=facts),)) for i in range(61)]
-    judgement = judge([tcp()], rounds, RULES, 60, {"game": {"state": "running"}})
+    judgement = judge([tcp()], rounds, RULES, 60, {"game": {"state": ("running",)}})
     assert (judgement.outcome, judgement.reason) == (Outcome.UNHEALTHY, f"at the deadline of 1m: game: {detail}")
 
 
 def test_expected_facts_that_are_met_change_nothing() -> None:
     rounds = [Round(float(i), (answer("H", facts={"state": "running", "players": "3"}),)) for i in range(11)]
-    assert judge([tcp()], rounds, RULES, 10, {"game": {"state": "running"}}).outcome is Outcome.HEALTHY
+    assert judge([tcp()], rounds, RULES, 10, {"game": {"state": ("running",)}}).outcome is Outcome.HEALTHY
 
 
 def test_an_agent_whose_state_changes_after_it_was_as_expected_fails_early() -> None:
     states = ["running", "crashed", "crashed", "crashed"]
     rounds = [Round(float(i), (answer("H", facts={"state": s}),)) for i, s in enumerate(states)]
-    assert judge([tcp()], rounds, RULES, 3, {"game": {"state": "running"}}).outcome is Outcome.UNHEALTHY
+    assert judge([tcp()], rounds, RULES, 3, {"game": {"state": ("running",)}}).outcome is Outcome.UNHEALTHY
 
 
 WORD_LISTS = st.lists(st.tuples(st.sampled_from("HUE"), st.sampled_from("HUE")), min_size=1, max_size=40)

@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from zlh_hooks.application.crew import Crew
+from zlh_hooks.application.desk import list_progress
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Clock, Ledger
-from zlh_hooks.application.proof import Expected, find_candidate
+from zlh_hooks.application.proof import find_candidate
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.way_back import WayBack
+from zlh_hooks.domain.health import Facts
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress
-from zlh_hooks.domain.steps import TargetState
+from zlh_hooks.domain.steps import HALF_WAY, TargetState
 
 
 @dataclass(slots=True)
@@ -62,7 +64,12 @@ class Case:
         """Whether a guest is healthy on this version."""
         return self.progress().count(TargetState.HEALTHY, TargetState.SETTLED) > 0
 
-    def candidate(self, target: PlannedTarget) -> Expected:
+    def find_owed(self) -> dict[int, str]:
+        """Guests that earlier rollouts have still to bring to their end (VMID), and which rollout that is."""
+        others = (one for one in list_progress(self.ledger) if one.plan.id != self.plan.id and one.is_soaking)
+        return {row.target.vmid: one.plan.id for one in others for row in one.targets if row.state in HALF_WAY}
+
+    def candidate(self, target: PlannedTarget) -> Facts:
         """What a healthy guest of this release reports on the target's node, from the smoke test there."""
         return find_candidate(self.journal.evidence(f"smoke.{target.node}"))
 

@@ -23,13 +23,15 @@ from zlh_hooks.application.retreat import Retreat
 from zlh_hooks.application.rollout import Rollout
 from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.scratch import ScratchNumbers
+from zlh_hooks.application.scratch_guest import ScratchGuests
 from zlh_hooks.application.soak import Soak
 from zlh_hooks.application.turn import Turn
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Entry, Kind
-from zlh_hooks.domain.errors import TargetError, Unreadable
+from zlh_hooks.domain.errors import LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.steps import HALF_WAY
 
 TASK_MARGIN = timedelta(minutes=10)
 """How much longer than the policy's start time-out a task may run (a clone, a start that waits for ext4)."""
@@ -65,6 +67,7 @@ class Engine:
         emergencies = EmergencyBoard(self.ledger)
         gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, plan.security)
         gate.resume_from(entries)
+        driver.goes_back = gate.goes_back
         case = Case(
             plan=plan,
             ledger=self.ledger,
@@ -80,12 +83,28 @@ class Engine:
     def _open_story(self, case: Case, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
         finish = Finish(case.driver, case.way_back)
-        exchange = Exchange(case, Turn(case), finish)
+        exchange = Exchange(case, Turn(case), finish, self._open_others(case))
         case.gate.meanwhile = exchange.tend
         return Rollout(case, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 
-    def open_soak(self, plan: Plan) -> Soak:
-        """What remains of a rollout that ended."""
+    def _open_others(self, case: Case) -> Callable[[], None]:
+        """Earlier rollouts that left guests half-way: their worker has only this one in hand, perhaps for days."""
+        owing = [one for one in list_progress(self.ledger) if one.is_soaking and one.count(*HALF_WAY)]
+        plans = [one.plan for one in owing if one.plan.id != case.plan.id]
+
+        def tend() -> None:
+            for plan in plans:
+                try:
+                    self.open_soak(plan, case.gate.is_turned).tend_half_way()
+                except LeaseLost:
+                    raise
+                except RoadError:
+                    continue  # looked at again in the next round
+
+        return tend
+
+    def open_soak(self, plan: Plan, is_called_away: Callable[[], bool] | None = None) -> Soak:
+        """What remains of a rollout that ended. ``is_called_away``: whether other work of the worker is due."""
         entries = self.ledger.read(plan.id)
         driver = self._open_driver(plan, entries)
         journal = self.open_journal(plan, None, entries)
@@ -99,8 +118,11 @@ class Engine:
             policy=self.policy,
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid, entries),
-            is_called_away=lambda: find_due(self.ledger, list_progress(self.ledger)) is not None,
+            is_called_away=is_called_away or self._has_due,
         )
+
+    def _has_due(self) -> bool:
+        return find_due(self.ledger, list_progress(self.ledger)) is not None
 
     def foresee(self, plan: Plan) -> dict[int, str]:
         """Guests of the plan that would be skipped if it were carried out now, and why. Reads only."""
@@ -117,7 +139,8 @@ class Engine:
         numbers = ScratchNumbers(self.cluster, plan.scratch_vmids)
         intents = (e.data for e in entries if e.kind is Kind.INTENT and "source" in e.data)
         numbers.reserve([int(data["vmid"]) for data in intents])
-        return RootDriver(plan, self.cluster, self.examiner, self.clock, numbers)
+        scratch_guests = ScratchGuests(plan.id, self.cluster, numbers)
+        return RootDriver(plan, self.cluster, self.examiner, self.clock, scratch_guests)
 
 
 def _find_reason(driver: RootDriver, target: PlannedTarget) -> str | None:

@@ -1,6 +1,7 @@
 """One guest of a rollout, from its turn to its end: healthy, left as it was, or taken back."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,7 +16,7 @@ from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.plan import CANARY, PlannedTarget
 from zlh_hooks.domain.progress import RESTART
-from zlh_hooks.domain.steps import TargetEvent, TargetState
+from zlh_hooks.domain.steps import HALF_WAY, TargetEvent, TargetState
 
 ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
 TEND_EVERY = timedelta(seconds=10)
@@ -27,16 +28,19 @@ ENDED = (
     TargetEvent.SKIPPED,
     TargetEvent.VANISHED,
 )
-HALF_WAY = (TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
 
 
 @dataclass(slots=True)
 class Exchange:
-    """Shared by the threads of a rollout. What was begun is brought to its end, whatever is ordered or broken."""
+    """Shared by the threads of a rollout. What was begun is brought to its end, whatever is ordered or broken.
+
+    ``tend_others`` looks after the guests that earlier rollouts left half-way.
+    """
 
     case: Case
     turn: Turn
     finish: Finish
+    tend_others: Callable[[], None]
     _half_way: dict[int, PlannedTarget] = field(default_factory=dict)
     _given_way: set[int] = field(default_factory=set)
     _tend_due: float = 0.0
@@ -55,7 +59,10 @@ class Exchange:
                 self._change(target, journal)
             except Later:
                 return
-            except Inconclusive:
+            except LeaseLost:
+                raise
+            except (Inconclusive, RoadError) as error:
+                self.case.gate.pause(str(error))  # at once: others are begun beside it
                 raise
             except (TargetError, Unreadable) as error:
                 with self.case.hold(target):
@@ -109,6 +116,7 @@ class Exchange:
             with self.case.hold(target):
                 self._half_way[target.vmid] = target
                 journal.may_wait = lambda: not self.case.gate.is_stopped()
+                journal.meanwhile = self.tend
                 self.case.driver.leave_pending(target, journal)
 
     def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
@@ -117,6 +125,7 @@ class Exchange:
         if not journal.is_in(TargetEvent.EXCHANGED):
             self._half_way[target.vmid] = target
             journal.may_wait = lambda: self.turn.may_go_on(target)
+            journal.meanwhile = self.tend
             self.case.driver.apply(target, journal)
 
     def _prove(self, target: PlannedTarget, journal: Journal) -> None:
@@ -189,6 +198,10 @@ class Exchange:
         except (RoadError, HeldUp) as error:
             self.case.gate.tell(f"the way back of {target.vmid} waits: {error}")
 
+    def has_given_way(self, target: PlannedTarget) -> bool:
+        """Whether its exchange was begun, could not go on when its turn was, and is looked after by ``tend``."""
+        return target.vmid in self._given_way
+
     def check_budget(self) -> None:
         """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
         progress = self.case.progress()
@@ -209,7 +222,10 @@ class Exchange:
         try:
             self._tend_due = now + TEND_EVERY.total_seconds()
             for target in tuple(self._half_way.values()):
+                if self.case.gate.is_turned():
+                    return  # each look may take as long as a proof, and that is waited for
                 self._tend_one(target)
+            self.tend_others()
         finally:
             self._tending.release()
 

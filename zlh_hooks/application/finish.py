@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import fails_to_start
-from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, StorageAway, TargetError
+from zlh_hooks.domain.health import Facts
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import TargetEvent
@@ -27,7 +27,7 @@ class Finish:
     way_back: WayBack
 
     def attempt(
-        self, target: PlannedTarget, journal: Journal, candidate: Expected, fail: Fail, *, withdraws: bool
+        self, target: PlannedTarget, journal: Journal, candidate: Facts, fail: Fail, *, withdraws: bool
     ) -> None:
         """Do what can be done now. ``fail`` is called with the reason for which the guest must go back.
 
@@ -43,7 +43,7 @@ class Finish:
                 journal.defer(f"waits: {error}")
 
     def _go_forward(
-        self, target: PlannedTarget, journal: Journal, candidate: Expected, fail: Fail, *, withdraws: bool
+        self, target: PlannedTarget, journal: Journal, candidate: Facts, fail: Fail, *, withdraws: bool
     ) -> None:
         try:
             if journal.is_in(TargetEvent.EXCHANGE_BEGAN):
@@ -78,8 +78,9 @@ class Finish:
         else:
             self.driver.mark_exchanged(target, journal)
 
-    def _prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+    def _prove(self, target: PlannedTarget, journal: Journal, candidate: Facts) -> None:
         """A guest that was stopped is proved, or goes back, once somebody starts it."""
         ref = self.driver.locate(target)
+        self.driver.assure_free(ref)  # else each look would end at its tags, after all of a proof
         if self.driver.is_running(target) or fails_to_start(self.driver.cluster, ref, journal):
             self.driver.prove(target, journal, candidate)

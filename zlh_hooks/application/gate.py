@@ -108,6 +108,16 @@ class Gate:
             self._obey()
             return self.paused or self._order is not None
 
+    def is_turned(self) -> bool:
+        """Whether people ordered all back, or an end. Never waits."""
+        with self._guard:
+            self._obey()
+            return self._order is not None
+
+    def goes_back(self) -> bool:
+        """Whether all shall go back. Never waits."""
+        return self.is_turned() and isinstance(self._order, Turned)
+
     def wait(self, length: timedelta) -> None:
         """Let time pass, and do meanwhile what is to be done then."""
         self.meanwhile()

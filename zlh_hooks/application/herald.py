@@ -285,7 +285,7 @@ def _make_bulletin(of: Round, change: Change, progress: Progress, now: datetime)
 
 
 def _state_of(rows: Sequence[TargetProgress], progress: Progress) -> str:
-    has_begun = any(row.began_at is not None for row in rows)
+    has_begun = any(row.felt_at is not None for row in rows)
     is_over = progress.has_ended or all(row.took is not None or row.state in ("SKIPPED", "REVERTED") for row in rows)
     if is_over:
         return "completed" if has_begun else "cancelled"

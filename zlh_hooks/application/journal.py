@@ -55,7 +55,7 @@ class Patience:
 class Journal:
     """The steps, events and evidence of one target (``target`` None: of the rollout itself).
 
-    ``may_wait``: whether a lock may be waited for still, within ``patience``.
+    ``may_wait``: whether a lock may be waited for still, within ``patience``; ``meanwhile`` is done while it is.
     """
 
     ledger: Ledger
@@ -65,6 +65,7 @@ class Journal:
     target: int | None
     patience: Patience
     may_wait: Callable[[], bool] = lambda: True
+    meanwhile: Callable[[], None] = lambda: None
     _last: Entry | None = None
     _records: dict[str, Record] = field(default_factory=dict)
     _others: list[Entry] = field(default_factory=list)
@@ -321,6 +322,7 @@ class Journal:
                 held = error
             self._bear(held, deadline)
             self._say_locked(held)
+            self.meanwhile()
             self.clock.sleep(next(pauses))
             if not self.may_wait():
                 raise held

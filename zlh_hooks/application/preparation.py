@@ -6,13 +6,12 @@ from datetime import timedelta
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal
-from zlh_hooks.application.proof import Expected
 from zlh_hooks.application.root_driver import Inconclusive, RootDriver, Unhealthy
 from zlh_hooks.application.step import Data
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import HeldUp, TargetError
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.health import HealthRules, Outcome
+from zlh_hooks.domain.health import Facts, HealthRules, Outcome
 
 GAP_PATIENCE = timedelta(minutes=30)
 _LOOK_BACK = timedelta(hours=1)
@@ -36,7 +35,7 @@ class Preparation:
         if not self.journal.has_intent(name):
             self._wait_for_gap(template)
         storage = self.driver.cluster.inventory.read_config(template).rootfs.storage
-        twin = self.driver.clone_scratch(self.journal, name, template, storage, f"twin on {node}")
+        twin = self.driver.scratch_guests.clone(self.journal, name, template, storage, f"twin on {node}")
         rollout = self.driver.plan.id
         self.journal.retry(scratch.TameScratch(f"twin.{node}.tame", self.driver.cluster, twin, rollout))
         return twin
@@ -56,7 +55,7 @@ class Preparation:
         )
         return not running and self.driver.cluster.inventory.read_config(template).lock is None
 
-    def smoke(self, node: str, twin: GuestRef) -> Expected:
+    def smoke(self, node: str, twin: GuestRef) -> Facts:
         """Boot a scratch guest of the release on the node and ask its probes; what it reports is what guests must.
 
         ``Unhealthy`` if it does not come up, ``Inconclusive`` if it could not be measured; any other ``TargetError``
@@ -67,13 +66,13 @@ class Preparation:
             guest = self._boot(node, twin)
             known = self._measure(node, guest)
         self._remove(f"smoke.{node}", node)
-        facts: Expected = known["facts"]
+        facts: Facts = known["facts"]
         return facts
 
     def _boot(self, node: str, twin: GuestRef) -> GuestRef:
         plan, cluster = self.driver.plan, self.driver.cluster
         storage = cluster.inventory.read_config(twin).rootfs.storage
-        guest = self.driver.clone_scratch(self.journal, f"smoke.{node}.clone", twin, storage, f"smoke on {node}")
+        guest = self.driver.scratch_guests.clone(self.journal, f"smoke.{node}.clone", twin, storage, f"smoke on {node}")
         net0 = plan.line.smoke_net0
         self.journal.retry(scratch.TameScratch(f"smoke.{node}.tame", cluster, guest, plan.id, net0))
         try:
@@ -112,4 +111,4 @@ class Preparation:
         if config is None or not scratch.is_scratch(config, plan.scratch_vmids, plan.id):
             return
         self.journal.retry(root_step.Stop(f"{name}.stop", cluster, guest, timedelta(seconds=10)))
-        self.driver.destroy_scratch(self.journal, f"{name}.destroy", guest)
+        self.driver.scratch_guests.destroy(self.journal, f"{name}.destroy", guest)

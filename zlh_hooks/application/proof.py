@@ -10,11 +10,9 @@ from zlh_hooks.application.ports import Clock, Inventory, Prober
 from zlh_hooks.domain.errors import Unreadable
 from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.health import HealthRules, Judgement, Outcome, Round, judge
+from zlh_hooks.domain.health import Expected, Facts, HealthRules, Judgement, Outcome, Round, judge
 from zlh_hooks.domain.probe import Probe
 from zlh_hooks.domain.rollout_outage import EXAMINED_SINCE, HEALTHY_SINCE
-
-Expected = Mapping[str, Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,10 @@ class Examiner:
                 return Proof(judgement, rounds[-1].measurements, began_at)
             self.clock.sleep(pause)
 
+    def ask_once(self, ref: GuestRef, probes: Sequence[Probe]) -> Facts:
+        """What the probes report at this moment."""
+        return {measurement.probe: dict(measurement.facts) for measurement in self._ask(ref, probes)}
+
     def _ask(self, ref: GuestRef, probes: Sequence[Probe]) -> tuple[Measurement, ...]:
         try:
             address = self.inventory.read_address(ref)
@@ -88,25 +90,31 @@ def baseline_rules(probes: Sequence[Probe]) -> HealthRules:
     return HealthRules(min_healthy_time=timedelta(0), healthy_deadline=longest)
 
 
-def find_candidate(smoke: Mapping[str, Any] | None) -> Expected:
+def find_candidate(smoke: Mapping[str, Any] | None) -> Facts:
     """What a healthy guest of a release reports, from the evidence of its smoke test; nothing if there was none."""
-    facts: Expected = (smoke or {}).get("facts", {})
+    facts: Facts = (smoke or {}).get("facts", {})
     return facts
 
 
-def expect_state(facts: Expected) -> dict[str, dict[str, str]]:
-    """Of what probes reported before, that which must be the same after any change: the agent's state."""
-    return {label: {"state": known["state"]} for label, known in facts.items() if "state" in known}
+def expect_state(*known: Facts) -> Expected:
+    """Of what probes reported at one time or another, that which must be one of these after any change: the state."""
+    return _expect("state", known)
 
 
-def expect_version(facts: Expected) -> dict[str, dict[str, str]]:
+def expect_version(known: Facts) -> Expected:
     """The version a guest on this root must report."""
-    return {label: {"version": known["version"]} for label, known in facts.items() if "version" in known}
+    return _expect("version", [known])
 
 
-def merge_expected(*parts: Expected) -> dict[str, dict[str, str]]:
+def _expect(fact: str, known: Sequence[Facts]) -> Expected:
+    labels = dict.fromkeys(label for facts in known for label in facts if fact in facts[label])
+    values = {label: [facts[label][fact] for facts in known if fact in facts.get(label, {})] for label in labels}
+    return {label: {fact: tuple(dict.fromkeys(allowed))} for label, allowed in values.items()}
+
+
+def merge_expected(*parts: Expected) -> Expected:
     """Several expectations as one."""
-    merged: dict[str, dict[str, str]] = {}
+    merged: dict[str, dict[str, tuple[str, ...]]] = {}
     for part in parts:
         for label, facts in part.items():
             merged.setdefault(label, {}).update(facts)

@@ -6,9 +6,7 @@ from typing import Any
 
 from zlh_hooks.application.ports import Cluster
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
-
-Facts = Mapping[str, Mapping[str, str]]
-"""Probe label to what it learnt."""
+from zlh_hooks.domain.health import Facts
 
 IDENTITY_CHANGES = "SSH host keys and machine-id are those of the new root"
 
@@ -55,6 +53,11 @@ def make_record(config: GuestConfig, running: bool, uptime_seconds: int, facts: 
         uptime_seconds=uptime_seconds,
         facts=facts,
     )
+
+
+def is_edited(before: GuestRecord, after: GuestRecord) -> bool:
+    """Whether its config, or which data volumes it has, was changed in between."""
+    return (before.fingerprint, before.data) != (after.fingerprint, after.data)
 
 
 def find_difference(before: GuestRecord, after: GuestRecord) -> str | None:

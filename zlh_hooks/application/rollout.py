@@ -103,11 +103,19 @@ class Rollout:
                 raise Turned(f"smoke test failed: {error}", revokes=True) from error
 
     def _stage_all(self) -> None:
+        self._skip_owed()
         waiting = self.case.in_state(self.case.plan.targets, TargetState.PENDING)
         if waiting:
             self.case.gate.tell("staging new roots while the guests run")
             twins = {node: self.preparation.make_twin(node) for node in self.case.plan.nodes}
             self.case.crew.each(waiting, lambda target: self._stage(target, twins[target.node]))
+
+    def _skip_owed(self) -> None:
+        """Two rollouts never work on one guest: the earlier one comes first, whenever that is."""
+        owed = self.case.find_owed()
+        for target in self.case.in_state(self.case.plan.targets, TargetState.PENDING):
+            if target.vmid in owed:
+                self.case.skip(target, f"rollout {owed[target.vmid]} has still to bring it to its end")
 
     def _stage(self, target: PlannedTarget, twin: GuestRef) -> None:
         """A storage that is away for a moment costs no guest its place: it is waited for as long as for a lock."""
@@ -144,12 +152,17 @@ class Rollout:
 
     def _exchange_late(self) -> None:
         """Guests whose owners were told later than the others. New guests wait for none that was deferred."""
-        while late := self.case.in_state(self.case.plan.targets, TargetState.STAGED):
+        while late := self._list_late():
             if self.case.is_proved() and all(self.case.gate.is_deferred(target.vmid) for target in late):
                 self._promote()
             turn = self.case.gate.choose_next(late)
             self.case.gate.takes_deferred = any(self.case.gate.is_deferred(target.vmid) for target in turn)
             self._exchange_wave(turn)
+
+    def _list_late(self) -> list[PlannedTarget]:
+        """Those whose turn has not come; with a root that was left pending too."""
+        waiting = self.case.in_state(self.case.plan.targets, TargetState.STAGED, TargetState.APPLYING)
+        return [target for target in waiting if not self.exchange.has_given_way(target)]
 
     def _spares_canary(self) -> bool:
         """Only while the emergency lasts: afterwards there is time again to look at a first guest."""

@@ -5,8 +5,8 @@ leaves the guest as it was; ``TargetError`` from ``apply`` and ``Unhealthy``/``I
 story to take the way back or to pause; ``RoadError`` passes.
 """
 
-import threading
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from zlh_hooks.application import kept_root, mark, root_step, scratch
@@ -14,7 +14,7 @@ from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.power import explain_off, fails_to_start, list_others
-from zlh_hooks.application.proof import Examiner, Expected, baseline_rules, expect_state, expect_version, merge_expected
+from zlh_hooks.application.proof import Examiner, Proof, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
     GuestRecord,
@@ -22,11 +22,12 @@ from zlh_hooks.application.record import (
     parse_record,
     read_record,
 )
+from zlh_hooks.application.scratch_guest import ScratchGuests
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.health import HealthRules, Outcome
+from zlh_hooks.domain.health import Expected, Facts, HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Wishes, find_obstacle
 from zlh_hooks.domain.progress import RESTART
@@ -58,15 +59,17 @@ class Deferred(TargetError):
 
 @dataclass(slots=True)
 class RootDriver:
-    """Everything needed to change one container at a time. Shared by the threads of a rollout."""
+    """Everything needed to change one container at a time. Shared by the threads of a rollout.
+
+    ``goes_back``: whether all shall go back, so that no proof is waited for any more.
+    """
 
     plan: Plan
     cluster: Cluster
     examiner: Examiner
     clock: Clock
-    numbers: scratch.ScratchNumbers
-    _source_locks: dict[GuestRef, threading.Lock] = field(default_factory=dict)
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    scratch_guests: ScratchGuests
+    goes_back: Callable[[], bool] = lambda: False
 
     # ------------------------------------------------------------------ look
 
@@ -110,7 +113,7 @@ class RootDriver:
 
     def _bring_root(self, ref: GuestRef, journal: Journal, source: GuestRef, before: GuestRecord) -> str:
         storage, size = before.root.partition(":")[0], root_step.read_root_size(self.cluster, ref)
-        x = self.clone_scratch(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
+        x = self.scratch_guests.clone(journal, "stage.clone", source, storage, f"stage {ref.vmid}")
         journal.retry(scratch.TameScratch("stage.tame", self.cluster, x, self.plan.id))
         journal.retry(root_step.GrowRoot("stage.grow", self.cluster, x, size))
         journal.retry(root_step.AddFiller("stage.filler", self.cluster, x, storage))
@@ -119,24 +122,8 @@ class RootDriver:
         kept = kept_root.note(self.cluster, ref, journal, kept_root.STAGED, str(given["volume"]))
         known = mark.render_kept(self.plan.id, kept)
         journal.retry(root_step.WriteTags("stage.kept", self.cluster, ref, add=known))
-        self.destroy_scratch(journal, "stage.destroy", x)
+        self.scratch_guests.destroy(journal, "stage.destroy", x)
         return str(given["volume"])
-
-    def clone_scratch(self, journal: Journal, name: str, source: GuestRef, storage: str, purpose: str) -> GuestRef:
-        """Clones from one source go one after another: Proxmox locks it meanwhile."""
-        note = scratch.render_note(self.plan.id, purpose)
-        with self._lock_of(source):
-            done = journal.retry(scratch.CloneScratch(name, self.cluster, self.numbers, source, storage, note))
-        return GuestRef(done["vmid"], source.node)
-
-    def destroy_scratch(self, journal: Journal, name: str, ref: GuestRef) -> None:
-        """Destroy a scratch guest of this rollout."""
-        step = scratch.DestroyScratch(name, self.cluster, ref, self.plan.scratch_vmids, self.plan.id)
-        journal.retry(step)
-
-    def _lock_of(self, source: GuestRef) -> threading.Lock:
-        with self._guard:
-            return self._source_locks.setdefault(source, threading.Lock())
 
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
@@ -146,28 +133,33 @@ class RootDriver:
     # ----------------------------------------------------------------- apply
 
     def prove_baseline(self, target: PlannedTarget, journal: Journal) -> None:
-        """A running guest must pass its probes before it is changed; ``Skipped`` if it does not.
+        """A running guest must pass its probes before it is changed, or restarted; ``Skipped`` if it does not.
 
-        ``HeldUp`` while it is locked, or its storage away: so also for one that is changed and waits for its restart.
+        ``HeldUp`` while it is locked, its storage is away, or its new root waits for a restart and it is not well.
         """
         ref = self.locate(target)
         self.assure_free(ref)
-        if journal.has_event(TargetEvent.EXCHANGE_BEGAN):
-            return
+        if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+            self._check_staged(target, ref, journal)
+        power = self.cluster.inventory.read_power(ref)
+        facts = self._ask_healthy(ref, journal) if power.running else {}
+        config = self.cluster.inventory.read_config(ref)
+        record = make_record(config, power.running, power.uptime_seconds, facts)
+        journal.write(Kind.EVIDENCE, BASELINE, record.dump())
+
+    def _check_staged(self, target: PlannedTarget, ref: GuestRef, journal: Journal) -> None:
         staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
         self.check(target, staged)
         if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root, staged):
             raise Skipped(flaw)
-        power = self.cluster.inventory.read_power(ref)
-        facts: dict[str, dict[str, str]] = {}
-        if power.running:
-            proof = self.examiner.examine(ref, self.plan.line.probes, baseline_rules(self.plan.line.probes), {})
-            if proof.judgement.outcome is not Outcome.HEALTHY:
-                raise Skipped(f"not healthy before the change: {proof.judgement.reason}")
-            facts = proof.facts
-        config = self.cluster.inventory.read_config(ref)
-        record = make_record(config, power.running, power.uptime_seconds, facts)
-        journal.write(Kind.EVIDENCE, BASELINE, record.dump())
+
+    def _ask_healthy(self, ref: GuestRef, journal: Journal) -> Facts:
+        """One whose new root waits for a restart already cannot be skipped at once: that is taken back first."""
+        proof = self.examiner.examine(ref, self.plan.line.probes, baseline_rules(self.plan.line.probes), {})
+        if proof.judgement.outcome is not Outcome.HEALTHY:
+            kind = HeldUp if journal.has_event(TargetEvent.EXCHANGE_BEGAN) else Skipped
+            raise kind(f"not healthy before the change: {proof.judgement.reason}")
+        return proof.facts
 
     def assure_free(self, ref: GuestRef) -> None:
         """``HeldUp`` if the guest is locked, or a storage that it stands on is away: nothing could be done with it."""
@@ -212,6 +204,14 @@ class RootDriver:
             return False
         return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == str(given["volume"])
 
+    def find_loss(self, ref: GuestRef, journal: Journal) -> str | None:
+        """Why no restart brings the new root any more; None if it waits for one, or is in force."""
+        coming = root_step.pending_root(self.cluster, ref)  # read first: a stop in between brings it into force
+        root = self.cluster.inventory.read_config(ref).rootfs.volume
+        if str((journal.done("stage.give") or {})["volume"]) in (coming, root):
+            return None
+        return f"its root is {root} and no new one is pending: somebody changed that before its restart"
+
     def apply(self, target: PlannedTarget, journal: Journal) -> None:
         """Exchange the root: one write and, if the guest runs, one restart."""
         self.leave_pending(target, journal)
@@ -233,6 +233,8 @@ class RootDriver:
             return
         if self._wait_for_others(ref, journal) and not journal.may_wait() and not self.has_come_up(target, journal):
             raise HeldUp("somebody else's task delayed its restart until its turn was over")
+        if not journal.has_intent(RESTART) and (loss := self.find_loss(ref, journal)):
+            raise Skipped(loss)
         new = str((journal.done("stage.give") or {})["volume"])
         try:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
@@ -289,7 +291,7 @@ class RootDriver:
 
     # ----------------------------------------------------------------- prove
 
-    def prove(self, target: PlannedTarget, journal: Journal, candidate: Expected) -> None:
+    def prove(self, target: PlannedTarget, journal: Journal, candidate: Facts) -> None:
         """The guest is healthy on the new root: record it. ``candidate`` is what the smoke guest reported."""
         if journal.has_event(TargetEvent.PROVED):
             return
@@ -300,7 +302,7 @@ class RootDriver:
             self._explain_stopped(ref, journal)
         known = {action.upid for action in list_others(self.cluster, ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
-        proof = self.examiner.examine(ref, self.plan.line.probes, self._rules_left(ref, journal), expect)
+        proof = self._examine(ref, self._rules_left(ref, journal), expect)
         after = read_record(self.cluster, ref, proof.facts)
         reason = proof.judgement.reason
         seen = {"judgement": reason, "note": IDENTITY_CHANGES, **proof.times()}
@@ -313,6 +315,12 @@ class RootDriver:
             raise Deferred("somebody else stopped or restarted it during the proof; proved when it runs again")
         else:
             raise Unhealthy(reason)
+
+    def _examine(self, ref: GuestRef, rules: HealthRules, expect: Expected) -> Proof:
+        proof = self.examiner.examine(ref, self.plan.line.probes, rules, expect, self.goes_back)
+        if proof.judgement.outcome is Outcome.WAITING:
+            raise Deferred("its proof was broken off, for all go back")
+        return proof
 
     def health_rules(self) -> HealthRules:
         """How long a guest must be healthy to be proved, and by when."""

@@ -7,7 +7,7 @@ settled, so that a server that is off for weeks does not keep a rollout soaking.
 or that somebody wanted to start in vain, keeps its old root until it has run and answered.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zlh_hooks.application.finish import Finish
@@ -16,7 +16,7 @@ from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import baseline_rules, find_candidate
 from zlh_hooks.application.root_driver import RootDriver
-from zlh_hooks.application.way_back import WayBack
+from zlh_hooks.application.way_back import WayBack, never
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.health import Outcome
@@ -24,7 +24,7 @@ from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import CLEARED, KEPT, Progress, TargetProgress, fold_progress
 from zlh_hooks.domain.settling import decide_settling
-from zlh_hooks.domain.steps import TargetEvent, TargetState
+from zlh_hooks.domain.steps import HALF_WAY, TargetEvent, TargetState
 
 
 @dataclass(slots=True)
@@ -44,13 +44,24 @@ class Soak:
     def tend(self) -> None:
         """Do what is due now; returns at once if nothing is. A guest that cannot be reached holds up no other.
 
-        To settle many takes long: what the worker is called to meanwhile, a way back above all, does not wait for that.
+        To do it for many takes long: what the worker is called to meanwhile, a way back above all, does not wait for
+        that.
         """
         progress = fold_progress(self.ledger.read(self.plan.id))
+        self._tend_each([row for row in progress.targets if self._is_due(progress, row)], self._tend_target)
+
+    def tend_half_way(self) -> None:
+        """Only bring those to their end who were left half-way: the worker has another rollout in hand, and waits."""
+        progress = fold_progress(self.ledger.read(self.plan.id))
+        self._tend_each([row for row in progress.targets if row.state in HALF_WAY], self._finish)
+
+    def _tend_each(self, rows: Sequence[TargetProgress], act: Callable[[TargetProgress, Journal], None]) -> None:
         held_up: list[RoadError] = []
-        for row in progress.targets:
+        for row in rows:
+            if self.is_called_away():
+                break
             try:
-                self._tend_one(progress, row)
+                self._tend_one(row, act)
             except LeaseLost:
                 raise
             except RoadError as error:
@@ -58,20 +69,28 @@ class Soak:
         if held_up:
             raise held_up[0]
 
-    def _tend_one(self, progress: Progress, row: TargetProgress) -> None:
+    def _tend_one(self, row: TargetProgress, act: Callable[[TargetProgress, Journal], None]) -> None:
+        journal = self.open_journal(row.target.vmid)
+        journal.may_wait = never  # who is locked is looked at again in the next round
         try:
-            self._tend_target(progress, row)
-            self._clear_owed(row)
+            act(row, journal)
         except GuestMissing as error:
             if self.driver.find(row.target) is None:  # else it has just moved, and is looked at there in the next round
-                self.open_journal(row.target.vmid).event(TargetEvent.VANISHED, str(error))
+                journal.event(TargetEvent.VANISHED, str(error))
 
-    def _tend_target(self, progress: Progress, row: TargetProgress) -> None:
-        journal, target = self.open_journal(row.target.vmid), row.target
+    def _is_due(self, progress: Progress, row: TargetProgress) -> bool:
+        return row.owes or row.state in HALF_WAY or self._may_settle(progress, row)
+
+    def _tend_target(self, row: TargetProgress, journal: Journal) -> None:
         if row.state is TargetState.HEALTHY:
-            if self._may_settle(progress, row, journal):
-                self._settle(row, journal)
-            return
+            self._settle(row, journal)
+        elif row.state in HALF_WAY:
+            self._finish(row, journal)
+        if row.owes:
+            self._clear_owed(row, journal)
+
+    def _finish(self, row: TargetProgress, journal: Journal) -> None:
+        target = row.target
         candidate = find_candidate(self.journal.evidence(f"smoke.{target.node}"))
         self.finish.attempt(
             target, journal, candidate, lambda reason: self._revert(target, journal, reason), withdraws=True
@@ -80,10 +99,7 @@ class Soak:
     def _revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         self.way_back.revert(target, journal, reason)
 
-    def _clear_owed(self, row: TargetProgress) -> None:
-        if not row.owes:
-            return
-        journal = self.open_journal(row.target.vmid)
+    def _clear_owed(self, row: TargetProgress, journal: Journal) -> None:
         try:
             self.way_back.clear_owed(row.target, journal)
         except GuestMissing:
@@ -91,20 +107,22 @@ class Soak:
         except TargetError as error:
             journal.defer(f"still to be cleared away: {error}")
 
-    def _may_settle(self, progress: Progress, row: TargetProgress, journal: Journal) -> bool:
+    def _may_settle(self, progress: Progress, row: TargetProgress) -> bool:
         """The soak is over, and a window is open that is neither the one of the exchange nor of a look in vain."""
-        began, now = journal.event_at(TargetEvent.EXCHANGE_BEGAN), self.driver.clock.now()
+        if row.state is not TargetState.HEALTHY:
+            return False
+        began, now = row.began_at, self.driver.clock.now()
         ordered, ended = progress.finalized_at, progress.ended_at
         if ended is None or began is None or (now < ended + self.plan.rules.soak and ordered is None):
             return False
         looked = row.told_at if row.kept else None
         if looked is not None and (ordered is None or ordered < looked):
             began = max(began, looked)
-        is_open = decide_settling(self.policy, began, now, security=self.plan.security).allowed
-        return is_open and not self.is_called_away()
+        return decide_settling(self.policy, began, now, security=self.plan.security).allowed
 
     def _settle(self, row: TargetProgress, journal: Journal) -> None:
         try:
+            self.driver.assure_free(self.driver.locate(row.target))
             obstacle = self._find_obstacle(row, journal)
             if obstacle is None:
                 self.driver.settle(row.target, journal)

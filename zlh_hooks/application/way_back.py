@@ -12,13 +12,13 @@ from zlh_hooks.application import kept_root, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
-from zlh_hooks.application.record import GuestRecord, find_difference, parse_record, read_record
-from zlh_hooks.application.root_driver import RootDriver
+from zlh_hooks.application.record import GuestRecord, find_difference, is_edited, parse_record, read_record
+from zlh_hooks.application.root_driver import PUT, RootDriver
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef, render_size
-from zlh_hooks.domain.health import Outcome
+from zlh_hooks.domain.health import Facts, Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import CLEARED, OWED
 from zlh_hooks.domain.rollout_outage import BACK
@@ -67,10 +67,15 @@ class WayBack:
         journal.write(Kind.NOTE, CLEARED)
 
     def withdraw(self, target: PlannedTarget, journal: Journal) -> bool:
-        """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile."""
+        """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile.
+
+        Somebody else may have done that already, or brought a backup back.
+        """
         journal.may_wait = never
         ref, before = self.driver.locate(target), self.driver.baseline(journal)
         self.driver.assure_free(ref)
+        if not journal.is_open(PUT) and self.driver.find_loss(ref, journal):
+            return True
         new = self._new_root(journal)
         put = root_step.PutRoot(_WITHDRAW, self.driver.cluster, ref, new, before.root, before.root_size)
         return not journal.retry(put)["pending"]
@@ -118,7 +123,7 @@ class WayBack:
     def _destroy_scratch(self, x: GuestRef, journal: Journal) -> None:
         config = scratch.read_if_there(self.driver.cluster, x)
         if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
-            self.driver.destroy_scratch(journal, "discard.scratch", x)
+            self.driver.scratch_guests.destroy(journal, "discard.scratch", x)
 
     # ---------------------------------------------------------------- revert
 
@@ -147,7 +152,7 @@ class WayBack:
         ref = self.driver.locate(target)
         self.driver.assure_free(ref)
         before = self.driver.baseline(journal)
-        leaving = self._note_edits(ref, journal, before, act)
+        leaving = self._look(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         new = self._new_root(journal)
         old = kept_root.find_known(journal, kept_root.OLD)
@@ -159,18 +164,29 @@ class WayBack:
         off = self._explain_off(ref, journal, act)
         if off is None and not cluster.inventory.read_power(ref).running:
             self.driver.start(ref, journal, f"{act}.start", TargetError)  # no server stays off for one failed start
-        wanted = replace(before, fingerprint=leaving.fingerprint, running=off is None)
-        difference = self._prove_back(ref, journal, wanted, off)
+        wanted = replace(before, fingerprint=leaving.fingerprint, data=leaving.data, running=off is None)
+        difference = self._prove_back(ref, journal, wanted, leaving.facts, off)
         if difference is None:
             self._clear_or_owe(ref, journal, act)
         return difference
 
-    def _note_edits(self, ref: GuestRef, journal: Journal, before: GuestRecord, act: str) -> GuestRecord:
-        """What others have edited since the exchange is theirs and stays; from here on nothing may change."""
-        leaving = parse_record(journal.once(f"{act}.leaving", lambda: read_record(self.driver.cluster, ref, {}).dump()))
-        if leaving.fingerprint != before.fingerprint:
+    def _look(self, ref: GuestRef, journal: Journal, before: GuestRecord, act: str) -> GuestRecord:
+        """What others have edited since the exchange is theirs and stays, also what they edit between two tries."""
+        name = f"{act}.leaving"
+        seen = journal.evidence(name)
+        last = before if seen is None else parse_record(seen)
+        facts = self._ask(ref, journal) if seen is None else last.facts
+        now = read_record(self.driver.cluster, ref, facts)
+        if seen is None or is_edited(last, now):
+            journal.write(Kind.EVIDENCE, name, now.dump())
+        if is_edited(last, now):
             journal.write(Kind.NOTE, "edited", {"reason": "somebody edited its config after it was exchanged: kept"})
-        return leaving
+        return now
+
+    def _ask(self, ref: GuestRef, journal: Journal) -> Facts:
+        """What it reports before it goes back: since its proof the state of its server is its customer's doing."""
+        proved = journal.has_event(TargetEvent.PROVED) and self.driver.cluster.inventory.read_power(ref).running
+        return self.driver.examiner.ask_once(ref, self.driver.plan.line.probes) if proved else {}
 
     def _new_root(self, journal: Journal) -> str:
         return str((journal.done("stage.give") or {})["volume"])
@@ -204,12 +220,17 @@ class WayBack:
             if journal.has_intent(stop.name) or cluster.inventory.read_power(ref).running:
                 journal.retry(stop)
 
-    def _prove_back(self, ref: GuestRef, journal: Journal, before: GuestRecord, off: str | None) -> str | None:
-        """``before``: what it must be again, which is to run unless somebody's will keeps it ``off``."""
-        facts: dict[str, dict[str, str]] = {}
+    def _prove_back(
+        self, ref: GuestRef, journal: Journal, before: GuestRecord, leaving: Facts, off: str | None
+    ) -> str | None:
+        """``before``: what it must be again, which is to run unless somebody's will keeps it ``off``.
+
+        The state of its server may also be the one that it was ``leaving`` in.
+        """
+        facts: Facts = {}
         times: dict[str, Any] = {}
         if before.running:
-            expect = merge_expected(expect_state(before.facts), expect_version(before.facts))
+            expect = merge_expected(expect_state(before.facts, leaving), expect_version(before.facts))
             probes = self.driver.plan.line.probes
             proof = self.driver.examiner.examine(ref, probes, self.driver.health_rules(), expect)
             facts, times = proof.facts, proof.times()

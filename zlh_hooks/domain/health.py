@@ -12,6 +12,12 @@ from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.probe import Probe
 
+Facts = Mapping[str, Mapping[str, str]]
+"""Probe label to what it learnt."""
+
+Expected = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""Probe label to the facts that its healthy answers must state, each as one of the values."""
+
 
 class Outcome(StrEnum):
     """``inconclusive``: time is over and nothing bad was said of the guest, but it was not proved either."""
@@ -56,7 +62,7 @@ def judge(
     rounds: Sequence[Round],
     rules: HealthRules,
     elapsed_seconds: float,
-    expect: Mapping[str, Mapping[str, str]] | None = None,
+    expect: Expected | None = None,
 ) -> Judgement:
     """Decide from ``rounds`` (oldest first), ``elapsed_seconds`` after the proof began.
 
@@ -64,7 +70,7 @@ def judge(
     ``UNHEALTHY`` as soon as a probe that was healthy once has ``needed_failures`` unhealthy answers in a row (errors
     between them neither count nor excuse), or at the deadline. ``INCONCLUSIVE`` at the deadline if the guest would
     have passed had no measurement failed, or if it never gave an unhealthy answer. Rounds begun after the deadline do
-    not count. ``expect`` maps a probe's label (unique among ``probes``) to facts that its answers must state.
+    not count. A probe's label is unique among ``probes``.
     """
     deadline = rules.healthy_deadline.total_seconds()
     counted = [each for each in rounds if each.at_seconds <= deadline]
@@ -158,17 +164,17 @@ def _decide_at_deadline(open_ones: Sequence[_Course], rules: HealthRules) -> tup
     return Outcome.INCONCLUSIVE, f"{at} never unhealthy, but not asked for long enough: {slow}"
 
 
-def _trace(probe: Probe, rounds: Sequence[Round], expected: Mapping[str, str]) -> _Course:
+def _trace(probe: Probe, rounds: Sequence[Round], expected: Mapping[str, tuple[str, ...]]) -> _Course:
     own = ((each.at_seconds, m) for each in rounds for m in each.measurements if m.probe == probe.label)
     return _Course(probe, tuple((at, _compare(measurement, expected)) for at, measurement in own))
 
 
-def _compare(measurement: Measurement, expected: Mapping[str, str]) -> Measurement:
+def _compare(measurement: Measurement, expected: Mapping[str, tuple[str, ...]]) -> Measurement:
     """A healthy answer that states something else than expected is unhealthy; others stay as they are."""
     wrong = [
-        f"{fact} is {measurement.facts.get(fact, 'not reported')}, expected {value}"
-        for fact, value in expected.items()
-        if measurement.facts.get(fact) != value
+        f"{fact} is {measurement.facts.get(fact, 'not reported')}, expected {' or '.join(values)}"
+        for fact, values in expected.items()
+        if measurement.facts.get(fact) not in values
     ]
     if measurement.verdict is not Verdict.HEALTHY or not wrong:
         return measurement

@@ -145,7 +145,7 @@ class RoundPlanner:
         self, progress: Progress, book: NoticeBook, owners: Mapping[int, str], now: datetime
     ) -> tuple[Round, ...]:
         """Rounds for guests that an emergency let begin before they had one: their owners are told afterwards."""
-        strays = [(row, self._find_open(row.began_at)) for row in progress.targets if row.began_at is not None]
+        strays = [(row, self._find_open(row.felt_at)) for row in progress.targets if row.felt_at is not None]
         begun = {row.target.vmid: one for row, one in strays if one and is_astray(row, book)}
         owners = _keep_promises(book, owners, list(begun))
         trimmed = [replace(of, guests=_without(of, list(begun))) for of in book.rounds.values()]
@@ -167,7 +167,7 @@ class RoundPlanner:
         now: datetime,
     ) -> Round:
         vmids = [vmid for vmid, one in begun.items() if one.id == emergency.id]
-        first = min(began for vmid in vmids if (began := progress.of(vmid).began_at) is not None)
+        first = min(began for vmid in vmids if (began := progress.of(vmid).felt_at) is not None)
         return _make_at_once(number, 0, _group(vmids, owners), emergency, first, now)
 
 
@@ -245,7 +245,7 @@ def _group(vmids: Sequence[int], owners: Mapping[int, str]) -> dict[str, tuple[i
 def is_astray(row: TargetProgress, book: NoticeBook) -> bool:
     """Whether the guest was begun outside the round that it was told of."""
     mine = book.round_of(row.target.vmid)
-    return row.began_at is not None and (mine is None or not mine.start <= row.began_at < mine.end)
+    return row.felt_at is not None and (mine is None or not mine.start <= row.felt_at < mine.end)
 
 
 def _keep_promises(book: NoticeBook, owners: Mapping[int, str], waiting: Sequence[int]) -> dict[int, str]:
@@ -267,7 +267,7 @@ def _without(known: Round, vmids: Sequence[int]) -> dict[str, tuple[int, ...]]:
 
 
 def _has_begun(progress: Progress, known: Round) -> bool:
-    return any(row.began_at is not None for row in progress.targets if known.of(row.target.vmid) is not None)
+    return any(row.felt_at is not None for row in progress.targets if known.of(row.target.vmid) is not None)
 
 
 # ----------------------------------------------------------------- notices
@@ -307,7 +307,7 @@ class _Share:
 
 def _list_for(share: _Share, leads: Sequence[timedelta], now: datetime) -> Iterator[Due]:
     progress, customer, known, rows = share.progress, share.customer, share.known, share.rows
-    has_begun = any(row.began_at is not None for row in rows)
+    has_begun = any(row.felt_at is not None for row in rows)
     is_over = progress.has_ended or all(row.state not in (*_OPEN, *_IN_WORK) for row in rows)
     if has_begun:
         yield from _list_of_begun(share, is_over, now)
@@ -366,7 +366,7 @@ def find_return(
 
 
 def _sum_up(rows: Sequence[TargetProgress]) -> Outcome:
-    states = {row.state for row in rows if row.began_at is not None}
+    states = {row.state for row in rows if row.felt_at is not None}
     if states <= {TargetState.HEALTHY, TargetState.SETTLED}:
         return Outcome.UPDATED
     unclear = states & {*_IN_WORK, TargetState.STUCK}

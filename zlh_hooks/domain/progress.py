@@ -40,6 +40,7 @@ _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.
 class TargetProgress:
     """One target: its state, why (its last event's reason, or what it waits for) and how long its change took.
 
+    ``felt_at``: when its customer could first notice it; a root that is left pending is not felt until a restart.
     ``told_at``: when the reason was given. ``owes``: a lock has kept something of ours from being taken away; it is
     tried again until it goes. ``kept``: it was not well when its old root was due, which it keeps therefore.
     ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not.
@@ -51,6 +52,7 @@ class TargetProgress:
     began_at: datetime | None
     took: timedelta | None
     owes: bool
+    felt_at: datetime | None = None
     told_at: datetime | None = None
     kept: bool = False
     back_began_at: datetime | None = None
@@ -143,6 +145,7 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         state=state,
         reason="; ".join([*_last_reason(told), *_left(own)]),
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
+        felt_at=next((entry.at for entry in own if _is_felt(entry)), None),
         took=_took(own),
         owes=_owes(entries, target.vmid),
         told_at=told[-1].at if told else None,
@@ -150,6 +153,11 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         back_began_at=_find_last(events, TargetEvent.REVERT_BEGAN),
         back_ended_at=_find_last(events, TargetEvent.REVERT_PROVED, TargetEvent.REVERT_UNPROVED),
     )
+
+
+def _is_felt(entry: Entry) -> bool:
+    is_restart = entry.kind is Kind.INTENT and entry.name == RESTART
+    return is_restart or (entry.kind is Kind.EVENT and entry.name == TargetEvent.EXCHANGED)
 
 
 def _find_last(events: Sequence[Entry], *names: TargetEvent) -> datetime | None:

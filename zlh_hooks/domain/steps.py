@@ -112,6 +112,9 @@ EXECUTING = frozenset({RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.R
 ON_NEW_ROOT = frozenset({TargetState.APPLYING, TargetState.PROVING, TargetState.HEALTHY, TargetState.REVERTING})
 """States in which a guest may run, or come up on, the new root."""
 
+HALF_WAY = frozenset({TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING})
+"""States of a guest that was begun and has still to be brought to its end."""
+
 State = TypeVar("State", bound=StrEnum)
 Event = TypeVar("Event", bound=StrEnum)
 

@@ -1,0 +1,155 @@
+"""What customers and operators change on a guest that is in work, or soaks, is theirs: it condemns no version, and the
+way back works all the same.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.application.rollout_bench import Bench, make_policy
+from tests.datacentre import changes_state, turns_unhealthy
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import RoadError
+from zlh_hooks.domain.steps import RolloutState, TargetState
+from zlh_hooks.simulation.volume import GIB
+
+CANARY, GUEST = 5001, 5002
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+NIGHT = {"name": "night", "rule": "FREQ=DAILY", "start": "06:00", "length_minutes": 120}
+
+
+def _stop_server(bench: Bench, vmid: int, state: str = "stopped") -> None:
+    """Its customer stops the game; the agent remembers that, whichever root it runs on."""
+    for volume in bench.datacentre.volumes_of(bench.datacentre.containers[vmid]):
+        if volume.behaviour is not None:
+            volume.behaviour = changes_state(volume.behaviour.version, state)
+
+
+def _fall_ill(bench: Bench, vmid: int) -> None:
+    for volume in bench.datacentre.volumes_of(bench.datacentre.containers[vmid]):
+        if volume.behaviour is not None and volume.behaviour.version == "1":
+            volume.behaviour = turns_unhealthy("1", after=0)
+
+
+def _add_data(bench: Bench, vmid: int) -> None:
+    store = bench.datacentre.store(bench.datacentre.containers[vmid].node, "local")
+    volume = store.allocate(vmid, GIB, bench.datacentre.now)
+    bench.datacentre.edit_config(vmid, mp1=f"{volume.volid},mp=/data/more,size=1G")
+
+
+def _add_memory(bench: Bench, vmid: int) -> None:
+    bench.datacentre.edit_config(vmid, memory="4096")
+
+
+CHANGES = pytest.mark.parametrize("change", [_stop_server, _add_data, _add_memory])
+Change = Callable[[Bench, int], None]
+
+
+@CHANGES
+def test_what_a_customer_changed_in_the_soak_does_not_leave_the_way_back_unproved(change: Change) -> None:
+    bench = Bench().furnish(3)
+    plan = bench.submit("2")
+    bench.work(plan)
+    bench.clock.sleep(10 * HOUR)
+    change(bench, GUEST)
+    wanted = dict(bench.datacentre.containers[GUEST].values)
+    bench.order("revert", "unwanted")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    left = bench.datacentre.containers[GUEST].values
+    assert (left.get("mp1"), left["memory"]) == (wanted.get("mp1"), wanted["memory"])
+
+
+def test_a_server_that_is_neither_as_before_nor_as_when_it_left_keeps_the_way_back_from_being_proved() -> None:
+    bench = Bench().furnish(3)
+    plan = bench.submit("2")
+    bench.work(plan)
+    _stop_server(bench, GUEST)
+    bench.datacentre.faults.meanwhile("reboot", lambda: _stop_server(bench, GUEST, "crashed"), vmid=GUEST)
+    bench.order("revert", "unwanted")()
+    assert bench.work(plan).state is RolloutState.STUCK
+    assert "state is crashed, expected running or stopped" in bench.progress(plan).of(GUEST).reason
+
+
+def test_a_version_under_which_a_server_stops_is_bad_though_nobody_knows_who_stopped_it() -> None:
+    bench = Bench(make_policy(max_failures=1)).furnish(3).spoil(GUEST, behaviour=changes_state("2", "stopped"))
+    plan = bench.submit("2")
+    assert bench.work(plan).of(GUEST).state is TargetState.REVERTED
+
+
+@pytest.mark.parametrize("change", [_add_data, _add_memory])
+def test_what_a_customer_changes_between_two_tries_of_a_way_back_does_not_leave_it_unproved(change: Change) -> None:
+    bench = Bench().furnish(3)
+    plan = bench.submit("2")
+    bench.work(plan)
+    faults = bench.datacentre.faults
+    broken = RoadError("no route")
+    faults.afterwards("reboot", lambda: faults.refuse("read_address", broken, vmid=GUEST), vmid=GUEST)
+    faults.meanwhile("read_address", lambda: change(bench, GUEST), nth=2, vmid=GUEST)
+    bench.order("revert", "unwanted")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    assert len(bench.entries(Kind.NOTE, "edited", GUEST)) == 1
+
+
+# ------------------------------------------------------ while a root is pending
+
+
+@pytest.mark.parametrize("vmid", [CANARY, GUEST])
+def test_a_backup_that_is_brought_back_before_our_restart_condemns_no_version(vmid: int) -> None:
+    bench = Bench(make_policy(lock_wait="1m")).furnish(3)
+
+    def bring_back() -> None:
+        bench.datacentre.bring_back(vmid)
+        bench.datacentre.unlock(vmid)
+
+    def begin_restore() -> None:
+        bench.datacentre.lock(vmid, "create")
+        bench.later(10 * MINUTE, bring_back)
+
+    bench.datacentre.faults.afterwards("exchange", begin_restore, vmid=vmid)
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert progress.state is RolloutState.SUCCEEDED
+    assert bench.tend(plan, HOUR).of(vmid).state is TargetState.SKIPPED
+    assert (bench.stable(), bench.revoked(), bench.runs(vmid)) == (["2"], [], "1")
+
+
+def _bring_back(bench: Bench) -> None:
+    bench.datacentre.bring_back(CANARY)
+
+
+def _take_back(bench: Bench) -> None:
+    """As the button of Proxmox's own pages does it."""
+    bench.datacentre.containers[CANARY].pending.clear()
+
+
+@pytest.mark.parametrize("act", [_bring_back, _take_back])
+def test_a_pending_root_that_somebody_took_away_condemns_no_version_when_its_turn_comes(
+    act: Callable[[Bench], None],
+) -> None:
+    bench = Bench(make_policy([NIGHT], exchange_pending=True)).furnish(3)
+    bench.later(HOUR, lambda: act(bench))
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.state, progress.of(CANARY).state) == (RolloutState.SUCCEEDED, TargetState.SKIPPED)
+    assert "no new one is pending" in progress.of(CANARY).reason
+    assert not bench.executed("reboot").get(("reboot", CANARY))
+    assert bench.revoked() == []
+
+
+def test_a_server_that_its_customer_stopped_while_its_root_was_pending_is_expected_stopped() -> None:
+    bench = Bench(make_policy([NIGHT], exchange_pending=True)).furnish(3)
+    bench.later(HOUR, lambda: _stop_server(bench, CANARY))
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.state, progress.count(TargetState.HEALTHY)) == (RolloutState.SUCCEEDED, 3)
+
+
+def test_a_guest_that_falls_ill_while_its_root_is_pending_is_left_and_condemns_no_version() -> None:
+    bench = Bench(make_policy([NIGHT], exchange_pending=True, lock_wait="1m")).furnish(3)
+    bench.later(HOUR, lambda: _fall_ill(bench, CANARY))
+    plan = bench.submit("2")
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    row = bench.tend(plan, HOUR).of(CANARY)
+    assert (row.state, "not healthy before the change" in row.reason) == (TargetState.SKIPPED, True)
+    assert not bench.executed("reboot").get(("reboot", CANARY))

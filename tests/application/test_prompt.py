@@ -1,0 +1,190 @@
+"""Nothing that takes long keeps an order from being obeyed, a half-way guest from being looked after, or a pause from
+being one.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+
+from tests.application.notice_bench import TellingBench, make_telling_policy
+from tests.application.rollout_bench import Bench, make_policy
+from tests.application.test_worker import open_worker
+from tests.datacentre import cannot_be_measured, good, turns_unhealthy
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import RoadError
+from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.steps import RolloutEvent, RolloutState, TargetEvent, TargetState
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+CANARY, GUEST, OTHER = 5001, 5002, 5003
+EVENING = {"name": "evening", "rule": "FREQ=DAILY", "start": "20:00", "length_minutes": 60}
+NIGHT = {"name": "night", "rule": "FREQ=DAILY", "start": "04:00", "length_minutes": 60}
+
+
+def _event_at(bench: Bench, name: str, vmid: int | None = None) -> datetime:
+    return bench.entries(Kind.EVENT, name, vmid)[-1].at
+
+
+def _switch_off(bench: Bench, vmid: int) -> None:
+    """Its customer switches it off before our restart, so that its proof is owed."""
+    bench.datacentre.faults.afterwards("exchange", partial(bench.datacentre.power_off, vmid), vmid=vmid)
+
+
+# -------------------------------------------------------------------- orders
+
+
+def _soak_over(bench: Bench) -> None:
+    """The first two guests are due to be settled, and being backed up."""
+    bench.deadline += 24 * HOUR
+    bench.clock.sleep(20 * HOUR)
+    for vmid in (CANARY, GUEST):
+        bench.datacentre.lock(vmid, "backup", 5 * HOUR)
+
+
+def _proof_owed(bench: Bench) -> None:
+    bench.datacentre.power_on(GUEST)
+    bench.datacentre.lock(GUEST, "backup", 5 * HOUR)
+
+
+@pytest.mark.parametrize("begin", [_soak_over, _proof_owed])
+def test_a_look_at_locked_guests_in_the_soak_keeps_no_way_back_waiting(begin: Callable[[Bench], None]) -> None:
+    bench = Bench(make_policy(lock_wait="2h", soak="1h")).furnish(3)
+    if begin is _proof_owed:
+        _switch_off(bench, GUEST)
+    plan = bench.submit("2")
+    bench.work(plan)
+    begin(bench)
+    began = bench.clock.now()
+    bench.engine().open_soak(plan).tend()
+    assert bench.clock.now() - began < MINUTE
+
+
+def test_settling_goes_on_no_further_once_a_way_back_is_ordered() -> None:
+    bench = Bench(make_policy(soak="1h")).furnish(6)
+    plan = bench.submit("2")
+    bench.work(plan)
+    bench.deadline += 24 * HOUR
+    bench.clock.sleep(24 * HOUR)
+    bench.datacentre.faults.afterwards("write_config", bench.order("revert"), vmid=CANARY)
+    assert bench.tend(plan, 10 * MINUTE).count(TargetState.SETTLED) == 1
+
+
+def test_guests_that_cannot_be_measured_keep_no_order_waiting() -> None:
+    rules = {"max_parallel": 5, "max_parallel_per_node": 5, "healthy_deadline": "10m"}
+    bench = Bench(make_policy(**rules)).furnish(6).spoil(*range(5002, 5007), behaviour=cannot_be_measured("2"))
+    bench.answers = [lambda: bench.later(MINUTE, bench.order("revert", "enough"))]
+    plan = bench.submit("2")
+    bench.work(plan)
+    (ordered,) = bench.entries(Kind.COMMAND, "revert")
+    assert _event_at(bench, RolloutEvent.REVERT_ORDERED) - ordered.at < MINUTE
+    bench.assert_clean(plan)
+
+
+def test_a_proof_is_broken_off_when_all_shall_go_back() -> None:
+    bench = Bench(make_policy(min_healthy_time="5m", healthy_deadline="10m")).furnish(2)
+    bench.datacentre.faults.afterwards("reboot", lambda: bench.later(MINUTE, bench.order("revert")), vmid=CANARY)
+    plan = bench.submit("2")
+    assert bench.work(plan).state is RolloutState.REVERTED
+    (ordered,) = bench.entries(Kind.COMMAND, "revert")
+    assert _event_at(bench, TargetEvent.REVERT_BEGAN, CANARY) - ordered.at < timedelta(seconds=10)
+    bench.assert_clean(plan)
+
+
+# -------------------------------------------------------- several at one time
+
+
+def _count_begun(bench: Bench, plan: Plan) -> int:
+    return sum(row.began_at is not None for row in bench.progress(plan).targets)
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 4])
+def test_nobody_begins_after_the_error_that_is_one_too_many(parallel: int) -> None:
+    rules = {"max_parallel": parallel, "max_parallel_per_node": parallel, "max_errors": 0, "waves": ["100%"]}
+    bench = Bench(make_policy(**rules)).furnish(12).spoil(*range(5002, 5013), behaviour=cannot_be_measured("2"))
+    begun: list[int] = []
+    plan = bench.submit("2")
+    bench.answers = [lambda: (begun.append(_count_begun(bench, plan)), bench.later(MINUTE, bench.order("revert")))]
+    bench.work(plan)
+    assert begun[0] <= 1 + parallel
+    assert _count_begun(bench, plan) == begun[0]
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_nobody_begins_beside_a_guest_whose_road_is_broken(parallel: int) -> None:
+    bench = Bench(make_policy(max_parallel=parallel, max_parallel_per_node=parallel, waves=["100%"])).furnish(12)
+    faults = bench.datacentre.faults
+    broken = partial(faults.refuse, "read_power", RoadError("no route"), times=99, vmid=OTHER)
+    faults.afterwards("reboot", broken, vmid=CANARY)
+    begun: list[int] = []
+    plan = bench.submit("2")
+    bench.answers = [lambda: (begun.append(_count_begun(bench, plan)), bench.later(MINUTE, bench.order("revert")))]
+    bench.work(plan)
+    assert begun[0] <= 1 + parallel
+    assert _count_begun(bench, plan) == begun[0]
+
+
+# ------------------------------------------------------------------- half-way
+
+
+def test_a_guest_that_an_earlier_rollout_owes_its_proof_is_looked_after_while_a_later_one_waits() -> None:
+    bench = Bench(make_policy([NIGHT, EVENING], max_failures=2)).furnish(4, third=good("3"))
+    bench.spoil(GUEST, behaviour=turns_unhealthy("2"))
+    _switch_off(bench, GUEST)
+    bench.deadline = bench.clock.now() + 75 * MINUTE
+    worker = open_worker(bench)
+    first = bench.submit("2")
+    bench.later(61 * MINUTE, lambda: bench.submit("3"))
+    bench.later(70 * MINUTE, partial(bench.datacentre.power_on, GUEST))
+    with pytest.raises(AssertionError, match="it does not end"):  # the later one waits for the evening
+        worker.run(stays=True)
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, GUEST) - first.created < 72 * MINUTE
+    second = bench.desk().find(None)
+    assert second.state is RolloutState.RUNNING
+    assert f"rollout {first.id} has still to bring it to its end" in second.of(GUEST).reason
+
+
+def test_a_half_way_guest_is_looked_after_while_the_write_of_another_one_waits_for_a_lock() -> None:
+    bench = Bench(make_policy(lock_wait="2h", max_failures=2)).furnish(4).spoil(GUEST, behaviour=turns_unhealthy("2"))
+    _switch_off(bench, GUEST)
+    bench.later(10 * MINUTE, partial(bench.datacentre.power_on, GUEST))
+    lock = partial(bench.datacentre.lock, OTHER, "backup", 50 * MINUTE)
+    bench.datacentre.faults.meanwhile("exchange", lock, vmid=OTHER)
+    plan = bench.submit("2")
+    bench.work(plan)
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, GUEST) - plan.created < 15 * MINUTE
+    bench.assert_clean(plan)
+
+
+def test_a_proof_that_waits_for_a_backup_fills_no_ledger() -> None:
+    bench = Bench(make_policy(lock_wait="1m", auto_promote=False)).furnish(3)
+    bench.datacentre.faults.afterwards("reboot", partial(bench.datacentre.lock, GUEST, "backup", 6 * HOUR), vmid=GUEST)
+    counts: list[int] = []
+
+    def count_and_go_on() -> None:
+        counts.append(len(bench.ledger.read()))
+        bench.order("resume")()
+
+    bench.answers = [lambda: (counts.append(len(bench.ledger.read())), bench.later(5 * HOUR, count_and_go_on))]
+    bench.work(bench.submit("2"))
+    assert counts[1] - counts[0] < 10
+
+
+# --------------------------------------------------------------- pending roots
+
+
+def test_a_guest_of_a_later_round_whose_root_is_pending_gets_its_turn() -> None:
+    bench = TellingBench(make_telling_policy(exchange_pending=True)).furnish(4)
+    late = bench.directory.customers.pop()
+    bench.later(6 * MINUTE, lambda: bench.directory.customers.append(late))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == 4
+
+
+def test_a_root_that_is_left_pending_is_told_as_begun_when_a_restart_brings_it() -> None:
+    bench = TellingBench(make_telling_policy(exchange_pending=True)).furnish(4)
+    bench.work(bench.submit("2"))
+    restarted = min(entry.at for entry in bench.entries(Kind.INTENT, "exchange.restart"))
+    told = [e.at for e in bench.ledger.read() if e.kind is Kind.INTENT and e.data.get("stage") == "started"]
+    assert told and min(told) >= restarted
