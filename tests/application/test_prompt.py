@@ -43,12 +43,20 @@ def _soak_over(bench: Bench) -> None:
         bench.datacentre.lock(vmid, "backup", 5 * HOUR)
 
 
+def _soak_over_and_a_backup_begins(bench: Bench) -> None:
+    """Just as the old root is to be freed."""
+    bench.deadline += 24 * HOUR
+    bench.clock.sleep(20 * HOUR)
+    lock = partial(bench.datacentre.lock, CANARY, "backup", 5 * HOUR)
+    bench.datacentre.faults.meanwhile("write_config", lock, vmid=CANARY)
+
+
 def _proof_owed(bench: Bench) -> None:
     bench.datacentre.power_on(GUEST)
     bench.datacentre.lock(GUEST, "backup", 5 * HOUR)
 
 
-@pytest.mark.parametrize("begin", [_soak_over, _proof_owed])
+@pytest.mark.parametrize("begin", [_soak_over, _soak_over_and_a_backup_begins, _proof_owed])
 def test_a_look_at_locked_guests_in_the_soak_keeps_no_way_back_waiting(begin: Callable[[Bench], None]) -> None:
     bench = Bench(make_policy(lock_wait="2h", soak="1h")).furnish(3)
     if begin is _proof_owed:
@@ -59,6 +67,17 @@ def test_a_look_at_locked_guests_in_the_soak_keeps_no_way_back_waiting(begin: Ca
     began = bench.clock.now()
     bench.engine().open_soak(plan).tend()
     assert bench.clock.now() - began < MINUTE
+
+
+def test_guests_that_are_locked_when_they_are_to_be_settled_fill_no_ledger() -> None:
+    bench = Bench(make_policy(soak="1h")).furnish(2)
+    plan = bench.submit("2")
+    bench.work(plan)
+    _soak_over(bench)
+    before = len(bench.ledger.read())
+    for _ in range(20):
+        bench.engine().open_soak(plan).tend()
+    assert len(bench.ledger.read()) - before == 2
 
 
 def test_settling_goes_on_no_further_once_a_way_back_is_ordered() -> None:

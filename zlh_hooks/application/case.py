@@ -31,7 +31,7 @@ class Case:
     open_journal: Callable[[int], Journal]
     crew: Crew
     _journals: dict[int, Journal] = field(default_factory=dict)
-    _holds: dict[int, threading.Lock] = field(default_factory=dict)
+    _guards: dict[int, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -50,10 +50,10 @@ class Case:
                 self._journals[target.vmid] = self.open_journal(target.vmid)
             return self._journals[target.vmid]
 
-    def hold(self, target: PlannedTarget) -> threading.Lock:
+    def alone_with(self, target: PlannedTarget) -> threading.Lock:
         """To be held while something is done with the guest; never while the gate is waited at."""
         with self._guard:
-            return self._holds.setdefault(target.vmid, threading.Lock())
+            return self._guards.setdefault(target.vmid, threading.Lock())
 
     def in_state(self, targets: Sequence[PlannedTarget], *states: TargetState) -> list[PlannedTarget]:
         """Those of the targets that are in one of the states now."""

@@ -65,7 +65,7 @@ class Exchange:
                 self.case.gate.pause(str(error))  # at once: others are begun beside it
                 raise
             except (TargetError, Unreadable) as error:
-                with self.case.hold(target):
+                with self.case.alone_with(target):
                     self._end_otherwise(target, journal, error)
 
     def _change(self, target: PlannedTarget, journal: Journal) -> None:
@@ -73,7 +73,7 @@ class Exchange:
         pauses = double(ROAD_RETRY, LONGEST_RETRY)
         while True:
             try:
-                return self._try(target, journal)
+                return self._go_on(target, journal)
             except LeaseLost:
                 raise
             except RoadError as error:
@@ -83,10 +83,10 @@ class Exchange:
             self.case.gate.obey()
             self.case.gate.wait(next(pauses))
 
-    def _try(self, target: PlannedTarget, journal: Journal) -> None:
+    def _go_on(self, target: PlannedTarget, journal: Journal) -> None:
         if not journal.is_in(TargetEvent.REVERT_BEGAN) and not journal.was_requested(RESTART):
             self._wait_for_turn(target, journal)
-        with self.case.hold(target):
+        with self.case.alone_with(target):
             if journal.last_name() in ENDED:
                 return  # while its turn was waited for, by a restart of its customer's
             try:
@@ -113,7 +113,7 @@ class Exchange:
             self.turn.prove_when_free(target, journal)
             if self.case.gate.is_stopped():
                 continue
-            with self.case.hold(target):
+            with self.case.alone_with(target):
                 self._half_way[target.vmid] = target
                 journal.may_wait = lambda: not self.case.gate.is_stopped()
                 journal.meanwhile = self.tend
@@ -230,8 +230,8 @@ class Exchange:
             self._tending.release()
 
     def _tend_one(self, target: PlannedTarget) -> None:
-        hold = self.case.hold(target)
-        if not hold.acquire(blocking=False):
+        guest = self.case.alone_with(target)
+        if not guest.acquire(blocking=False):
             return  # another thread is at work with it
         try:
             self._finish(target)
@@ -240,7 +240,7 @@ class Exchange:
         except RoadError:
             return  # looked at again in the next round
         finally:
-            hold.release()
+            guest.release()
 
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)

@@ -18,7 +18,7 @@ from zlh_hooks.domain.steps import TargetEvent
 
 
 @dataclass(slots=True)
-class Hold:
+class PlayerWait:
     """Until when (monotonic seconds) players keep a restart from a guest; None: nobody was waited for yet."""
 
     until: float | None = None
@@ -38,8 +38,8 @@ class Turn:
         Orders are obeyed meanwhile. ``Later`` if others come first; ``Skipped`` and ``HeldUp`` say what is in the way.
         """
         self._pause_if_stalled()
-        began, hold = self.case.clock.monotonic(), Hold()
-        while not self._try(target, journal, hold):
+        began, wait = self.case.clock.monotonic(), PlayerWait()
+        while not self._is_come(target, journal, wait):
             pass
         if self.case.clock.monotonic() - began >= LISTEN.total_seconds():
             self.last_success = self.case.clock.monotonic()  # to wait for a window or for players is no standstill
@@ -48,23 +48,23 @@ class Turn:
         """Whether its turn still stands. Never waits."""
         return self.case.gate.may_begin(self._need(), target.vmid)
 
-    def _try(self, target: PlannedTarget, journal: Journal, hold: Hold) -> bool:
+    def _is_come(self, target: PlannedTarget, journal: Journal, wait: PlayerWait) -> bool:
         """Whether everything was right at one moment."""
-        self._wait_for_window(target, journal, hold)
+        self._wait_for_window(target, journal, wait)
         if self.case.driver.has_come_up(target, journal):
             return True
-        self._wait_for_players(target, hold)
+        self._wait_for_players(target, wait)
         self.prove_when_free(target, journal)
-        return self._is_free_of_players(target, hold) and self.may_go_on(target)
+        return self._is_free_of_players(target, wait) and self.may_go_on(target)
 
     def _need(self) -> timedelta:
         return predict_need(self.case.progress())
 
-    def _wait_for_window(self, target: PlannedTarget, journal: Journal, hold: Hold) -> None:
+    def _wait_for_window(self, target: PlannedTarget, journal: Journal, wait: PlayerWait) -> None:
         case, began = self.case, self.case.clock.monotonic()
         case.gate.wait_for_window(self._need(), target.vmid, unless=lambda: case.driver.has_come_up(target, journal))
         if case.clock.monotonic() - began >= LISTEN.total_seconds():
-            hold.until = None  # in each window players are waited for anew
+            wait.until = None  # in each window players are waited for anew
         if self._lacks_canary(target, journal):
             raise Later
 
@@ -76,21 +76,21 @@ class Turn:
 
     # --------------------------------------------------------------- players
 
-    def _wait_for_players(self, target: PlannedTarget, hold: Hold) -> None:
+    def _wait_for_players(self, target: PlannedTarget, wait: PlayerWait) -> None:
         """In the window: who joins while it is waited for is waited for too."""
         longest, clock = self.case.plan.rules.wait_until_empty, self.case.clock
         if longest is None:
             return
-        if hold.until is None:
-            hold.until = clock.monotonic() + longest.total_seconds()
-        if self._is_free_of_players(target, hold):
+        if wait.until is None:
+            wait.until = clock.monotonic() + longest.total_seconds()
+        if self._is_free_of_players(target, wait):
             return
         self.case.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {render_duration(longest)}")
-        left = timedelta(seconds=max(0.0, hold.until - clock.monotonic()))
+        left = timedelta(seconds=max(0.0, wait.until - clock.monotonic()))
         self.case.gate.wait_until(lambda: self.case.driver.is_empty(target) or not self.may_go_on(target), left)
 
-    def _is_free_of_players(self, target: PlannedTarget, hold: Hold) -> bool:
-        if hold.until is None or self.case.clock.monotonic() >= hold.until:
+    def _is_free_of_players(self, target: PlannedTarget, wait: PlayerWait) -> bool:
+        if wait.until is None or self.case.clock.monotonic() >= wait.until:
             return True
         return self.case.driver.is_empty(target)
 
@@ -98,14 +98,14 @@ class Turn:
 
     def prove_when_free(self, target: PlannedTarget, journal: Journal) -> None:
         """Prove its health. A lock, and a storage that is away, go by themselves: ``lock_wait`` at most for each."""
-        case, wait = self.case, self.case.plan.rules.lock_wait
-        deadline = case.clock.monotonic() + wait.total_seconds()
+        case, longest = self.case, self.case.plan.rules.lock_wait
+        deadline = case.clock.monotonic() + longest.total_seconds()
         while True:
             try:
                 return case.driver.prove_baseline(target, journal)
             except HeldUp as error:
                 if case.clock.monotonic() >= deadline:
-                    raise lose_patience(error, wait) from error
+                    raise lose_patience(error, longest) from error
                 case.gate.tell(f"waiting for guest {target.vmid}: {error}")
                 case.gate.check()
                 case.gate.wait(POLL if isinstance(error, GuestLocked) else START_AGAIN)
