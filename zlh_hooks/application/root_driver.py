@@ -141,11 +141,17 @@ class RootDriver:
         self.assure_free(ref)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             self._check_staged(target, ref, journal)
+        elif journal.done(PUT) is None or not self._is_on_old_root(ref, journal):
+            return
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
         config = self.cluster.inventory.read_config(ref)
         record = make_record(config, power.running, power.uptime_seconds, facts)
-        journal.write(Kind.EVIDENCE, BASELINE, record.dump())
+        if record.root == self.baseline(journal).root:  # else somebody's restart has just brought the new one
+            journal.write(Kind.EVIDENCE, BASELINE, record.dump())
+
+    def _is_on_old_root(self, ref: GuestRef, journal: Journal) -> bool:
+        return self.cluster.inventory.read_config(ref).rootfs.volume == self.baseline(journal).root
 
     def _check_staged(self, target: PlannedTarget, ref: GuestRef, journal: Journal) -> None:
         staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
