@@ -13,7 +13,7 @@ from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_worker import open_worker
 from tests.datacentre import cannot_be_measured, good, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import RoadError
+from zlh_hooks.domain.errors import RoadError, Unreadable
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.steps import RolloutEvent, RolloutState, TargetEvent, TargetState
 
@@ -142,6 +142,16 @@ def test_nobody_begins_beside_a_guest_whose_road_is_broken(parallel: int) -> Non
     bench.work(plan)
     assert begun[0] <= 1 + parallel
     assert _count_begun(bench, plan) == begun[0]
+
+
+def test_a_guest_that_cannot_be_read_before_its_turn_is_left_out_and_pauses_nobody() -> None:
+    bench = Bench().furnish(4)
+    faults = bench.datacentre.faults
+    broken = partial(faults.refuse, "read_power", Unreadable("no answer from its monitor"), times=10**6, vmid=OTHER)
+    faults.afterwards("reboot", broken, vmid=CANARY)
+    progress = bench.run("2")
+    assert (progress.state, progress.count(TargetState.HEALTHY)) == (RolloutState.SUCCEEDED, 3)
+    assert "no answer from its monitor" in progress.of(OTHER).reason
 
 
 # ------------------------------------------------------------------- half-way

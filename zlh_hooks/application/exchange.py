@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NoReturn
 
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.finish import Finish
@@ -13,7 +14,7 @@ from zlh_hooks.application.root_driver import PUT, Deferred, Inconclusive, Skipp
 from zlh_hooks.application.turn import Turn
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
 from zlh_hooks.domain.plan import CANARY, PlannedTarget
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import HALF_WAY, TargetEvent, TargetState
@@ -61,12 +62,18 @@ class Exchange:
                 return
             except LeaseLost:
                 raise
-            except (Inconclusive, RoadError) as error:
-                self.case.gate.pause(str(error))  # at once: others are begun beside it
-                raise
+            except Inconclusive as error:
+                self._pause_at_once(error)
             except (TargetError, Unreadable) as error:
                 with self.case.alone_with(target):
                     self._end_otherwise(target, journal, error)
+            except RoadError as error:
+                self._pause_at_once(error)
+
+    def _pause_at_once(self, error: ZlhError) -> NoReturn:
+        """Others are begun beside it, and its error is heard when all of them have ended only."""
+        self.case.gate.pause(str(error))
+        raise error
 
     def _change(self, target: PlannedTarget, journal: Journal) -> None:
         """Once it is begun a broken road ends nothing: nobody else begins, and this guest is tried until it holds."""
