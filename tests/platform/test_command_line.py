@@ -120,7 +120,7 @@ def test_a_bad_version_ends_with_failure_says_why_and_is_never_picked(terminal: 
 
 
 def test_ctrl_c_detaches_and_says_how_to_come_back(terminal: Terminal) -> None:
-    terminal.ask_for_health("5s")  # so that it still runs when the signal comes
+    terminal.ask_for_health("10s")  # so that it still runs when the signal comes
     watching = terminal.begin("rollout", "start", LINE, "--to", "2", "--yes")
     terminal.wait_for(lambda status: status["state"] == "RUNNING")
     watching.send_signal(signal.SIGINT)
