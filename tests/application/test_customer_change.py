@@ -77,6 +77,16 @@ def test_a_version_under_which_a_server_stops_is_bad_though_nobody_knows_who_sto
     assert bench.work(plan).of(GUEST).state is TargetState.REVERTED
 
 
+def test_a_server_that_an_unproved_version_stopped_for_good_keeps_the_way_back_from_being_proved() -> None:
+    bench = Bench(make_policy(max_failures=1)).furnish(3).spoil(GUEST, behaviour=changes_state("2", "stopped"))
+    faults = bench.datacentre.faults
+    faults.meanwhile("reboot", lambda: _stop_server(bench, GUEST), nth=2, vmid=GUEST)
+    bench.answers = [bench.order("resume")]
+    plan = bench.submit("2")
+    row = bench.work(plan).of(GUEST)
+    assert (row.state, "state is stopped, expected running" in row.reason) == (TargetState.STUCK, True)
+
+
 @pytest.mark.parametrize("change", [_add_data, _add_memory])
 def test_what_a_customer_changes_between_two_tries_of_a_way_back_does_not_leave_it_unproved(change: Change) -> None:
     bench = Bench().furnish(3)

@@ -101,6 +101,16 @@ def test_guests_that_cannot_be_measured_keep_no_order_waiting() -> None:
     bench.assert_clean(plan)
 
 
+def test_an_abort_waits_for_one_proof_at_most() -> None:
+    rules = {"max_parallel": 5, "max_parallel_per_node": 5, "healthy_deadline": "10m"}
+    bench = Bench(make_policy(**rules)).furnish(6).spoil(*range(5002, 5007), behaviour=cannot_be_measured("2"))
+    bench.answers = [lambda: bench.later(MINUTE, bench.order("abort"))]
+    bench.work(bench.submit("2"))
+    (ordered,) = bench.entries(Kind.COMMAND, "abort")
+    (heard,) = [entry.at for entry in bench.entries(Kind.NOTE, "stage") if entry.data["text"] == "ending here"]
+    assert heard - ordered.at < 11 * MINUTE
+
+
 def test_a_proof_is_broken_off_when_all_shall_go_back() -> None:
     bench = Bench(make_policy(min_healthy_time="5m", healthy_deadline="10m")).furnish(2)
     bench.datacentre.faults.afterwards("reboot", lambda: bench.later(MINUTE, bench.order("revert")), vmid=CANARY)
@@ -118,16 +128,20 @@ def _count_begun(bench: Bench, plan: Plan) -> int:
     return sum(row.began_at is not None for row in bench.progress(plan).targets)
 
 
-@pytest.mark.parametrize("parallel", [1, 2, 4])
-def test_nobody_begins_after_the_error_that_is_one_too_many(parallel: int) -> None:
-    rules = {"max_parallel": parallel, "max_parallel_per_node": parallel, "max_errors": 0, "waves": ["100%"]}
-    bench = Bench(make_policy(**rules)).furnish(12).spoil(*range(5002, 5013), behaviour=cannot_be_measured("2"))
+def _assert_nobody_begins_once_it_pauses(bench: Bench, parallel: int) -> None:
     begun: list[int] = []
     plan = bench.submit("2")
     bench.answers = [lambda: (begun.append(_count_begun(bench, plan)), bench.later(MINUTE, bench.order("revert")))]
     bench.work(plan)
     assert begun[0] <= 1 + parallel
     assert _count_begun(bench, plan) == begun[0]
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 4])
+def test_nobody_begins_after_the_error_that_is_one_too_many(parallel: int) -> None:
+    rules = {"max_parallel": parallel, "max_parallel_per_node": parallel, "max_errors": 0, "waves": ["100%"]}
+    bench = Bench(make_policy(**rules)).furnish(12).spoil(*range(5002, 5013), behaviour=cannot_be_measured("2"))
+    _assert_nobody_begins_once_it_pauses(bench, parallel)
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
@@ -136,12 +150,7 @@ def test_nobody_begins_beside_a_guest_whose_road_is_broken(parallel: int) -> Non
     faults = bench.datacentre.faults
     broken = partial(faults.refuse, "read_power", RoadError("no route"), times=99, vmid=OTHER)
     faults.afterwards("reboot", broken, vmid=CANARY)
-    begun: list[int] = []
-    plan = bench.submit("2")
-    bench.answers = [lambda: (begun.append(_count_begun(bench, plan)), bench.later(MINUTE, bench.order("revert")))]
-    bench.work(plan)
-    assert begun[0] <= 1 + parallel
-    assert _count_begun(bench, plan) == begun[0]
+    _assert_nobody_begins_once_it_pauses(bench, parallel)
 
 
 def test_a_guest_that_cannot_be_read_before_its_turn_is_left_out_and_pauses_nobody() -> None:

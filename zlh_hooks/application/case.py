@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from zlh_hooks.application.crew import Crew
-from zlh_hooks.application.desk import list_progress
+from zlh_hooks.application.desk import list_owing
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Clock, Ledger
@@ -66,8 +66,8 @@ class Case:
 
     def find_owed(self) -> dict[int, str]:
         """Guests that earlier rollouts have still to bring to their end (VMID), and which rollout that is."""
-        others = (one for one in list_progress(self.ledger) if one.plan.id != self.plan.id and one.is_soaking)
-        return {row.target.vmid: one.plan.id for one in others for row in one.targets if row.state in HALF_WAY}
+        owing = list_owing(self.ledger, self.plan.id)
+        return {row.target.vmid: one.plan.id for one in owing for row in one.targets if row.state in HALF_WAY}
 
     def candidate(self, target: PlannedTarget) -> Facts:
         """What a healthy guest of this release reports on the target's node, from the smoke test there."""

@@ -8,7 +8,7 @@ from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan, dump_plan
 from zlh_hooks.domain.progress import CAN_GO_BACK, FINALIZE, Progress, fold_progress, group_by_rollout, has_new_order
-from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetState
+from zlh_hooks.domain.steps import HALF_WAY, ON_NEW_ROOT, RolloutEvent, RolloutState, TargetState
 
 _ALLOWED = {
     "pause": (RolloutState.RUNNING,),
@@ -40,6 +40,11 @@ def find_due(ledger: Ledger, rollouts: Sequence[Progress]) -> Progress | None:
     ended = (progress for progress in rollouts if progress.state in CAN_GO_BACK)
     ordered_back = (one for one in ended if has_new_order(ledger.read(one.plan.id), "revert"))
     return find_executing(rollouts) or next(ordered_back, None)
+
+
+def list_owing(ledger: Ledger, rollout: str) -> list[Progress]:
+    """Rollouts beside that one that ended and have still to bring guests to their end."""
+    return [one for one in list_progress(ledger) if one.plan.id != rollout and one.is_soaking and one.count(*HALF_WAY)]
 
 
 @dataclass(frozen=True, slots=True)

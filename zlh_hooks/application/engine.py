@@ -9,7 +9,7 @@ from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.channel import ChannelPorts
 from zlh_hooks.application.crew import Crew
-from zlh_hooks.application.desk import find_due, list_progress
+from zlh_hooks.application.desk import find_due, list_owing, list_progress
 from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.finish import Finish
@@ -31,7 +31,6 @@ from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.policy import Policy
-from zlh_hooks.domain.steps import HALF_WAY
 
 TASK_MARGIN = timedelta(minutes=10)
 """How much longer than the policy's start time-out a task may run (a clone, a start that waits for ext4)."""
@@ -89,8 +88,7 @@ class Engine:
 
     def _open_others(self, case: Case) -> Callable[[], None]:
         """Earlier rollouts that left guests half-way: their worker has only this one in hand, perhaps for days."""
-        owing = [one for one in list_progress(self.ledger) if one.is_soaking and one.count(*HALF_WAY)]
-        plans = [one.plan for one in owing if one.plan.id != case.plan.id]
+        plans = [one.plan for one in list_owing(self.ledger, case.plan.id)]
 
         def tend() -> None:
             for plan in plans:
