@@ -102,7 +102,7 @@ def test_guests_that_cannot_be_measured_keep_no_order_waiting() -> None:
 
 
 def test_an_abort_waits_for_one_proof_at_most() -> None:
-    rules = {"max_parallel": 5, "max_parallel_per_node": 5, "healthy_deadline": "10m"}
+    rules = {"max_parallel": 5, "max_parallel_per_node": 5, "healthy_deadline": "10m", "max_errors": 0}
     bench = Bench(make_policy(**rules)).furnish(6).spoil(*range(5002, 5007), behaviour=cannot_be_measured("2"))
     bench.answers = [lambda: bench.later(MINUTE, bench.order("abort"))]
     bench.work(bench.submit("2"))
