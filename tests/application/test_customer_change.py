@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
-from tests.datacentre import changes_state, turns_unhealthy
+from tests.datacentre import changes_state, good, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.steps import RolloutState, TargetState
@@ -99,6 +99,79 @@ def test_what_a_customer_changes_between_two_tries_of_a_way_back_does_not_leave_
     bench.order("revert", "unwanted")()
     assert bench.work(plan).state is RolloutState.REVERTED
     assert len(bench.entries(Kind.NOTE, "edited", GUEST)) == 1
+
+
+# ------------------------------------------------------------- another root
+
+
+def _restore(bench: Bench, vmid: int) -> None:
+    """As Proxmox does it: all volumes but the customer's data are made anew, and the config is as it was before us."""
+    bench.datacentre.bring_back(vmid)
+    container = bench.datacentre.containers[vmid]
+    marks = [tag for tag in container.config.tags if not tag.startswith(("zlh-rollout", "zlh-old", "zlh-kept"))]
+    unused = {mount.key: mount.volume for mount in container.config.unused}
+    for volid in unused.values():
+        bench.datacentre.store(container.node, "local").release(volid)
+    bench.datacentre.edit_config(vmid, tags=";".join(marks), **dict.fromkeys(unused, ""))
+
+
+def _restore_under_the_same_name(bench: Bench, vmid: int) -> None:
+    root = bench.datacentre.containers[vmid].config.rootfs
+    volume = bench.datacentre.volume(bench.datacentre.containers[vmid].node, root.volume)
+    _restore(bench, vmid)
+    container = bench.datacentre.containers[vmid]
+    anew = bench.datacentre.volume(container.node, container.config.rootfs.volume)
+    assert volume is not None and anew is not None
+    anew.behaviour, volume.behaviour = None, good("1")
+    bench.datacentre.store(container.node, "local").release(anew.volid)
+    bench.datacentre.edit_config(vmid, rootfs=root.render())
+
+
+def _put_old_root_back(bench: Bench, vmid: int) -> None:
+    container = bench.datacentre.containers[vmid]
+    (old,) = (mount for mount in container.config.unused)
+    new = container.config.rootfs
+    bench.datacentre.edit_config(vmid, **{"rootfs": new.holding(old.volume, None).render(), old.key: new.volume})
+
+
+REPLACED = pytest.mark.parametrize("replace", [_restore, _restore_under_the_same_name, _put_old_root_back])
+
+
+@REPLACED
+def test_a_root_that_somebody_brings_while_a_proof_is_owed_condemns_no_version(replace: Change) -> None:
+    bench = Bench().furnish(3)
+    bench.datacentre.faults.afterwards("exchange", lambda: bench.datacentre.power_off(GUEST), vmid=GUEST)
+    plan = bench.submit("2")
+    assert bench.work(plan).of(GUEST).state is TargetState.PROVING
+    replace(bench, GUEST)
+    bench.datacentre.power_on(GUEST)
+    row = bench.tend(plan, 2 * HOUR).of(GUEST)
+    assert (row.state, "somebody" in row.reason or "backup" in row.reason) == (TargetState.SKIPPED, True)
+    assert (bench.stable(), bench.revoked()) == (["2"], [])
+
+
+@REPLACED
+def test_a_root_that_somebody_brings_during_a_proof_condemns_no_version(replace: Change) -> None:
+    bench = Bench(make_policy(min_healthy_time="1m", healthy_deadline="5m")).furnish(3)
+    act = lambda: bench.later(timedelta(seconds=20), lambda: replace(bench, CANARY))  # noqa: E731
+    bench.datacentre.faults.afterwards("reboot", act, vmid=CANARY)
+    progress = bench.work(bench.submit("2"))
+    assert (progress.state, progress.of(CANARY).state) == (RolloutState.SUCCEEDED, TargetState.SKIPPED)
+    assert bench.revoked() == []
+
+
+@pytest.mark.parametrize("replace", [_restore, _restore_under_the_same_name])
+def test_a_guest_whose_backup_was_brought_back_in_the_soak_does_not_leave_the_way_back_stuck(replace: Change) -> None:
+    bench = Bench().furnish(3)
+    plan = bench.submit("2")
+    bench.work(plan)
+    replace(bench, GUEST)
+    root = bench.datacentre.containers[GUEST].config.rootfs.volume
+    bench.order("revert", "unwanted")()
+    progress = bench.work(plan)
+    assert (progress.state, progress.of(GUEST).state) == (RolloutState.REVERTED, TargetState.SKIPPED)
+    assert (progress.count(TargetState.REVERTED), bench.runs(CANARY)) == (2, "1")
+    assert bench.datacentre.containers[GUEST].config.rootfs.volume == root
 
 
 # ------------------------------------------------------ while a root is pending

@@ -121,6 +121,22 @@ def test_a_proof_is_broken_off_when_all_shall_go_back() -> None:
     bench.assert_clean(plan)
 
 
+@pytest.mark.parametrize("verb", ["abort", "revert", "pause"])
+def test_an_order_is_heard_while_staging_waits_for_a_lock(verb: str) -> None:
+    bench = Bench(make_policy(lock_wait="3h")).furnish(3)
+    lock = partial(bench.datacentre.lock, OTHER, "backup", 2 * HOUR)
+    bench.datacentre.faults.meanwhile("write_config", lock, vmid=OTHER)
+    bench.answers = [lambda: bench.later(MINUTE, bench.order("abort"))]
+    bench.later(5 * MINUTE, bench.order(verb))
+    plan = bench.submit("2")
+    bench.deadline = bench.clock.now() + HOUR
+    bench.work(plan)
+    bench.deadline += 3 * HOUR
+    bench.clock.sleep(2 * HOUR)
+    bench.engine().open_soak(plan).tend()
+    bench.assert_clean(plan)
+
+
 # -------------------------------------------------------- several at one time
 
 
@@ -181,6 +197,30 @@ def test_a_guest_that_an_earlier_rollout_owes_its_proof_is_looked_after_while_a_
     second = bench.desk().find(None)
     assert second.state is RolloutState.RUNNING
     assert f"rollout {first.id} has still to bring it to its end" in second.of(GUEST).reason
+
+
+def test_a_guest_that_an_earlier_rollout_owes_its_proof_is_looked_after_while_a_later_one_goes_back() -> None:
+    bench = Bench(make_policy(max_failures=2)).furnish(4, third=good("3"))
+    bench.spoil(GUEST, behaviour=turns_unhealthy("2"))
+    _switch_off(bench, GUEST)
+    first = bench.submit("2")
+    bench.work(first)
+    second = bench.submit("3")
+    bench.datacentre.faults.afterwards("reboot", bench.order("revert"), vmid=CANARY)
+    lock = partial(bench.datacentre.lock, CANARY, "backup", 5 * HOUR)
+    bench.datacentre.faults.afterwards("reboot", lock, vmid=CANARY)
+    bench.later(HOUR, partial(bench.datacentre.power_on, GUEST))
+    bench.work(second)
+    assert _event_at(bench, TargetEvent.REVERT_PROVED, GUEST) - second.created < HOUR + 10 * MINUTE
+    assert bench.progress(second).state is RolloutState.REVERTED
+
+
+def test_a_lock_that_was_waited_for_before_a_restart_is_not_what_the_next_guest_needs() -> None:
+    bench = Bench(make_policy(lock_wait="20m")).furnish(3)
+    lock = partial(bench.datacentre.lock, CANARY, "backup", 15 * MINUTE)
+    bench.datacentre.faults.afterwards("exchange", lock, vmid=CANARY)
+    took = bench.run("2").of(CANARY).took
+    assert took is not None and took < MINUTE
 
 
 def test_a_half_way_guest_is_looked_after_while_the_write_of_another_one_waits_for_a_lock() -> None:

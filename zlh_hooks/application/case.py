@@ -20,7 +20,10 @@ from zlh_hooks.domain.steps import HALF_WAY, TargetState
 
 @dataclass(slots=True)
 class Case:
-    """The plan, what it is carried out with, and each guest's journal. ``journal`` is the rollout's own."""
+    """The plan, what it is carried out with, and each guest's journal. ``journal`` is the rollout's own.
+
+    ``tend_others`` looks after the guests that earlier rollouts left half-way, until it is called away.
+    """
 
     plan: Plan
     ledger: Ledger
@@ -30,6 +33,7 @@ class Case:
     journal: Journal
     open_journal: Callable[[int], Journal]
     crew: Crew
+    tend_others: Callable[[Callable[[], bool]], None]
     _journals: dict[int, Journal] = field(default_factory=dict)
     _guards: dict[int, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)

@@ -76,24 +76,25 @@ class Engine:
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid),
             crew=Crew(plan.rules.max_parallel, plan.rules.max_parallel_per_node),
+            tend_others=self._open_others(plan),
         )
         return self._open_story(case, Candidacy(plan, self.open_channels(plan.release.line), journal))
 
     def _open_story(self, case: Case, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
         finish = Finish(case.driver, case.way_back)
-        exchange = Exchange(case, Turn(case), finish, self._open_others(case))
+        exchange = Exchange(case, Turn(case), finish)
         case.gate.meanwhile = exchange.tend
         return Rollout(case, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 
-    def _open_others(self, case: Case) -> Callable[[], None]:
+    def _open_others(self, plan: Plan) -> Callable[[Callable[[], bool]], None]:
         """Earlier rollouts that left guests half-way: their worker has only this one in hand, perhaps for days."""
-        plans = [one.plan for one in list_owing(self.ledger, case.plan.id)]
+        plans = [one.plan for one in list_owing(self.ledger, plan.id)]
 
-        def tend() -> None:
+        def tend(is_called_away: Callable[[], bool]) -> None:
             for plan in plans:
                 try:
-                    self.open_soak(plan, case.gate.is_turned).tend_half_way()
+                    self.open_soak(plan, is_called_away).tend_half_way()
                 except LeaseLost:
                     raise
                 except RoadError:

@@ -1,7 +1,6 @@
 """One guest of a rollout, from its turn to its end: healthy, left as it was, or taken back."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NoReturn
@@ -10,8 +9,10 @@ from zlh_hooks.application.case import Case
 from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.gate import Later
 from zlh_hooks.application.journal import Journal
-from zlh_hooks.application.root_driver import PUT, Deferred, Inconclusive, Skipped
+from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.application.turn import Turn
+from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Skipped
+from zlh_hooks.application.way_back import never
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
@@ -28,20 +29,17 @@ ENDED = (
     TargetEvent.REVERT_UNPROVED,
     TargetEvent.SKIPPED,
     TargetEvent.VANISHED,
+    TargetEvent.REPLACED,
 )
 
 
 @dataclass(slots=True)
 class Exchange:
-    """Shared by the threads of a rollout. What was begun is brought to its end, whatever is ordered or broken.
-
-    ``tend_others`` looks after the guests that earlier rollouts left half-way.
-    """
+    """Shared by the threads of a rollout. What was begun is brought to its end, whatever is ordered or broken."""
 
     case: Case
     turn: Turn
     finish: Finish
-    tend_others: Callable[[], None]
     _half_way: dict[int, PlannedTarget] = field(default_factory=dict)
     _given_way: set[int] = field(default_factory=set)
     _tend_due: float = 0.0
@@ -153,6 +151,8 @@ class Exchange:
             journal.defer(str(reason))
         elif isinstance(reason, Skipped | Unreadable):
             self.case.skip(target, str(reason))
+        elif isinstance(reason, Replaced):
+            self.case.way_back.let_go(target, journal, str(reason))
         elif isinstance(reason, GuestMissing):
             self._look_for(target, journal)
         elif isinstance(reason, HeldUp):
@@ -174,15 +174,15 @@ class Exchange:
 
         A write of which nobody knows whether it came counts as one that did.
         """
-        if journal.done(PUT) is None and not journal.is_open(PUT):
-            self.case.skip(target, reason)
-        else:
+        if journal.may_be_done(PUT):
             journal.defer(reason)
             self._given_way.add(target.vmid)
+        else:
+            self.case.skip(target, reason)
 
     def fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """This guest goes back at once; over budget, nobody else begins and all follow."""
-        if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
+        if not journal.may_be_done(PUT):
             return self.case.skip(target, reason)  # nothing of it was changed: there is no way to go back
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.write(Kind.NOTE, "failure", {"reason": reason})
@@ -232,7 +232,7 @@ class Exchange:
                 if self.case.gate.is_turned():
                     return  # each look may take as long as a proof, and that is waited for
                 self._tend_one(target)
-            self.tend_others()
+            self.case.tend_others(self.case.gate.is_turned)
         finally:
             self._tending.release()
 
@@ -251,6 +251,7 @@ class Exchange:
 
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)
+        journal.may_wait = never  # it is looked at again in the next round
         withdraws = target.vmid in self._given_way
         try:
             self.finish.attempt(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import fails_to_start
-from zlh_hooks.application.root_driver import Deferred, Inconclusive, RootDriver
+from zlh_hooks.application.root_driver import PUT, RootDriver
+from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Skipped
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, StorageAway, TargetError
 from zlh_hooks.domain.health import Facts
@@ -54,6 +55,10 @@ class Finish:
             journal.defer(str(error))
         except (HeldUp, GuestMissing):
             raise
+        except Skipped as error:
+            self.way_back.leave(target, journal, str(error))
+        except Replaced as error:
+            self.way_back.let_go(target, journal, str(error))
         except TargetError as error:
             fail(str(error))
 
@@ -66,14 +71,14 @@ class Finish:
             self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
 
     def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
-        """A restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's.
+        """A write or restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's.
 
         One that a storage kept from bringing the guest up again is made good: it is started.
         """
         left_off = isinstance(journal.failure(RESTART), StorageAway)
         if left_off:
             self.driver.assure_free(self.driver.locate(target))
-        if left_off or journal.is_open(RESTART):
+        if left_off or journal.is_open(PUT) or journal.is_open(RESTART):
             self.driver.apply(target, journal)
         else:
             self.driver.mark_exchanged(target, journal)

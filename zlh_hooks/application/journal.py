@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from zlh_hooks.application.ports import Clock, Ledger, TaskResult, Tasks, Upid
-from zlh_hooks.application.step import UNDERWAY, Data, Found, Record, Step, Underway, render_failure
+from zlh_hooks.application.step import UNDERWAY, Data, Found, Record, Step, Underway
 from zlh_hooks.domain.duration import double, render_duration
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import (
@@ -186,7 +186,12 @@ class Journal:
     def was_requested(self, name: str) -> bool:
         """Whether a request of the step was ever accepted."""
         record = self._records.get(name)
-        return record is not None and (record.upid is not None or record.done is not None)
+        return record is not None and (record.accepted is True or record.done is not None)
+
+    def may_be_done(self, name: str) -> bool:
+        """Whether the step's effect may be in the world, as far as the ledger knows."""
+        record = self._records.get(name)
+        return record is not None and record.may_be_done()
 
     def intent_of(self, name: str) -> Data | None:
         """What the step was going to do, if it was begun."""
@@ -205,7 +210,7 @@ class Journal:
         try:
             return self._finish(step, self._bring_about(step, record))
         except TargetError as error:
-            self.write(Kind.FAILED, step.name, render_failure(error))
+            self.write(Kind.FAILED, step.name, record.render_failure(error))
             raise
 
     def retry(self, step: Step) -> Data:
@@ -222,7 +227,7 @@ class Journal:
             try:
                 return self._take_up(step, record)
             except GuestLocked as error:
-                self._bear(error, deadline)
+                self._wait_for_lock(error, deadline, LONGEST_POLL)
 
     def _bear(self, error: GuestLocked, deadline: float) -> None:
         """A lock is waited for, unless that has no use any more."""
@@ -238,23 +243,28 @@ class Journal:
             return self._ask(step, record) if found is None else found
         if record.upid is not None:
             return self._follow_task(step, record, record.upid)
+        if record.accepted is False:
+            found = step.find(record.intent.data)
+            return self._ask(step, record) if found is None else found
         return self._resume(step, record)
 
     def _ask(self, step: Step, record: Record) -> Found:
+        """What others do to the guest between two tries may have brought it about: each is preceded by a look."""
         assert record.intent is not None
-        for attempt in range(1, ATTEMPTS + 1):
+        found: Found = None
+        attempts = 0
+        while found is None:
             try:
-                upid = self._wait_for_lock(lambda: step.act(record.intent.data))  # type: ignore[union-attr]
+                return self._act_when_free(step, record)
             except Unanswered as error:
                 self.write(Kind.NOTE, UNANSWERED, {"step": step.name, "reason": str(error)})
                 return self._resume(step, record)
             except ConfigChanged:
-                if attempt == ATTEMPTS:
+                attempts += 1
+                if attempts == ATTEMPTS:
                     raise
-                continue
-            self.write(Kind.REQUESTED, step.name, {"upid": upid})
-            return self._follow_task(step, record, upid) if upid else step.find(record.intent.data)
-        return None
+            found = step.find(record.intent.data)
+        return found
 
     def _resume(self, step: Step, record: Record) -> Found:
         """The intent stands, its outcome is unknown: look for it until a request on its way must have arrived."""
@@ -294,7 +304,7 @@ class Journal:
     def _explain_failure(self, step: Step, record: Record, result: TaskResult) -> TargetError:
         said = f"{step.name}: {result.exit_status}"
         if result.lock is not None:
-            record.upid = None
+            record.refuse()
             self.write(Kind.NOTE, REFUSED, {"step": step.name, "reason": result.exit_status})
             return GuestLocked(said, result.lock)
         return StorageAway(said) if result.storage_away else TargetError(said)
@@ -311,21 +321,40 @@ class Journal:
         self.write(Kind.DONE, step.name, found)
         return found
 
-    def _wait_for_lock(self, act: Callable[[], Upid | None]) -> Upid | None:
-        """Locked means later, never by force. Whether it may still be, is asked after each wait."""
+    def _act_when_free(self, step: Step, record: Record) -> Found:
+        """Locked means later, never by force."""
+        assert record.intent is not None
         deadline = self.clock.monotonic() + self.patience.lock.total_seconds()
         pauses = double(POLL, LONGEST_POLL)  # a backup takes an hour, and each try is a request to a busy node
-        while True:
+        found: Found = None
+        while found is None:
             try:
-                return act()
+                upid = self._act(step, record)
             except GuestLocked as error:
-                held = error
-            self._bear(held, deadline)
-            self._say_locked(held)
-            self.meanwhile()
-            self.clock.sleep(next(pauses))
-            if not self.may_wait():
-                raise held
+                self._wait_for_lock(error, deadline, next(pauses))
+            else:
+                self.write(Kind.REQUESTED, step.name, {"upid": upid})
+                return self._follow_task(step, record, upid) if upid else step.find(record.intent.data)
+            found = step.find(record.intent.data)
+        return found
+
+    def _act(self, step: Step, record: Record) -> Upid | None:
+        assert record.intent is not None
+        record.accepted = None
+        try:
+            return step.act(record.intent.data)
+        except TargetError:
+            record.refuse()
+            raise
+
+    def _wait_for_lock(self, error: GuestLocked, deadline: float, pause: timedelta) -> None:
+        """Whether it may be waited for still, is asked after the wait too: the step is taken next."""
+        self._bear(error, deadline)
+        self._say_locked(error)
+        self.meanwhile()
+        self.clock.sleep(pause)
+        if not self.may_wait():
+            raise error
 
     def _say_locked(self, error: GuestLocked) -> None:
         """Who watches sees what is waited for."""

@@ -6,8 +6,9 @@ from datetime import timedelta
 from zlh_hooks.application import root_step, scratch
 from zlh_hooks.application.gate import Gate
 from zlh_hooks.application.journal import Journal
-from zlh_hooks.application.root_driver import Inconclusive, RootDriver, Unhealthy
+from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.step import Data
+from zlh_hooks.application.verdict import Inconclusive, Unhealthy
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import HeldUp, TargetError
 from zlh_hooks.domain.guest import GuestRef

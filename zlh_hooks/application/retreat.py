@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
@@ -117,4 +118,11 @@ class Retreat:
                 raise
             except (RoadError, TargetError) as error:
                 self.case.gate.tell(f"the way back waits: {error}")
-            self.case.clock.sleep(next(pauses))
+            self._pause(next(pauses))
+
+    def _pause(self, length: timedelta) -> None:
+        """Guests of earlier rollouts that are half-way wait no longer for that than they must."""
+        clock = self.case.clock
+        end = clock.monotonic() + length.total_seconds()
+        self.case.tend_others(lambda: clock.monotonic() >= end)
+        clock.sleep(max(timedelta(0), timedelta(seconds=end - clock.monotonic())))

@@ -13,9 +13,10 @@ from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.retreat import Retreat
-from zlh_hooks.application.root_driver import START_AGAIN, Unhealthy
+from zlh_hooks.application.root_driver import START_AGAIN
+from zlh_hooks.application.verdict import Unhealthy
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import LeaseLost, RoadError, StorageAway, TargetError, Unreadable
+from zlh_hooks.domain.errors import HeldUp, LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, PlannedTarget
 from zlh_hooks.domain.progress import Progress
@@ -118,14 +119,18 @@ class Rollout:
                 self.case.skip(target, f"rollout {owed[target.vmid]} has still to bring it to its end")
 
     def _stage(self, target: PlannedTarget, twin: GuestRef) -> None:
-        """A storage that is away for a moment costs no guest its place: it is waited for as long as for a lock."""
+        """A storage that is away for a moment costs no guest its place: it is waited for as long as for a lock.
+
+        A lock is waited for in the steps, where orders are heard too.
+        """
         journal, clock = self.case.journal_of(target), self.case.driver.clock
+        journal.may_wait = lambda: not self.case.gate.is_stopped()
         deadline = clock.monotonic() + self.case.plan.rules.lock_wait.total_seconds()
         while True:
             self.case.gate.check()
             try:
                 return self.case.driver.stage(target, journal, twin)
-            except StorageAway as error:
+            except HeldUp as error:
                 if clock.monotonic() >= deadline:
                     return self.case.skip(target, str(error))
                 self.case.gate.tell(f"staging waits: {error}")

@@ -2,14 +2,14 @@
 
 Each method is idempotent and replayable: its steps answer from the journal once they are done. Errors: ``Skipped``
 leaves the guest as it was; ``TargetError`` from ``apply`` and ``Unhealthy``/``Inconclusive`` from ``prove`` tell the
-story to take the way back or to pause; ``RoadError`` passes.
+story to take the way back or to pause; ``Replaced`` to let it go; ``RoadError`` passes.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from zlh_hooks.application import kept_root, mark, root_step, scratch
+from zlh_hooks.application import kept_root, mark, root_in_force, root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
@@ -23,6 +23,7 @@ from zlh_hooks.application.record import (
     read_record,
 )
 from zlh_hooks.application.scratch_guest import ScratchGuests
+from zlh_hooks.application.verdict import Deferred, Inconclusive, Skipped, Unhealthy
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError, Unreadable
@@ -39,22 +40,6 @@ START_AGAIN = timedelta(seconds=10)
 COMING_UP = timedelta(seconds=10)
 """How long a guest that restarts from inside, of which no task tells, may be off in between."""
 _LOOK_BACK = timedelta(minutes=10)
-
-
-class Skipped(TargetError):
-    """The guest is left as it is; the reason is for people."""
-
-
-class Unhealthy(TargetError):
-    """The proof failed: the guest must go back."""
-
-
-class Inconclusive(TargetError):
-    """Neither proved nor failed: measurements could not be made."""
-
-
-class Deferred(TargetError):
-    """The proof is owed until the guest runs again."""
 
 
 @dataclass(slots=True)
@@ -141,7 +126,7 @@ class RootDriver:
         self.assure_free(ref)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             self._check_staged(target, ref, journal)
-        elif journal.done(PUT) is None or not self._is_on_old_root(ref, journal):
+        elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
@@ -198,31 +183,43 @@ class RootDriver:
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             journal.event(TargetEvent.EXCHANGE_BEGAN)
         self.keep_ha_off(ref, journal, "ha.ignore")
-        new = str((journal.done("stage.give") or {})["volume"])
+        new = self.new_root(journal)
         size = (journal.done("stage.detach") or {}).get("size")
         kept = kept_root.find_known(journal, kept_root.STAGED)
         journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size, kept))
 
     def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether somebody's restart has brought a root that was left pending."""
-        given = journal.done("stage.give")
-        if given is None or journal.done(PUT) is None:
+        if not journal.may_be_done(PUT):
             return False
-        return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == str(given["volume"])
+        return self.cluster.inventory.read_config(self.locate(target)).rootfs.volume == self.new_root(journal)
 
     def find_loss(self, ref: GuestRef, journal: Journal) -> str | None:
         """Why no restart brings the new root any more; None if it waits for one, or is in force."""
         coming = root_step.pending_root(self.cluster, ref)  # read first: a stop in between brings it into force
         root = self.cluster.inventory.read_config(ref).rootfs.volume
-        if str((journal.done("stage.give") or {})["volume"]) in (coming, root):
+        if self.new_root(journal) in (coming, root):
             return None
         return f"its root is {root} and no new one is pending: somebody changed that before its restart"
 
+    def new_root(self, journal: Journal) -> str:
+        """The volume that staging brought."""
+        return str((journal.done("stage.give") or {})["volume"])
+
     def apply(self, target: PlannedTarget, journal: Journal) -> None:
-        """Exchange the root: one write and, if the guest runs, one restart."""
-        self.leave_pending(target, journal)
-        if (journal.done(PUT) or {})["pending"]:
-            self._restart(target, journal)
+        """Exchange the root: one write and, if the guest runs, one restart.
+
+        ``Skipped`` if somebody took the write back, in the moment before the restart too.
+        """
+        try:
+            self.leave_pending(target, journal)
+            if (journal.done(PUT) or {})["pending"]:
+                self._restart(target, journal)
+        except (HeldUp, GuestMissing):
+            raise
+        except TargetError as error:
+            loss = self.find_loss(self.locate(target), journal) if journal.may_be_done(PUT) else None
+            raise Skipped(loss) if loss else error from error
         self.mark_exchanged(target, journal)
 
     def mark_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
@@ -241,9 +238,9 @@ class RootDriver:
             raise HeldUp("somebody else's task delayed its restart until its turn was over")
         if not journal.has_intent(RESTART) and (loss := self.find_loss(ref, journal)):
             raise Skipped(loss)
-        new = str((journal.done("stage.give") or {})["volume"])
+        timeout = self.plan.rules.shutdown_timeout
         try:
-            journal.run(root_step.Restart(RESTART, self.cluster, ref, new, self.plan.rules.shutdown_timeout))
+            journal.run(root_step.Restart(RESTART, self.cluster, ref, self.new_root(journal), timeout))
         except (GuestLocked, GuestMissing):
             raise
         except StorageAway:
@@ -302,7 +299,8 @@ class RootDriver:
         if journal.has_event(TargetEvent.PROVED):
             return
         ref = self.locate(target)
-        before = self.baseline(journal)
+        before, new = self.baseline(journal), self.new_root(journal)
+        root_in_force.assure_new(self.cluster, ref, self.plan.id, before.root, new)
         kept_root.keep_room(self.cluster, ref, journal)
         if not self._comes_up(ref, journal, before):
             self._explain_stopped(ref, journal)
@@ -313,6 +311,7 @@ class RootDriver:
         reason = proof.judgement.reason
         seen = {"judgement": reason, "note": IDENTITY_CHANGES, **proof.times()}
         journal.write(Kind.EVIDENCE, AFTER, after.dump() | seen)
+        root_in_force.assure_new(self.cluster, ref, self.plan.id, before.root, new)
         if proof.judgement.outcome is Outcome.HEALTHY and after.running:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:

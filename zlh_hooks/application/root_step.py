@@ -226,9 +226,9 @@ class PutRoot:
         return {"old": self.old, "new": self.new, "size": self.new_size}
 
     def find(self, intent: Data) -> Found:
-        config = self.cluster.inventory.read_config(self.guest)
-        coming = pending_root(self.cluster, self.guest)
-        if config.rootfs.volume == self.new and coming is None:
+        coming = pending_root(self.cluster, self.guest)  # read first: a stop in between brings it into force
+        root = self.cluster.inventory.read_config(self.guest).rootfs.volume
+        if root == self.new and coming in (None, self.new):
             return {"pending": False}
         return {"pending": True} if coming == self.new else None
 

@@ -47,11 +47,19 @@ class AdoptableStep(Step, Protocol):
         """A task begun since then that does what the intent says."""
 
 
+_MARKS: Mapping[str, type[TargetError]] = {"missing": GuestMissing, "storage_away": StorageAway}
+_REFUSED = "refused"
+
+
 @dataclass(slots=True)
 class Record:
-    """What the ledger holds of one step: the latest intent and what became of it."""
+    """What the ledger holds of one step: the latest intent and what became of it.
+
+    ``accepted``: whether Proxmox took the request; None if nobody knows.
+    """
 
     intent: Entry | None = None
+    accepted: bool | None = None
     upid: Upid | None = None
     done: Data | None = None
     failed: TargetError | None = None
@@ -59,30 +67,35 @@ class Record:
     def add(self, entry: Entry) -> None:
         """Take in the next entry of this step."""
         if entry.kind is Kind.INTENT:
-            self.intent, self.upid, self.done, self.failed = entry, None, None, None
+            self.intent, self.accepted, self.upid, self.done, self.failed = entry, None, None, None, None
         elif entry.kind is Kind.REQUESTED:
-            self.upid = Upid(entry.data["upid"]) if entry.data.get("upid") else None
+            self.accepted, self.upid = True, Upid(entry.data["upid"]) if entry.data.get("upid") else None
         elif entry.kind is Kind.DONE:
             self.done = entry.data
         elif entry.kind is Kind.FAILED:
             self.failed = parse_failure(entry.data)
-            if isinstance(self.failed, GuestLocked):
-                self.upid = None  # what was accepted then was refused in its task: nothing was done
+            if isinstance(self.failed, GuestLocked) or entry.data.get(_REFUSED):
+                self.refuse()
+
+    def refuse(self) -> None:
+        """It was refused, perhaps for a lock and in its task only: nothing was done."""
+        self.accepted, self.upid = False, None
+
+    def may_be_done(self) -> bool:
+        """Whether its effect may be in the world: all but what was never begun, or was refused."""
+        return self.done is not None or (self.intent is not None and self.accepted is not False)
+
+    def render_failure(self, error: TargetError) -> Data:
+        """How it failed, for the ledger."""
+        more = {"lock": error.lock} if isinstance(error, GuestLocked) else {}
+        marks = {mark: True for mark, kind in _MARKS.items() if isinstance(error, kind)}
+        refused = {_REFUSED: True} if self.accepted is False else {}
+        return {"reason": str(error), **more, **marks, **refused}
 
     def forget_failure(self) -> None:
         """As if a step that failed had never been begun."""
         if self.failed is not None:
-            self.intent, self.upid, self.failed = None, None, None
-
-
-_MARKS: Mapping[str, type[TargetError]] = {"missing": GuestMissing, "storage_away": StorageAway}
-
-
-def render_failure(error: TargetError) -> Data:
-    """For the ledger."""
-    more = {"lock": error.lock} if isinstance(error, GuestLocked) else {}
-    marks = {mark: True for mark, kind in _MARKS.items() if isinstance(error, kind)}
-    return {"reason": str(error), **more, **marks}
+            self.intent, self.accepted, self.upid, self.failed = None, None, None, None
 
 
 def parse_failure(data: Data) -> TargetError:

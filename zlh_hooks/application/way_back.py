@@ -8,12 +8,13 @@ the others go back meanwhile.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import kept_root, root_step, scratch
+from zlh_hooks.application import kept_root, root_in_force, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import GuestRecord, find_difference, is_edited, parse_record, read_record
 from zlh_hooks.application.root_driver import PUT, RootDriver
+from zlh_hooks.application.verdict import Replaced
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
@@ -60,7 +61,9 @@ class WayBack:
         journal.may_wait = never
         self.driver.assure_free(self.driver.locate(target))
         began = journal.last_event(TargetEvent.REVERT_BEGAN)
-        if began is None:
+        if journal.has_event(TargetEvent.REPLACED):
+            self._forget(target, journal)
+        elif began is None:
             self._discard(target, journal)
         else:
             self._clear(self.driver.locate(target), journal, f"revert-{began.sequence}")
@@ -76,7 +79,7 @@ class WayBack:
         self.driver.assure_free(ref)
         if not journal.is_open(PUT) and self.driver.find_loss(ref, journal):
             return True
-        new = self._new_root(journal)
+        new = self.driver.new_root(journal)
         put = root_step.PutRoot(_WITHDRAW, self.driver.cluster, ref, new, before.root, before.root_size)
         return not journal.retry(put)["pending"]
 
@@ -88,7 +91,7 @@ class WayBack:
         """A restart came while it was being taken back: the old root must not come with the next one, unproved."""
         if self.is_withdrawing(journal):
             ref, before = self.driver.locate(target), self.driver.baseline(journal)
-            new = self._new_root(journal)
+            new = self.driver.new_root(journal)
             journal.retry(root_step.PutRoot("withdraw.undo", self.driver.cluster, ref, before.root, new, None))
 
     def _discard(self, target: PlannedTarget, journal: Journal) -> None:
@@ -125,10 +128,36 @@ class WayBack:
         if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
             self.driver.scratch_guests.destroy(journal, "discard.scratch", x)
 
+    # ---------------------------------------------------------------- let go
+
+    def let_go(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """Somebody brought it another root: it keeps that, and what is known to be ours is taken away. ``SKIPPED``."""
+        journal.may_wait = never
+        try:
+            self._forget(target, journal)
+        except GuestMissing:
+            raise
+        except (TargetError, Unreadable) as error:
+            journal.write(Kind.NOTE, OWED, {"reason": str(error)})
+        journal.event(TargetEvent.REPLACED, reason)
+
+    def _forget(self, target: PlannedTarget, journal: Journal) -> None:
+        cluster, ref = self.driver.cluster, self.driver.locate(target)
+        self.driver.give_back_to_ha(ref, journal, "replaced.ha")
+        unused = {mount.volume for mount in cluster.inventory.read_config(ref).unused}
+        old, new = self.driver.baseline(journal).root, self.driver.new_root(journal)
+        for name, volid, noted in (("old", old, kept_root.OLD), ("new", new, kept_root.NEW)):
+            if volid in unused:
+                known = kept_root.find_known(journal, noted)
+                kept_root.free(cluster, ref, journal, f"replaced.free_{name}", volid, known)
+        self.driver.unmark(ref, journal, "replaced.unmark")
+
     # ---------------------------------------------------------------- revert
 
-    def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
-        """Take the guest back to its old root and prove it. True if proved; False leaves it ``STUCK``."""
+    def revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """Take the guest back to its old root and prove it; else it is left ``STUCK``, or let go if somebody brought it
+        another one.
+        """
         journal.may_wait = never
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.event(TargetEvent.REVERT_BEGAN, reason)
@@ -138,23 +167,23 @@ class WayBack:
             difference = self._go_back(target, journal, f"revert-{began.sequence}")
         except (HeldUp, GuestMissing):
             raise
+        except Replaced as replaced:
+            return self.let_go(target, journal, str(replaced))
         except TargetError as error:
             difference = str(error)
         if difference:
-            journal.event(TargetEvent.REVERT_UNPROVED, difference)
-            return False
+            return journal.event(TargetEvent.REVERT_UNPROVED, difference)
         off = (journal.evidence(BACK) or {}).get(UNPROBED)
         journal.event(TargetEvent.REVERT_PROVED, f"{reason} ({off})" if off else reason)
-        return True
 
     def _go_back(self, target: PlannedTarget, journal: Journal, act: str) -> str | None:
         cluster = self.driver.cluster
         ref = self.driver.locate(target)
         self.driver.assure_free(ref)
-        before = self.driver.baseline(journal)
+        before, new = self.driver.baseline(journal), self.driver.new_root(journal)
+        root_in_force.assure_known(cluster, ref, self.driver.plan.id, before.root, new)
         leaving = self._look(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
-        new = self._new_root(journal)
         old = kept_root.find_known(journal, kept_root.OLD)
         size = render_size(old.size) if old is not None and old.size else before.root_size
         back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
@@ -187,9 +216,6 @@ class WayBack:
         """What it reports before it goes back: since its proof the state of its server is its customer's doing."""
         proved = journal.has_event(TargetEvent.PROVED) and self.driver.cluster.inventory.read_power(ref).running
         return self.driver.examiner.ask_once(ref, self.driver.plan.line.probes) if proved else {}
-
-    def _new_root(self, journal: Journal) -> str:
-        return str((journal.done("stage.give") or {})["volume"])
 
     def _explain_off(self, ref: GuestRef, journal: Journal, act: str) -> str | None:
         """By whose will it is off and stays so; None if it runs, or is to run. What we have stopped we start again.
@@ -253,7 +279,7 @@ class WayBack:
         cluster, before = self.driver.cluster, self.driver.baseline(journal)
         self.driver.give_back_to_ha(ref, journal, f"{act}.restore")
         put_aside = kept_root.find_known(journal, kept_root.NEW)
-        kept_root.free(cluster, ref, journal, f"{act}.free", self._new_root(journal), put_aside)
+        kept_root.free(cluster, ref, journal, f"{act}.free", self.driver.new_root(journal), put_aside)
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
         drop = tuple(t for t in ours if t not in kept)

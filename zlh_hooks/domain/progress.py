@@ -178,8 +178,11 @@ def _owes(entries: Sequence[Entry], vmid: int) -> bool:
 
 
 def _took(own: Sequence[Entry]) -> timedelta | None:
-    """From our restart to the proof. Where a stop or restart of others brought the root, nobody can say."""
-    began = next((entry.at for entry in own if entry.kind is Kind.INTENT and entry.name == RESTART), None)
+    """From our restart to the proof. Where a stop or restart of others brought the root, nobody can say.
+
+    A lock that was waited for before it is not the guest's need.
+    """
+    began = next((e.at for e in reversed(own) if e.kind is Kind.REQUESTED and e.name == RESTART), None)
     proved = next((entry.at for entry in own if entry.kind is Kind.EVENT and entry.name == TargetEvent.PROVED), None)
     return proved - began if began and proved else None
 

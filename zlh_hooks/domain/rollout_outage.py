@@ -41,6 +41,15 @@ class _Stop:
     is_asked: bool = False
 
 
+_ENDS = (
+    TargetEvent.PROVED,
+    TargetEvent.REVERT_PROVED,
+    TargetEvent.SKIPPED,
+    TargetEvent.VANISHED,
+    TargetEvent.REPLACED,
+)
+
+
 @dataclass(slots=True)
 class GuestLog:
     """One guest's entries of all rollouts, taken in one after another."""
@@ -119,7 +128,7 @@ class GuestLog:
             if self._examined_since is not None:
                 self._begin(self._examined_since, entry)
             self._is_reverting = True
-        elif entry.name in (TargetEvent.PROVED, TargetEvent.REVERT_PROVED, TargetEvent.VANISHED):
+        elif entry.name in _ENDS:
             self._end(entry.at)
             self._is_reverting = False
         elif entry.name == TargetEvent.EXCHANGE_BEGAN:

@@ -36,6 +36,7 @@ class TargetEvent(StrEnum):
     REVERT_UNPROVED = "revert_unproved"
     SKIPPED = "skipped"
     VANISHED = "vanished"
+    REPLACED = "replaced"
 
 
 class RolloutState(StrEnum):
@@ -84,6 +85,8 @@ TARGET_TABLE: Mapping[tuple[TargetState, TargetEvent], TargetState] = {
     (_T.STUCK, _E.REVERT_BEGAN): _T.REVERTING,
     (_T.REVERTING, _E.REVERT_PROVED): _T.REVERTED,
     (_T.REVERTING, _E.REVERT_UNPROVED): _T.STUCK,
+    (_T.PROVING, _E.REPLACED): _T.SKIPPED,  # somebody brought it another root: there is nothing to prove or take back
+    (_T.REVERTING, _E.REPLACED): _T.SKIPPED,
     **{(state, _E.VANISHED): _T.SKIPPED for state in _T if state not in (_T.SETTLED, _T.REVERTED, _T.SKIPPED)},
 }
 
