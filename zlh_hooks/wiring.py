@@ -28,6 +28,7 @@ from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.engine import TASK_MARGIN, Engine
 from zlh_hooks.application.herald import Herald
 from zlh_hooks.application.herald_thread import HeraldThread
+from zlh_hooks.application.hold_desk import HoldDesk
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.launch import LaunchDesk, Survey
 from zlh_hooks.application.measure import Measures, keep_fresh
@@ -43,6 +44,7 @@ from zlh_hooks.application.press import Press
 from zlh_hooks.application.proof import Examiner
 from zlh_hooks.application.ready import Readiness, check_ready, want
 from zlh_hooks.application.recover import Recovery
+from zlh_hooks.application.retag import ChannelPorts
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -143,6 +145,11 @@ class Site:
             lambda: open_links(self.settings),
             self.author,
         )
+
+    def hold_desk(self) -> HoldDesk:
+        """Takes claims on guests."""
+        cluster = self.cluster
+        return HoldDesk(ChannelPorts(cluster.inventory, cluster.editor, self.ledger, self.clock), self.author)
 
     def launch_desk(self) -> LaunchDesk:
         """Takes people's words before the launch."""

@@ -10,6 +10,7 @@ from zlh_hooks.domain import tag
 from zlh_hooks.domain.emergency import Emergency
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.guest import GuestSummary
+from zlh_hooks.domain.hold import Claim, find_hold
 from zlh_hooks.domain.line import TemplateVersion, parse_catalogue
 from zlh_hooks.domain.plan import CANARY, LeftOut, Plan, PlannedTarget, Release
 from zlh_hooks.domain.policy import Policy
@@ -36,6 +37,7 @@ class Planner:
             raise NotAllowed(f"line {line!r} is not in the policy; it has {', '.join(sorted(self.policy.lines))}")
         guests = self.inventory.list_guests()
         catalogue = parse_catalogue(guests)
+        self._refuse_held(line, guests, catalogue.versions_of(line))
         wanted = catalogue.version_of(line, version)
         if wanted.revoked:
             raise NotAllowed(f"version {version} of {line} is revoked; roll out another one")
@@ -59,6 +61,16 @@ class Planner:
             author=author,
             created=self.clock.now(),
         )
+
+    def _refuse_held(self, line: str, guests: Sequence[GuestSummary], versions: Sequence[TemplateVersion]) -> None:
+        """Whose hold it is stands in the template's notes, which only a template that carries one is asked for."""
+        now, refs = self.clock.now(), {ref for version in versions for ref in version.refs}
+        for guest in guests:
+            if guest.ref in refs and find_hold(Claim.LINE, guest.tags, now):
+                notes = self.inventory.read_config(guest.ref).values.get("description", "")
+                held = find_hold(Claim.LINE, guest.tags, now, notes)
+                way = f"zlh-hooks hold clear --line {line} ends it"
+                raise NotAllowed(f"line {line} is on hold {held}; {way}", held.until if held else None)
 
     def _choose(self, guests: Sequence[GuestSummary], release: Release) -> tuple[list[GuestSummary], list[LeftOut]]:
         chosen, left_out = [], []

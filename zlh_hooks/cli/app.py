@@ -30,6 +30,7 @@ NOUNS = {
     "window": "When restricted work may start.",
     "template": "Versions and channels of container templates.",
     "rollout": "Carry a template version out to guests, and back.",
+    "hold": "Keep our work away from guests for a while; keep a guest from starting.",
     "agent": "Which agent guests install: keys, releases, pins.",
     "notice": "What customers are told of a rollout.",
     "emergency": "What cannot wait for a window.",

@@ -9,10 +9,9 @@ from zlh_hooks import wiring
 from zlh_hooks.application.drill import note_drill
 from zlh_hooks.application.emergency_desk import Account
 from zlh_hooks.cli.drill import Player, Spectator, describe_drill, render_result
-from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
+from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes, parse_length
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.drill import find_trainee
-from zlh_hooks.domain.duration import EXPECTED, parse_duration
 from zlh_hooks.domain.emergency import Word, describe_emergency
 from zlh_hooks.domain.emergency_text import render_effect, render_moment
 from zlh_hooks.domain.window_rule import Component
@@ -22,17 +21,10 @@ COLUMNS = ("id", "component", "state", "declared (UTC)", "over (UTC)", "author",
 Optional = Annotated[str | None, typer.Argument(help="The emergency's id; the open one if left out.")]
 
 
-def _parse_length(text: str) -> timedelta:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise typer.BadParameter(EXPECTED) from error
-
-
 Length = Annotated[
     timedelta | None,
     typer.Option(
-        "--for", metavar="LENGTH", parser=_parse_length, help="How long, e.g. 2h; the policy's limit if left out."
+        "--for", metavar="LENGTH", parser=parse_length, help="How long, e.g. 2h; the policy's limit if left out."
     ),
 ]
 

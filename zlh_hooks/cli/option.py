@@ -1,13 +1,14 @@
 """Options that several commands share, and what they lead to."""
 
 import shlex
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
+from zlh_hooks.domain.duration import EXPECTED, parse_duration
 from zlh_hooks.domain.policy import Policy
 
 Config = Annotated[
@@ -29,6 +30,14 @@ Emergency = Annotated[
 LOCAL_FORMATS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M")
 """How a local time is typed."""
 RolloutId = Annotated[str | None, typer.Argument(help="The rollout's id; the latest if left out.")]
+
+
+def parse_length(text: str) -> timedelta:
+    """A duration as it is typed."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(EXPECTED) from error
 
 
 def render_options(config: Path | None, policy: Path | None) -> str:

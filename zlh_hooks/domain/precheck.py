@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from zlh_hooks.domain import tag
 from zlh_hooks.domain.guest import GuestConfig, Power, StorageSpace, Volume
+from zlh_hooks.domain.hold import Claim, find_hold
 from zlh_hooks.domain.storage_kind import may_rename
 
 SPACE_MARGIN = 1.05
@@ -42,8 +42,18 @@ def find_obstacle(facts: Facts, wishes: Wishes) -> str | None:
 
 
 def _held(facts: Facts, wishes: Wishes) -> str | None:
-    ends = [(text, tag.parse_time(text)) for text in tag.values_of(tag.HOLD, facts.guest.tags)]
-    return next((f"on hold until {text}" for text, end in ends if end is None or end > wishes.now), None)
+    held = find_hold(Claim.HOLD, facts.guest.tags, wishes.now, _notes_of(facts.guest))
+    line = find_hold(Claim.LINE, facts.template.tags, wishes.now, _notes_of(facts.template))
+    return f"on hold {held}" if held else f"its line is on hold {line}" if line else None
+
+
+def _down(facts: Facts, wishes: Wishes) -> str | None:
+    down = find_hold(Claim.DOWN, facts.guest.tags, wishes.now, _notes_of(facts.guest))
+    return f"it could not start again: marked down {down}" if down and facts.power.running else None
+
+
+def _notes_of(guest: GuestConfig) -> str:
+    return guest.values.get("description", "")
 
 
 def _protected(facts: Facts, _: Wishes) -> str | None:
@@ -147,6 +157,7 @@ def _root_shrinks(facts: Facts, _: Wishes) -> str | None:
 
 RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (
     _held,
+    _down,
     _protected,
     _ha_managed,
     _changes_waiting,

@@ -20,6 +20,7 @@ TO_VERSION = "zlh-to-version."
 KEPT_ROOT = "zlh-kept-root."
 HOLD = "zlh-hold."
 DOWN = "zlh-down."
+LINE_HOLD = "zlh-line-hold."
 LEASE = "zlh-lease."
 _VALID = re.compile(r"[a-z0-9_][a-z0-9_.+-]*\Z")
 _TIME = "%Y%m%dt%H%Mz"

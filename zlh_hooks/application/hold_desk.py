@@ -1,0 +1,134 @@
+"""Where people hold guests and lines, and let them go. A claim stands on the guest; the ledger says who made it."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from zlh_hooks.application.retag import ChannelPorts, Written, recorded, write_all
+from zlh_hooks.domain import tag
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
+from zlh_hooks.domain.hold import Claim, Hold, list_holds, make_hold, without_holds
+from zlh_hooks.domain.line import parse_catalogue
+
+Choose = Callable[[tuple[Hold, ...]], Collection[Hold]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a person named: guests by number, all of a node, or a line of templates."""
+
+    vmids: tuple[int, ...] = ()
+    node: str | None = None
+    line: str | None = None
+
+    def __str__(self) -> str:
+        if self.line is not None:
+            return f"line {self.line}"
+        return f"node {self.node}" if self.node is not None else ", ".join(map(str, self.vmids))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGuest:
+    """One claim and the guest, or template, that carries it."""
+
+    guest: GuestSummary
+    hold: Hold
+    is_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDesk:
+    """Takes claims. ``author`` is recorded, and is the owner of a claim unless another one is named."""
+
+    ports: ChannelPorts
+    author: str
+
+    def find(self, place: Place) -> tuple[GuestSummary, ...]:
+        """The containers that are meant; ``NotAllowed`` names what is there instead."""
+        guests = self.ports.list_guests()
+        if place.line is not None:
+            return self._find_templates(guests, place.line)
+        containers = [guest for guest in guests if guest.is_container and not guest.template]
+        if place.node is not None:
+            return self._find_on(containers, place.node)
+        missing = sorted(set(place.vmids) - {guest.vmid for guest in containers})
+        if missing:
+            raise NotAllowed(f"there is no container {', '.join(map(str, missing))}; a template is held by its line")
+        return tuple(guest for guest in containers if guest.vmid in place.vmids)
+
+    def make(self, claim: Claim, until: datetime, reason: str, owner: str | None = None) -> Hold:
+        """A claim that can be carried; ``SettingsError`` for an end that is past, or for no reason."""
+        hold = make_hold(claim, until, owner or self.author, reason)
+        if hold.is_over(self.ports.clock.now()):
+            raise SettingsError("hold", "until", f"{until:%Y-%m-%d %H:%M} UTC", "a minute that is to come")
+        if not hold.reason or not hold.owner.strip():
+            raise SettingsError("hold", "reason", "nothing", "whose it is and why, for whoever meets it at night")
+        return hold
+
+    def hold(self, place: Place, hold: Hold) -> Written[None]:
+        """Put the claim on each of the guests; claims that are over go with the same write."""
+        with recorded(self.ports, "hold", self._describe(place, hold)):
+            return self._write(self.find(place), hold, self._list_over)
+
+    def clear(self, place: Place) -> Written[None]:
+        """Take every claim of ours off each of the guests."""
+        with recorded(self.ports, "hold cleared", self._describe(place)):
+            return self._write(self.find(place), None, lambda holds: holds)
+
+    def list(self) -> tuple[HeldGuest, ...]:
+        """Every claim in the cluster, by guest; those of a line stand on its templates."""
+        now = self.ports.clock.now()
+        held = [guest for guest in self.ports.list_guests() if guest.is_container and _carries(guest)]
+        found = [(guest, hold) for guest in held for hold in self._read(guest)]
+        return tuple(HeldGuest(guest, hold, hold.is_over(now)) for guest, hold in found)
+
+    # --- inside
+
+    def _find_templates(self, guests: Sequence[GuestSummary], line: str) -> tuple[GuestSummary, ...]:
+        catalogue = parse_catalogue(guests)
+        refs = {ref for version in catalogue.versions_of(line) for ref in version.refs}
+        return tuple(guest for guest in guests if guest.ref in refs)
+
+    def _find_on(self, containers: Sequence[GuestSummary], node: str) -> tuple[GuestSummary, ...]:
+        found = tuple(guest for guest in containers if guest.ref.node == node)
+        if not found:
+            nodes = ", ".join(sorted({guest.ref.node for guest in containers})) or "none"
+            raise NotAllowed(f"there is no container on node {node}; nodes that have some: {nodes}")
+        return found
+
+    def _read(self, guest: GuestSummary) -> tuple[Hold, ...]:
+        config = self.ports.inventory.read_config(guest.ref)
+        holds = list_holds(config.tags, _notes_of(config))
+        return tuple(hold for hold in holds if guest.template == (hold.claim is Claim.LINE))
+
+    def _list_over(self, holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
+        return tuple(hold for hold in holds if hold.is_over(self.ports.clock.now()))
+
+    def _write(self, guests: Sequence[GuestSummary], add: Hold | None, choose: Choose) -> Written[None]:
+        return write_all(self.ports, [guest.ref for guest in guests], lambda ref: self._write_one(ref, add, choose))
+
+    def _write_one(self, ref: GuestRef, add: Hold | None, choose: Choose) -> None:
+        """One write, guarded by the digest: a claim never stands without its reason."""
+        config = self.ports.inventory.read_config(ref)
+        new, gone = [add] if add else [], choose(list_holds(config.tags))
+        tags = (set(config.tags) - {hold.tag for hold in gone}) | {hold.tag for hold in new}
+        notes = [without_holds(_notes_of(config), [*gone, *new]), *(hold.render_note() for hold in new)]
+        wanted = {"tags": tag.render_tags(tags), "description": "\n".join(filter(None, notes))}
+        present = {"tags": tag.render_tags(config.tags), "description": _notes_of(config)}
+        changed = {key: value for key, value in wanted.items() if value != present[key]}
+        if changed:
+            kept = {key: value for key, value in changed.items() if value}
+            self.ports.editor.write_config(ref, kept, config.digest, delete=[*(changed.keys() - kept.keys())])
+
+    def _describe(self, place: Place, hold: Hold | None = None) -> dict[str, str]:
+        said = {"owner": hold.owner, "reason": hold.reason, "tag": hold.tag} if hold else {}
+        return {"place": str(place), "author": self.author, **said}
+
+
+def _carries(guest: GuestSummary) -> bool:
+    return any(text.startswith(claim.value) for text in guest.tags for claim in Claim)
+
+
+def _notes_of(config: GuestConfig) -> str:
+    return config.values.get("description", "").rstrip("\n")
