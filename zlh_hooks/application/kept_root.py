@@ -51,4 +51,4 @@ def keep_room(cluster: Cluster, ref: GuestRef, journal: Journal) -> None:
 
 def free(cluster: Cluster, ref: GuestRef, journal: Journal, name: str, volid: str, kept: KeptVolume | None) -> None:
     """Free the volume if it is what was ``kept``. What is not stays, and the step's outcome says why."""
-    journal.retry(root_step.FreeVolume(name, cluster, ref, volid, kept))
+    journal.clear(root_step.FreeVolume(name, cluster, ref, volid, kept))

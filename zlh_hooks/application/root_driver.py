@@ -113,7 +113,7 @@ class RootDriver:
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
         drop = mark.find_marks(self.plan.id, self.cluster.inventory.read_config(ref).tags)
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=drop))
+        journal.clear(root_step.WriteTags(name, self.cluster, ref, drop=drop))
 
     # ----------------------------------------------------------------- apply
 
