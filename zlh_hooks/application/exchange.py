@@ -17,7 +17,7 @@ from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
 from zlh_hooks.domain.plan import CANARY, PlannedTarget
-from zlh_hooks.domain.progress import RESTART
+from zlh_hooks.domain.progress import GROW, RESTART
 from zlh_hooks.domain.steps import HALF_WAY, TargetEvent, TargetState
 
 ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
@@ -181,10 +181,13 @@ class Exchange:
             self.case.skip(target, reason)
 
     def fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
-        """This guest goes back at once; over budget, nobody else begins and all follow."""
+        """This guest goes back at once; over budget, nobody else begins and all follow.
+
+        A storage without room for what its owner enlarged speaks against no version.
+        """
         if not journal.may_be_done(PUT):
             return self.case.skip(target, reason)  # nothing of it was changed: there is no way to go back
-        if not journal.is_in(TargetEvent.REVERT_BEGAN):
+        if not journal.is_in(TargetEvent.REVERT_BEGAN) and journal.failure(GROW) is None:
             journal.write(Kind.NOTE, "failure", {"reason": reason})
         self._take_back(target, journal, reason)
         self.check_budget()
@@ -212,7 +215,7 @@ class Exchange:
     def check_budget(self) -> None:
         """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
         progress = self.case.progress()
-        failed = [row for row in progress.targets if row.state in FAILED]
+        failed = [row for row in progress.targets if row.state in FAILED and not row.spared]
         canaries = [row for row in failed if row.target.wave == CANARY or not self.case.is_proved()]
         if canaries or progress.failures > self.case.plan.rules.max_failures:
             worst = (canaries or failed)[0]

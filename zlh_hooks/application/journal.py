@@ -41,6 +41,7 @@ ARRIVAL = timedelta(seconds=10)
 """How long a request whose answer was lost may still be on its way: Proxmox waits 10 s for a config's file lock."""
 CLOCK_SKEW = timedelta(seconds=60)
 ATTEMPTS = 3
+_TRIES = (Kind.INTENT, Kind.REQUESTED, Kind.FAILED)
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Journal:
     """The steps, events and evidence of one target (``target`` None: of the rollout itself).
 
     ``may_wait``: whether a lock may be waited for still, within ``patience``; ``meanwhile`` is done while it is.
+    ``ordered_at``: when a person last asked for it: what failed or was said before that is tried, and said, again.
     """
 
     ledger: Ledger
@@ -66,6 +68,7 @@ class Journal:
     patience: Patience
     may_wait: Callable[[], bool] = lambda: True
     meanwhile: Callable[[], None] = lambda: None
+    ordered_at: datetime | None = None
     _last: Entry | None = None
     _records: dict[str, Record] = field(default_factory=dict)
     _others: list[Entry] = field(default_factory=list)
@@ -79,7 +82,8 @@ class Journal:
         return self
 
     def _take(self, entry: Entry) -> None:
-        self._last = entry
+        if entry.kind not in _TRIES:
+            self._last = entry
         if entry.kind in (Kind.INTENT, Kind.REQUESTED, Kind.DONE, Kind.FAILED):
             self._records.setdefault(entry.name, Record()).add(entry)
             self._upids.update([Upid(entry.data["upid"])] if entry.data.get("upid") else [])
@@ -98,10 +102,14 @@ class Journal:
         self.write(Kind.EVENT, name, {"reason": reason, **data} if reason else data)
 
     def defer(self, reason: str) -> None:
-        """Say why the target has to wait; once, however often it is found out."""
+        """Say why the target has to wait; once, however often it is found out, and tried in vain in between."""
         last = self._last
-        if last is None or (last.name, last.data.get("reason")) != (DEFERRED, reason):
+        is_new = last is None or (last.name, last.data.get("reason")) != (DEFERRED, reason)
+        if is_new or (last is not None and self._is_before_order(last.at)):
             self.write(Kind.NOTE, DEFERRED, {"reason": reason})
+
+    def _is_before_order(self, at: datetime | None) -> bool:
+        return at is not None and self.ordered_at is not None and at <= self.ordered_at
 
     def _follow(self, events: Sequence[str]) -> None:
         if self.target is None:
@@ -219,6 +227,17 @@ class Journal:
         if record is not None:
             record.forget_failure()
         return self.run(step)
+
+    def clear(self, step: Step) -> Data:
+        """Like ``retry``, for what is cleared away and nobody waits for: what fails is tried less and less often.
+
+        In between it raises what it failed with.
+        """
+        record = self._records.get(step.name, Record())
+        failure = record.find_rested(self.clock.now())
+        if failure is not None and not self._is_before_order(record.failed_at):
+            raise failure
+        return self.retry(step)
 
     def _bring_about(self, step: Step, record: Record) -> Found:
         """A lock may be found out by the task only, which has done nothing then: it is asked for again."""

@@ -7,8 +7,11 @@ enlarge roots and bring back backups. A name alone proves nothing then: see ``do
 from zlh_hooks.application import root_step
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster
+from zlh_hooks.domain.errors import GuestMissing, HeldUp, TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.kept_volume import KeptVolume, find_change, parse_kept
+from zlh_hooks.domain.precheck import explain_lack
+from zlh_hooks.domain.progress import GROW
 
 STAGED, OLD, NEW = "staged.kept", "old_root.kept", "new_root.kept"
 """Evidence: the new root as it was staged; the old one after its exchange; the new one after its way back."""
@@ -42,13 +45,28 @@ def keep_room(cluster: Cluster, ref: GuestRef, journal: Journal) -> None:
     """Enlarge the new root to the old one's size, if somebody enlarged that after staging.
 
     Proxmox resizes a root or a mount point only, not an unused volume (``resize_vm`` in pve-container 6.1): it is done
-    when the new root is in force, running or not.
+    when the new root is in force, running or not. What fails of it fails in the storage, whatever the version is:
+    a file system that does not grow is only a warning there.
     """
     old = find_known(journal, OLD)
-    if old is not None:
-        journal.retry(root_step.GrowRoot("exchange.grow", cluster, ref, old.size))
+    if old is None:
+        return
+    try:
+        journal.retry(root_step.GrowRoot(GROW, cluster, ref, old.size))
+    except (HeldUp, GuestMissing):
+        raise
+    except TargetError as error:
+        raise TargetError(f"its root was enlarged after staging, and its new one cannot be: {error}") from error
+
+
+def find_lack_of_room(cluster: Cluster, ref: GuestRef, journal: Journal) -> str | None:
+    """Why the new root, which waits for a restart, could not be enlarged to the size that the old one has by now."""
+    staged, name = find_known(journal, STAGED), cluster.inventory.read_config(ref).rootfs.storage
+    growth = root_step.read_root_size(cluster, ref) - staged.size if staged is not None else 0
+    space = next((space for space in cluster.storage.list_storages(ref.node) if space.name == name), None)
+    return None if space is None else explain_lack(space, growth)
 
 
 def free(cluster: Cluster, ref: GuestRef, journal: Journal, name: str, volid: str, kept: KeptVolume | None) -> None:
     """Free the volume if it is what was ``kept``. What is not stays, and the step's outcome says why."""
-    journal.retry(root_step.FreeVolume(name, cluster, ref, volid, kept))
+    journal.clear(root_step.FreeVolume(name, cluster, ref, volid, kept))

@@ -162,7 +162,10 @@ class HighAvailability(Protocol):
     """The HA manager's claim on a guest."""
 
     def write_ha_state(self, vmid: int, state: str) -> None:
-        """``ignored`` keeps the manager off; the recorded state (``started``, ``stopped``) gives the guest back."""
+        """``ignored`` keeps the manager off; the recorded state (``started``, ``stopped``) gives the guest back.
+
+        ``TargetError`` if the guest is no HA resource.
+        """
 
 
 class Rights(Protocol):

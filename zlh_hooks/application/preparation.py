@@ -97,19 +97,26 @@ class Preparation:
         return self.journal.once(f"smoke.{node}", lambda: {"facts": proof.facts, "judgement": reason})
 
     def clear(self) -> None:
-        """Destroy every twin and smoke guest; idempotent."""
-        for node in self.driver.plan.release.templates:
-            self._remove(f"smoke.{node}", node)
-            self._remove(f"twin.{node}", node)
+        """Destroy every twin and smoke guest; idempotent. ``HeldUp`` while one is still being made."""
+        self._clear(rests=False)
 
-    def _remove(self, name: str, node: str) -> None:
-        intent = self.journal.intent_of(f"{name}.clone")
-        if intent is None:
-            return
-        cluster, plan = self.driver.cluster, self.driver.plan
-        guest = GuestRef(intent["vmid"], node)
-        config = scratch.read_if_there(cluster, guest)
-        if config is None or not scratch.is_scratch(config, plan.scratch_vmids, plan.id):
-            return
-        self.journal.retry(root_step.Stop(f"{name}.stop", cluster, guest, timedelta(seconds=10)))
-        self.driver.scratch_guests.destroy(self.journal, f"{name}.destroy", guest)
+    def clear_in_the_end(self) -> None:
+        """Like ``clear``, for who comes again: no lock is waited for, and what fails is tried less and less often."""
+        may_wait, self.journal.may_wait = self.journal.may_wait, lambda: False
+        try:
+            self._clear(rests=True)
+        finally:
+            self.journal.may_wait = may_wait
+
+    def _clear(self, *, rests: bool) -> None:
+        for node in self.driver.plan.release.templates:
+            self._remove(f"smoke.{node}", node, rests=rests)
+            self._remove(f"twin.{node}", node, rests=rests)
+
+    def _remove(self, name: str, node: str, *, rests: bool = False) -> None:
+        scratch_guests = self.driver.scratch_guests
+        guest = scratch_guests.find_made(self.journal, f"{name}.clone", node)
+        if guest is not None:
+            stop = root_step.Stop(f"{name}.stop", self.driver.cluster, guest, timedelta(seconds=10))
+            (self.journal.clear if rests else self.journal.retry)(stop)
+            scratch_guests.destroy(self.journal, f"{name}.destroy", guest, rests=rests)

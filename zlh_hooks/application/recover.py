@@ -77,7 +77,8 @@ class Recovery:
         config = scratch.read_if_there(self.cluster, guest.ref)
         if config is None:
             return ()
-        if scratch.is_scratch(config, self.numbers):
+        is_being_made = guest.vmid in self.numbers and config.lock == scratch.BEING_MADE
+        if is_being_made or scratch.is_scratch(config, self.numbers):
             return (Remnant(guest.ref, guest.name, ", ".join(rollouts), Mode.SCRATCH, "", ""),)
         return tuple(self._read(guest, config, rollout) for rollout in rollouts)
 

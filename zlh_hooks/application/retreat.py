@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
@@ -25,6 +26,7 @@ class Retreat:
     finish: Finish
     preparation: Preparation
     candidacy: Candidacy
+    _patient_until: float = 0.0
 
     def go_back(self, turn: Turned) -> None:
         """Every guest that may be on the new root goes back to its old one. ``STUCK`` if one could not be proved."""
@@ -33,7 +35,8 @@ class Retreat:
             case.journal.event(RolloutEvent.REVERT_ORDERED, turn.reason, revokes=turn.revokes)
         case.gate.tell("going back")
         once_more = {row.target.vmid for row in case.progress().targets if row.state is TargetState.STUCK}
-        self._until_all_is_done(lambda: self._take_back(turn, once_more))
+        channel = cache(lambda: self._withdraw(turn))
+        self._until_all_is_done(lambda: self._take_back(turn, once_more, channel))
         stuck = case.progress().count(TargetState.STUCK)
         if stuck:
             case.journal.event(RolloutEvent.LEFT_STUCK, f"{stuck} guests could not be proved on their old root")
@@ -43,17 +46,23 @@ class Retreat:
     def abort(self, reason: str) -> None:
         """What is healthy stays, what is staged is taken away. ``Turned`` if all shall go back instead."""
         self.case.gate.tell("ending here")
-        self._until_all_is_done(lambda: self._leave(reason))
+        withdraw = cache(self.candidacy.withdraw)
+        self._until_all_is_done(lambda: self._leave(reason, withdraw))
         self.case.journal.event(RolloutEvent.ABORTED, reason)
 
-    def _take_back(self, turn: Turned, once_more: set[int]) -> None:
-        """Customers first: a template that is being cloned may keep its tags from being written for a while."""
+    def _withdraw(self, turn: Turned) -> None:
+        self.case.crew.attempt(self.candidacy.withdraw, lambda: self.candidacy.move_stable_back(turn))
+
+    def _take_back(self, turn: Turned, once_more: set[int], withdraw: Callable[[], None]) -> None:
+        """Customers first: a template that is being cloned may keep its tags from being written for a while.
+
+        ``withdraw`` is what is done to the channels, once: each time would be told in the ledger.
+        """
         self.case.crew.attempt(
             lambda: self._revert_all(turn.reason, once_more),
-            self.candidacy.withdraw,
-            lambda: self.candidacy.move_stable_back(turn),
+            withdraw,
             lambda: self._discard_staged(turn.reason),
-            self.preparation.clear,
+            self.preparation.clear_in_the_end,
         )
 
     def _revert_all(self, reason: str, once_more: set[int]) -> None:
@@ -80,18 +89,26 @@ class Retreat:
     def _discard_staged(self, reason: str) -> None:
         unused = self.case.in_state(self.case.plan.targets, TargetState.PENDING, TargetState.STAGED)
         said = f"the rollout ended before its turn: {reason}"
-        self.case.crew.attempt_each(unused, lambda target: self.case.skip(target, said))
 
-    def _leave(self, reason: str) -> None:
+        def leave(target: PlannedTarget) -> None:
+            self.case.way_back.leave(target, self.case.journal_of(target), said, comes_again=self._is_patient)
+
+        self.case.crew.attempt_each(unused, leave)
+
+    def _is_patient(self) -> bool:
+        """Whether a scratch guest that is still being made is waited for, so that nothing is owed in the end."""
+        return self.case.clock.monotonic() < self._patient_until
+
+    def _leave(self, reason: str, withdraw: Callable[[], None]) -> None:
         self._obey_turn()
         unproved = self.case.in_state(self.case.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
         owed = self.case.in_state(self.case.plan.targets, TargetState.PROVING)
         self.case.crew.attempt(
-            self.candidacy.withdraw,
+            withdraw,
             lambda: self.case.crew.attempt_each(unproved, lambda target: self._revert(target, reason)),
             lambda: self.case.crew.attempt_each(owed, self._finish),
             lambda: self._discard_staged(reason),
-            self.preparation.clear,
+            self.preparation.clear_in_the_end,
         )
 
     def _obey_turn(self) -> None:
@@ -111,6 +128,7 @@ class Retreat:
     def _until_all_is_done(self, act: Callable[[], None]) -> None:
         """It is tried again until it works, less and less often."""
         pauses = double(ROAD_RETRY, LONGEST_RETRY)
+        self._patient_until = self.case.clock.monotonic() + self.case.journal.patience.task.total_seconds()
         while True:
             try:
                 return act()

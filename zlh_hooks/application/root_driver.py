@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from zlh_hooks.application import kept_root, mark, root_in_force, root_step, scratch
+from zlh_hooks.application import high_availability, kept_root, mark, root_in_force, root_step, scratch
 from zlh_hooks.application.journal import POLL, Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
@@ -113,14 +113,15 @@ class RootDriver:
     def unmark(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Take this rollout's marks off the guest."""
         drop = mark.find_marks(self.plan.id, self.cluster.inventory.read_config(ref).tags)
-        journal.retry(root_step.WriteTags(name, self.cluster, ref, drop=drop))
+        journal.clear(root_step.WriteTags(name, self.cluster, ref, drop=drop))
 
     # ----------------------------------------------------------------- apply
 
     def prove_baseline(self, target: PlannedTarget, journal: Journal) -> None:
         """A running guest must pass its probes before it is changed, or restarted; ``Skipped`` if it does not.
 
-        ``HeldUp`` while it is locked, its storage is away, or its new root waits for a restart and it is not well.
+        ``HeldUp`` while it is locked, its storage is away, or its new root waits for a restart and it is not well, or
+        was enlarged and there is no room.
         """
         ref = self.locate(target)
         self.assure_free(ref)
@@ -128,6 +129,8 @@ class RootDriver:
             self._check_staged(target, ref, journal)
         elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
+        elif lack := kept_root.find_lack_of_room(self.cluster, ref, journal):
+            raise HeldUp(lack)
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
         config = self.cluster.inventory.read_config(ref)
@@ -279,18 +282,13 @@ class RootDriver:
         return parse_record(data)
 
     def keep_ha_off(self, ref: GuestRef, journal: Journal, name: str) -> None:
-        """Take the guest from the HA manager, which would answer our stops and starts with its own."""
-        power = self.cluster.inventory.read_power(ref)
-        known = journal.done(name)
-        if self.plan.rules.ha == "ignore" and power.ha_managed and power.ha_state != "ignored" and known is None:
-            journal.write(Kind.EVIDENCE, "ha", {"state": power.ha_state})
-            journal.retry(root_step.WriteHaState(name, self.cluster, ref, "ignored"))
+        """Take the guest from the HA manager, if policy allows that."""
+        if self.plan.rules.ha == "ignore":
+            high_availability.keep_off(self.cluster, ref, journal, name)
 
     def give_back_to_ha(self, ref: GuestRef, journal: Journal, name: str) -> None:
         """Give the HA manager back what it had, if it was taken from it."""
-        known = journal.evidence("ha")
-        if known is not None:
-            journal.retry(root_step.WriteHaState(name, self.cluster, ref, str(known["state"])))
+        high_availability.give_back(self.cluster, ref, journal, name)
 
     # ----------------------------------------------------------------- prove
 

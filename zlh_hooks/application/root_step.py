@@ -376,23 +376,3 @@ class FreeVolume:
             return None
         change = find_change(self.kept, look_at(self.cluster, self.guest, self.volume, config))
         return f"{self.volume} was left alone, free it by hand if it is nobody's: {change}" if change else None
-
-
-@dataclass(frozen=True, slots=True)
-class WriteHaState:
-    """Tell the HA manager to keep its hands off, or to take the guest back."""
-
-    name: str
-    cluster: Cluster
-    guest: GuestRef
-    state: str
-
-    def plan(self) -> Data:
-        return {"state": self.state}
-
-    def find(self, intent: Data) -> Found:
-        power = self.cluster.inventory.read_power(self.guest)
-        return {} if power.ha_state == self.state else None
-
-    def act(self, intent: Data) -> None:
-        self.cluster.availability.write_ha_state(self.guest.vmid, self.state)

@@ -18,6 +18,8 @@ from zlh_hooks.domain.policy import VmidRange
 
 _NOTE = "zlh-hooks scratch guest"
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
+BEING_MADE = "create"
+"""The lock of a guest that is being cloned; until it is gone nothing shows whose it is."""
 FILLER_PATH = "/zlh-filler"
 FILLER_GIB = "0.05"
 

@@ -48,7 +48,12 @@ class Soak:
         that.
         """
         progress = fold_progress(self.ledger.read(self.plan.id))
-        self._tend_each([row for row in progress.targets if self._is_due(progress, row)], self._tend_target)
+
+        def tend(row: TargetProgress, journal: Journal) -> None:
+            journal.ordered_at = progress.finalized_at
+            self._tend_target(row, journal)
+
+        self._tend_each([row for row in progress.targets if self._is_due(progress, row)], tend)
 
     def tend_half_way(self) -> None:
         """Only bring those to their end who were left half-way: the worker has another rollout in hand, and waits."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Protocol
 
@@ -11,6 +11,8 @@ from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, StorageAway, TargetError
 
 Data = Mapping[str, Any]
+SHORTEST_REST, LONGEST_REST = timedelta(seconds=10), timedelta(hours=1)
+"""How long a clearing that failed rests before it is tried again: as long as it has been failing, within these."""
 
 
 class Underway(Enum):
@@ -63,6 +65,8 @@ class Record:
     upid: Upid | None = None
     done: Data | None = None
     failed: TargetError | None = None
+    failing_since: datetime | None = None
+    failed_at: datetime | None = None
 
     def add(self, entry: Entry) -> None:
         """Take in the next entry of this step."""
@@ -71,9 +75,10 @@ class Record:
         elif entry.kind is Kind.REQUESTED:
             self.accepted, self.upid = True, Upid(entry.data["upid"]) if entry.data.get("upid") else None
         elif entry.kind is Kind.DONE:
-            self.done = entry.data
+            self.done, self.failing_since = entry.data, None
         elif entry.kind is Kind.FAILED:
-            self.failed = parse_failure(entry.data)
+            self.failed, self.failed_at = parse_failure(entry.data), entry.at
+            self.failing_since = self.failing_since or entry.at
             if isinstance(self.failed, GuestLocked) or entry.data.get(_REFUSED):
                 self.refuse()
 
@@ -91,6 +96,17 @@ class Record:
         marks = {mark: True for mark, kind in _MARKS.items() if isinstance(error, kind)}
         refused = {_REFUSED: True} if self.accepted is False else {}
         return {"reason": str(error), **more, **marks, **refused}
+
+    def find_rested(self, now: datetime) -> TargetError | None:
+        """The failure for which it is not tried again yet; None if it may be. A guest that moved is looked for at once.
+
+        The longer it fails, the less often it is tried: a worker asks each second, for days if it must.
+        """
+        if self.failed is None or self.failing_since is None or self.failed_at is None:
+            return None
+        rest = min(max(self.failed_at - self.failing_since, SHORTEST_REST), LONGEST_REST)
+        is_resting = self.failed_at <= now < self.failed_at + rest and not isinstance(self.failed, GuestMissing)
+        return self.failed if is_resting else None
 
     def forget_failure(self) -> None:
         """As if a step that failed had never been begun."""

@@ -5,15 +5,17 @@ freed: that is owed then, and cleared away as soon as it can be. ``HeldUp`` pass
 the others go back meanwhile.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import kept_root, root_in_force, root_step, scratch
+from zlh_hooks.application import kept_root, root_in_force, root_step
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import GuestRecord, find_difference, is_edited, parse_record, read_record
 from zlh_hooks.application.root_driver import PUT, RootDriver
+from zlh_hooks.application.scratch_guest import BeingMade
 from zlh_hooks.application.verdict import Replaced
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
@@ -44,8 +46,13 @@ class WayBack:
 
     # --------------------------------------------------------------- discard
 
-    def leave(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
-        """The guest stays as it is: take away what staging left, or owe it if the guest is locked. ``SKIPPED``."""
+    def leave(
+        self, target: PlannedTarget, journal: Journal, reason: str, comes_again: Callable[[], bool] = never
+    ) -> None:
+        """The guest stays as it is: take away what staging left, or owe it if the guest is locked. ``SKIPPED``.
+
+        ``comes_again``: whether the caller does while its scratch guest is still being made; else that is owed too.
+        """
         journal.may_wait = never
         try:
             self._discard(target, journal)
@@ -53,6 +60,8 @@ class WayBack:
             journal.event(TargetEvent.VANISHED, str(error))
             return
         except (TargetError, Unreadable) as error:
+            if isinstance(error, BeingMade) and comes_again():
+                raise
             journal.write(Kind.NOTE, OWED, {"reason": str(error)})
         journal.event(TargetEvent.SKIPPED, reason)
 
@@ -98,9 +107,10 @@ class WayBack:
         """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
         intent, volume = journal.intent_of("stage.clone"), ""
         if intent is not None:
-            x = GuestRef(intent["vmid"], target.node)
-            volume = self._find_staged(target, x, journal)
-            self._destroy_scratch(x, journal)
+            volume = self._find_staged(target, GuestRef(intent["vmid"], target.node), journal)
+            made = self.driver.scratch_guests.find_made(journal, "stage.clone", target.node)
+            if made is not None:
+                self.driver.scratch_guests.destroy(journal, "discard.scratch", made, rests=True)
         ref = self.driver.locate(target)
         self.driver.give_back_to_ha(ref, journal, "discard.ha")
         if volume:
@@ -122,11 +132,6 @@ class WayBack:
         if intent is None or not root_step.is_given(self.driver.cluster, x, intent["key"]):
             return ""
         return root_step.find_in_slot(self.driver.cluster, ref, intent) or ""
-
-    def _destroy_scratch(self, x: GuestRef, journal: Journal) -> None:
-        config = scratch.read_if_there(self.driver.cluster, x)
-        if config is not None and scratch.is_scratch(config, self.driver.plan.scratch_vmids, self.driver.plan.id):
-            self.driver.scratch_guests.destroy(journal, "discard.scratch", x)
 
     # ---------------------------------------------------------------- let go
 
@@ -283,5 +288,5 @@ class WayBack:
         ours = tuple(t for t in cluster.inventory.read_config(ref).tags if t.startswith(tag.VERSION))
         kept = tuple(t for t in before.tags if t.startswith(tag.VERSION))
         drop = tuple(t for t in ours if t not in kept)
-        journal.retry(root_step.WriteTags(f"{act}.version", cluster, ref, add=kept, drop=drop))
+        journal.clear(root_step.WriteTags(f"{act}.version", cluster, ref, add=kept, drop=drop))
         self.driver.unmark(ref, journal, f"{act}.unmark")

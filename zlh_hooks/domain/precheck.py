@@ -119,12 +119,16 @@ def _storage_unfit(facts: Facts, _: Wishes) -> str | None:
 
 def _no_space(facts: Facts, wishes: Wishes) -> str | None:
     there = _size_of(facts, wishes.staged)
-    needed = int(max(facts.template_root_size - there, _root_size(facts) - there, 0) * SPACE_MARGIN)
-    if facts.storage is None or facts.storage.free >= needed:
+    growth = max(facts.template_root_size - there, _root_size(facts) - there)
+    return None if facts.storage is None else explain_lack(facts.storage, growth)
+
+
+def explain_lack(storage: StorageSpace, growth: int) -> str | None:
+    """Why a root cannot have ``growth`` bytes more there, or None if it can."""
+    needed = int(max(growth, 0) * SPACE_MARGIN)
+    if storage.free >= needed:
         return None
-    return (
-        f"storage {facts.storage.name} has {facts.storage.free >> 20} MiB free, the new root needs {needed >> 20} MiB"
-    )
+    return f"storage {storage.name} has {storage.free >> 20} MiB free, the new root needs {needed >> 20} MiB"
 
 
 def _volume_astray(facts: Facts, _: Wishes) -> str | None:

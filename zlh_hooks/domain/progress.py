@@ -20,6 +20,8 @@ from zlh_hooks.domain.steps import (
 
 RESTART = "exchange.restart"
 """The step of a target that brings its new root by a restart of ours."""
+GROW = "exchange.grow"
+"""The step of a target that enlarges its new root, once in force, to the size that the old one was given meanwhile."""
 OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
 KEPT = "kept"
@@ -43,6 +45,7 @@ class TargetProgress:
     ``felt_at``: when its customer could first notice it; a root that is left pending is not felt until a restart.
     ``told_at``: when the reason was given. ``owes``: a lock has kept something of ours from being taken away; it is
     tried again until it goes. ``kept``: it was not well when its old root was due, which it keeps therefore.
+    ``spared``: it went back because the storage had no room for its enlarged root, which speaks against no version.
     ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not.
     """
 
@@ -55,6 +58,7 @@ class TargetProgress:
     felt_at: datetime | None = None
     told_at: datetime | None = None
     kept: bool = False
+    spared: bool = False
     back_began_at: datetime | None = None
     back_ended_at: datetime | None = None
 
@@ -150,6 +154,7 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         owes=_owes(entries, target.vmid),
         told_at=told[-1].at if told else None,
         kept=state is TargetState.HEALTHY and told[-1].name == KEPT,
+        spared=[e.kind for e in own if e.name == GROW][-1:] == [Kind.FAILED],
         back_began_at=_find_last(events, TargetEvent.REVERT_BEGAN),
         back_ended_at=_find_last(events, TargetEvent.REVERT_PROVED, TargetEvent.REVERT_UNPROVED),
     )
