@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 READ_ONLY, REMOUNT, PRIVATE = 1, 32, 0x44000
-_NEW_MOUNTS = 0x20000
+_NEW_MOUNTS, _BIND = 0x20000, 4096
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _INIT = 26
 _IO_ERROR = -5
@@ -24,6 +24,11 @@ def mount(kind: str, target: Path, flags: int = 0, options: str = "") -> None:
     """Mount a file system of this kind there."""
     words = (kind.encode(), bytes(target), kind.encode(), flags, options.encode())
     _must(_LIBC.mount(*words), f"mounting {kind} at {target}")
+
+
+def bind(source: Path, target: Path) -> None:
+    """What lies at ``source`` is at ``target`` too."""
+    _must(_LIBC.mount(bytes(source), bytes(target), None, _BIND, None), f"binding {source} to {target}")
 
 
 def mount_fuse(target: Path, serve: Callable[[int], None] | None) -> int:

@@ -83,8 +83,10 @@ def make_configs(configs: Configs, calls: list[Call]) -> int | None:
 
 
 def _write_config(call: Call, known: dict[tuple[str, int], Path]) -> None:
+    if call.config is None:
+        return
     path = _CONFIGS / call.place / f"{call.guest}.conf"
-    if call.config is None or path.exists():  # a guest has one config, however often it is called for
+    if path.exists():  # a guest has one config, however often it is called for
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     if first := known.get((call.config, call.mended)):
