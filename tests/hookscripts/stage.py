@@ -115,23 +115,26 @@ def run_call(script: str, environment: Environment, call: Call) -> Answer:
 def _run_once(script: str, call: Call, attempt: int) -> Answer:
     began = time.monotonic()
     held, inherited = os.pipe()
+    nobody, unread = os.pipe()
+    os.close(nobody)
     process = subprocess.Popen(
         [*_wrap(call.closed), script, *call.words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=unread if call.unheard else subprocess.PIPE,
         env=_environment_of(call),
         cwd="/",
         pass_fds=(inherited,),
     )
     os.close(inherited)
+    os.close(unread)
     try:
         out, err = process.communicate(timeout=HANG_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         return Answer(None, "", "", time.monotonic() - began, attempt, False)
     seconds = time.monotonic() - began
-    texts = out.decode(errors="replace"), err.decode(errors="replace")
+    texts = out.decode(errors="replace"), (err or b"").decode(errors="replace")
     return Answer(process.returncode, *texts, seconds, attempt, _is_let_go(held))
 
 

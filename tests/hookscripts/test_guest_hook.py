@@ -72,6 +72,11 @@ def test_names_and_reasons_are_cut() -> None:
     assert f"by {owner[:64]}: {reason[:200]}. What" in answer.err
 
 
+def test_no_description_that_proxmox_takes_is_so_long_that_a_claim_behind_it_is_not_seen() -> None:
+    answer = start_with_description("\U0001f3ae" * 8192)
+    assert answer.exit_code == 1
+
+
 def test_of_several_claims_the_latest_end_counts() -> None:
     ends = [render_time(NOW + timedelta(days=days)) for days in (-1, 9, 3)]
     answer, _ = start(render_config(*(f"zlh-down.{end}" for end in ends)))
@@ -206,6 +211,14 @@ def test_streams_that_are_closed_change_nothing_and_nothing_else_gets_into_a_not
     answer, note = start(DOWN, closed=closed)
     assert (answer.exit_code, note.vetoed) == (1, True)
     assert answer.err == "" if 2 in closed else "must not start" in answer.err
+
+
+@pytest.mark.parametrize(("configs", "exit_code"), [(Configs.GOOD, 1), (Configs.GONE, 0)])
+def test_a_task_that_does_not_listen_changes_nothing(configs: Configs, exit_code: int) -> None:
+    answer, notes = call_once(
+        Call(("5001", "pre-start"), DOWN, environment=PVE, unheard=True), Environment(configs=configs)
+    )
+    assert (answer.exit_code, len(notes)) == (exit_code, 1)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ class Call:
     """One phase of one guest. ``config``: as many bytes as latin-1 letters; None if the guest has none here.
 
     ``place``: the folder below ``/etc/pve`` that holds the config. ``mended``: seconds from now to the config's
-    modification time. ``clock``: what libfaketime makes of the clock, empty for the real one.
+    modification time. ``clock``: what libfaketime makes of the clock, empty for the real one. ``closed``: streams that it
+    gets closed. ``unheard``: standard error is a pipe that nobody reads any more.
     """
 
     words: tuple[str, ...]
@@ -67,6 +68,7 @@ class Call:
     clock: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     closed: tuple[int, ...] = ()
+    unheard: bool = False
 
     @property
     def guest(self) -> str:
