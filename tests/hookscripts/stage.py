@@ -31,13 +31,12 @@ _FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 def make_room() -> None:
     """Fresh folders for configs and spool, though this machine is no node."""
-    scratch = Path("/mnt")
-    mount("tmpfs", scratch)
-    for name in ("upper", "work"):
-        (scratch / name).mkdir()
-    mount("overlay", Path("/etc"), options=f"lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work")
+    room = _SPOOL.parent
+    mount("tmpfs", room, options="mode=755")
+    for name in (".upper", ".work"):
+        (room / name).mkdir()
+    mount("overlay", Path("/etc"), options=f"lowerdir=/etc,upperdir={room}/.upper,workdir={room}/.work")
     _CONFIGS.mkdir(exist_ok=True)
-    mount("tmpfs", _SPOOL.parent, options="mode=755")
 
 
 def make_spool(spool: Spool) -> int | None:
@@ -105,11 +104,14 @@ def run_call(script: str, environment: Environment, call: Call) -> Answer:
     """As often as a machine that is too busy for the hook's deadlines needs."""
     for attempt in range(1, MOST_ATTEMPTS + 1):
         answer = _run_once(script, call, attempt)
-        if environment.configs.hang or MISSED not in answer.err:
+        if not _was_too_busy(environment, answer):
             break
-    if LATE in answer.err and environment.spool is Spool.GOOD:
-        _await_note(call)
     return answer
+
+
+def _was_too_busy(environment: Environment, answer: Answer) -> bool:
+    read_late = MISSED in answer.err and not environment.configs.hang
+    return read_late or (LATE in answer.err and environment.spool is not Spool.HANGS)
 
 
 def _run_once(script: str, call: Call, attempt: int) -> Answer:
@@ -156,9 +158,10 @@ def _environment_of(call: Call) -> dict[str, str]:
     return {**call.environment, **faked, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
-def _await_note(call: Call) -> None:
+def await_late_notes() -> None:
+    """Of processes that calls on a busy machine left behind."""
     deadline = time.monotonic() + HANG_SECONDS
-    while not list(_SPOOL.glob(f"[!.]*-{call.guest}-*")) and time.monotonic() < deadline:
+    while list(_SPOOL.glob(".2*.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
@@ -182,6 +185,8 @@ def perform(task: dict[str, Any]) -> Performance:
 
 def _look_round(environment: Environment, answers: tuple[Answer, ...]) -> Performance:
     has_folder = environment.spool not in (Spool.MISSING, Spool.SYMLINK, Spool.FILE, Spool.HANGS)
+    if has_folder:
+        await_late_notes()
     paths = [path for path in sorted(_SPOOL.iterdir()) if path.name != _FILLER] if has_folder else []
     notes = {path.name: path.read_text() for path in paths}
     modes = tuple(path.stat().st_mode & 0o777 for path in paths)
