@@ -32,7 +32,7 @@ def call_hook(
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     answers = tuple(Answer(**one) for one in seen["answers"])
-    return Performance(answers, seen["notes"], tuple(seen["modes"]), tuple(seen["elsewhere"]))
+    return Performance(answers, seen["notes"], tuple(seen["modes"]), tuple(seen["elsewhere"]), seen["left"])
 
 
 def call_once(call: Call, environment: Environment | None = None) -> tuple[Answer, dict[str, str]]:

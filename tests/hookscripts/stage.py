@@ -9,7 +9,9 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -178,12 +180,32 @@ def perform(task: dict[str, Any]) -> Performance:
     devices = (make_spool(environment.spool), make_configs(environment.configs, calls))
     with ThreadPoolExecutor(task["at_once"]) as pool:
         answers = tuple(pool.map(partial(run_call, task["script"], environment), calls))
+    is_stuck = environment.configs is Configs.SWALLOWS or environment.spool is Spool.HANGS
+    left = count_left(task["script"], can_end=not is_stuck)
     for device in filter(None, devices):
         os.close(device)
-    return _look_round(environment, answers)
+    return _look_round(environment, answers, left)
 
 
-def _look_round(environment: Environment, answers: tuple[Answer, ...]) -> Performance:
+def count_left(script: str, can_end: bool) -> int:
+    """Processes of this script on this node."""
+    deadline = time.monotonic() + (HANG_SECONDS if can_end else 0)
+    while (left := len(list(find_processes(script)))) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left
+
+
+def find_processes(script: str) -> Iterator[int]:
+    """Of this mount namespace alone."""
+    ours = Path("/proc/self/ns/mnt").readlink()
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            if script.encode() in words and (path / "ns" / "mnt").readlink() == ours and path.name != str(os.getpid()):
+                yield int(path.name)
+
+
+def _look_round(environment: Environment, answers: tuple[Answer, ...], left: int) -> Performance:
     has_folder = environment.spool not in (Spool.MISSING, Spool.SYMLINK, Spool.FILE, Spool.HANGS)
     if has_folder:
         await_late_notes()
@@ -191,7 +213,7 @@ def _look_round(environment: Environment, answers: tuple[Answer, ...]) -> Perfor
     notes = {path.name: path.read_text() for path in paths}
     modes = tuple(path.stat().st_mode & 0o777 for path in paths)
     elsewhere = tuple(path.name for path in _ELSEWHERE.iterdir()) if _ELSEWHERE.exists() else ()
-    return Performance(answers, notes, modes, elsewhere)
+    return Performance(answers, notes, modes, elsewhere, left)
 
 
 if __name__ == "__main__":

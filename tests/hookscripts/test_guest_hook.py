@@ -291,6 +291,16 @@ def test_what_is_compiled_late_and_fails_vetoes_nothing_and_is_told(tmp_path: Pa
     assert "guest 5001 goes on, for the hook failed: " in answer.err
 
 
+def test_a_child_that_dies_without_a_word_vetoes_nothing_and_is_told(tmp_path: Path) -> None:
+    variant = make_variant(tmp_path, "sub witness {\n", "sub witness {\n    kill 'KILL', $$;\n")
+    answer, notes = call_variant(variant)
+    assert (answer.exit_code, notes) == (0, {})
+    assert answer.err == (
+        "zlh-hooks: guest 5001 goes on, for the hook failed\n"
+        "zlh-hooks: guest 5001: pre-start is not noted: the hook failed\n"
+    )
+
+
 def test_on_a_processor_that_it_does_not_know_it_does_nothing_and_says_so(tmp_path: Path) -> None:
     answer, notes = call_variant(make_variant(tmp_path, "(x86_64|aarch64)-linux", "(riscv64)-linux"))
     assert (answer.exit_code, notes) == (0, {})
@@ -336,6 +346,12 @@ def test_it_does_not_wait_for_a_disk_nor_for_a_cluster_that_hang() -> None:
     assert answer.let_go
     assert "could not be read: no answer in 0.3 s" in answer.err
     assert "pre-start is not noted: not within 0.15 s; a process was left to it" in answer.err
+
+
+@pytest.mark.parametrize(("configs", "left"), [(Configs.GOOD, 0), (Configs.DEAF, 0), (Configs.SWALLOWS, 1)])
+def test_only_what_nobody_can_kill_is_left_behind(configs: Configs, left: int) -> None:
+    call = Call(("5001", "pre-start"), DOWN, environment=PVE)
+    assert call_hook(Environment(configs=configs), (call,)).left == left
 
 
 def test_the_note_on_the_page_is_one() -> None:

@@ -14,9 +14,13 @@ pytestmark = [needs_root, pytest.mark.matrix]  # strace is in the workshop alone
 
 @pytest.fixture
 def trace(tmp_path: Path) -> list[str]:
+    return record(tmp_path)
+
+
+def record(tmp_path: Path, closed: str = "") -> list[str]:
     """The system calls of a start that is vetoed and noted, in their order, of all its processes."""
     log, script = tmp_path / "trace", tmp_path / "traced"
-    script.write_text(f'#!/bin/sh\nexec strace -f -y -s 200 -o {log} {HOOK} "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec strace -f -y -s 200 -o {log} sh -c \'exec "$0" "$@" {closed}\' {HOOK} "$@"\n')
     script.chmod(0o755)
     call = Call(("5001", "pre-start"), CONFIGS["down"].text, environment=PVE)
     (answer,) = call_hook(Environment(), (call,), script).answers
@@ -49,6 +53,12 @@ def test_the_child_holds_nothing_of_the_task_when_it_begins_to_read(trace: list[
     assert closes < min(stands_in) < max(stands_in) < reads
 
 
+def test_nothing_that_it_opens_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    trace = record(tmp_path, "0>&- 1>&- 2>&-")
+    sockets = re.search(r"\[(\d+)<.*, (\d+)<", trace[find(trace, r"socketpair\(")])
+    assert sockets and min(map(int, sockets.groups())) > 2
+
+
 def test_it_runs_no_program_asks_no_network_and_writes_nothing_but_its_note(trace: list[str]) -> None:
     programs = [line for line in trace if line.startswith("execve")]
     networks = [line for line in trace if re.match(r"(socket|connect|bind|sendto|sendmsg)\(", line)]
@@ -60,5 +70,6 @@ def test_it_runs_no_program_asks_no_network_and_writes_nothing_but_its_note(trac
     changes = [
         line for line in trace if re.match(r"(unlink|mkdir|rmdir|link|symlink|chmod|fchmod|chown|truncate)", line)
     ]
-    assert len(programs) == len(writes) == 1
+    assert [line for line in programs if f'"{HOOK}"' not in line] == []
+    assert len(writes) == 1
     assert networks == changes == []

@@ -94,13 +94,15 @@ class Answer:
 class Performance:
     """Answers in the order of their calls; ``notes``: what the spool holds at the end, by name, dot-files too.
 
-    ``modes``: the notes' permissions; ``elsewhere``: names in what a symlink in the spool's place leads to.
+    ``modes``: the notes' permissions; ``elsewhere``: names in what a symlink in the spool's place leads to;
+    ``left``: how many processes of the hook are still there, once those that can end have had the time.
     """
 
     answers: tuple[Answer, ...]
     notes: dict[str, str]
     modes: tuple[int, ...]
     elsewhere: tuple[str, ...]
+    left: int
 
 
 def pack(environment: Environment, calls: tuple[Call, ...], script: str, at_once: int) -> dict[str, object]:
