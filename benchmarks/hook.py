@@ -1,0 +1,173 @@
+"""What a guest's start and stop pay for the guest hook, beside what a shell, Python and Perl cost in the same run.
+
+``python -m benchmarks.hook [ROUNDS]`` as root. Whole processes, from spawn to exit, one after another in turns, in a
+mount namespace where this machine looks like a node; notes go to the disk that the checkout lies on. Printed: medians,
+and ratios to (c), a Perl script that does ``use strict; use warnings;`` and exits, which Proxmox's own example costs at
+least; 200 calls at once beside 200 shells; and the worst call on nodes of which something is broken. The hook's own
+figures are fit to be judged on a quiet machine only: the load is printed, and what a bare note costs on this disk.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.hookscripts.config import CONFIGS
+from tests.hookscripts.linux import bind, leave_mounts, mount
+from tests.hookscripts.node import HOOK, PVE, REPOSITORY, call_hook
+from tests.hookscripts.stage import make_room
+from tests.hookscripts.world import CONFIGS as CONFIG_FOLDER
+from tests.hookscripts.world import SPOOL, Call, Configs, Environment, Spool
+
+ROUNDS, AT_ONCE, CROWDS, CALLS = 300, 200, 7, 5
+MOST_NOTHING, MOST_EVENT = 1.0, 1.5
+"""Times (c)."""
+MOST_SECONDS, MOST_CROWD_SECONDS = 0.5, 0.3
+NOTHING, EVENT = "5001", "5002"
+Command = tuple[str, ...]
+
+
+def make_node(spool: Path) -> None:
+    """Two guests: one that is none of ours, one that is."""
+    leave_mounts()
+    make_room()
+    Path(SPOOL).mkdir(mode=0o700)
+    bind(spool, Path(SPOOL))
+    mount("tmpfs", Path(CONFIG_FOLDER), options="mode=755")
+    (Path(CONFIG_FOLDER) / "lxc").mkdir()
+    for guest, name in ((NOTHING, "ordinary"), (EVENT, "ours")):
+        (Path(CONFIG_FOLDER) / "lxc" / f"{guest}.conf").write_text(CONFIGS[name].text)
+
+
+def make_commands(folder: Path) -> dict[str, Command]:
+    """Name to words."""
+    perl = folder / "strict"
+    perl.write_text("#!/usr/bin/perl\nuse strict;\nuse warnings;\n")
+    perl.chmod(0o755)
+    python = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
+    return {
+        "(a) sh -c :": ("/bin/sh", "-c", ":"),
+        f"(b) {python} -IS -c pass": (python, "-IS", "-c", "pass"),
+        "(c) perl, strict and warnings": (str(perl),),
+        "hook, nothing to do": (str(HOOK), NOTHING, "post-stop"),
+        "hook, event on the disk": (str(HOOK), EVENT, "post-stop"),
+    }
+
+
+def time_once(words: Command) -> float:
+    """Seconds from spawn to exit."""
+    began = time.perf_counter()
+    process = os.posix_spawn(words[0], words, PVE)
+    _, status = os.waitpid(process, 0)
+    seconds = time.perf_counter() - began
+    assert status == 0, words
+    return seconds
+
+
+def time_crowd(words: Command) -> float:
+    """Seconds from the first spawn to the last exit."""
+    began = time.perf_counter()
+    crowd = [os.posix_spawn(words[0], words, PVE) for _ in range(AT_ONCE)]
+    for process in crowd:
+        os.waitpid(process, 0)
+    return time.perf_counter() - began
+
+
+def time_note(folder: Path) -> float:
+    """What a note costs this disk, without a process."""
+    began = time.perf_counter()
+    with (folder / ".note").open("wb") as file:
+        file.write(bytes(170))
+        file.flush()
+        os.fsync(file.fileno())
+    (folder / ".note").rename(folder / "note")
+    opened = os.open(folder, os.O_RDONLY)
+    os.fsync(opened)
+    os.close(opened)
+    return time.perf_counter() - began
+
+
+def take_turns(acts: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Name to median seconds."""
+    seconds: dict[str, list[float]] = {name: [] for name in acts}
+    for _ in range(rounds):
+        for name, act in acts.items():
+            seconds[name].append(act())
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def verdict(holds: bool) -> str:
+    """A word at a line's end."""
+    return "holds" if holds else "MISSED"
+
+
+def judge_calls(commands: Mapping[str, Command], spool: Path, rounds: int) -> bool:
+    """One after another."""
+    acts = {name: (lambda words=words: time_once(words)) for name, words in commands.items()}
+    medians = take_turns({**acts, "a bare note on this disk": lambda: time_note(spool)}, rounds)
+    measure = medians["(c) perl, strict and warnings"]
+    limits = {"hook, nothing to do": MOST_NOTHING, "hook, event on the disk": MOST_EVENT}
+    print(f"{rounds} rounds, medians; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    for name, seconds in medians.items():
+        ratio, limit = seconds / measure, limits.get(name)
+        said = f"  limit {limit:.1f} x (c): {verdict(ratio <= limit)}" if limit else ""
+        print(f"    {name:32} {seconds * 1000:7.2f} ms {ratio:6.2f} x (c){said}")
+    return all(medians[name] / measure <= limit for name, limit in limits.items())
+
+
+def judge_crowds(commands: Mapping[str, Command]) -> bool:
+    """As when a node boots."""
+    medians = take_turns({name: (lambda words=words: time_crowd(words)) for name, words in commands.items()}, CROWDS)
+    shell = medians["(a) sh -c :"]
+    print(f"{AT_ONCE} at once, {CROWDS} rounds, medians")
+    for name, seconds in medians.items():
+        limit = (
+            f"  limit {MOST_CROWD_SECONDS} s: {verdict(seconds - shell <= MOST_CROWD_SECONDS)}"
+            if "hook" in name
+            else ""
+        )
+        print(f"    {name:32} {seconds:6.3f} s, {seconds - shell:+.3f} s to (a){limit}")
+    return all(seconds - shell <= MOST_CROWD_SECONDS for name, seconds in medians.items() if "hook" in name)
+
+
+def judge_nodes() -> bool:
+    """The worst of some calls on each node, and what broke there."""
+    calls = tuple(Call((str(5001 + n), "pre-start"), CONFIGS["ours"].text, environment=PVE) for n in range(CALLS))
+    print(f"worst of {CALLS} starts, one after another, on each of {len(Spool) * len(Configs)} broken nodes")
+    holds = True
+    for configs in Configs:
+        worst = {}
+        for spool in Spool:
+            answers = call_hook(Environment(spool, configs), calls, at_once=1).answers
+            worst[spool] = max(answer.seconds for answer in answers)
+        spool = max(worst, key=worst.__getitem__)
+        holds = holds and worst[spool] <= MOST_SECONDS
+        kept = verdict(worst[spool] <= MOST_SECONDS)
+        print(
+            f"    /etc/pve {configs:10} {worst[spool]:.3f} s (spool {spool})  limit {MOST_SECONDS} s: {kept}",
+            flush=True,
+        )
+    return holds
+
+
+def main(rounds: int) -> int:
+    """All three."""
+    if os.geteuid() != 0:
+        raise SystemExit("this needs root: a node's mounts are made in a namespace")
+    nodes_hold = judge_nodes()
+    with tempfile.TemporaryDirectory(prefix=".hook-", dir=REPOSITORY) as folder:
+        commands, spool = make_commands(Path(folder)), Path(folder, "spool")
+        spool.mkdir(mode=0o700)
+        make_node(spool)
+        holds = judge_calls(commands, spool, rounds)
+        crowds_hold = judge_crowds(commands)
+    holds = holds and crowds_hold and nodes_hold
+    print("limits hold" if holds else "limits MISSED")
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS))

@@ -1,0 +1,131 @@
+"""Whatever a node is like, the guest goes on, unless it is marked down: every combination, each a real process."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import count, product
+
+import pytest
+
+from tests.hookscripts.config import CONFIGS
+from tests.hookscripts.node import PVE, call_hook, needs_root
+from tests.hookscripts.world import Answer, Call, Configs, Environment, Performance, Spool
+from zlh_hooks.domain.guest_note import NAME, GuestKind, GuestNote, parse_guest_note
+
+pytestmark = needs_root
+PHASES = ("pre-start", "post-start", "pre-stop", "post-stop", "pre-flight")
+UNKNOWN_PHASE = PHASES[-1]
+PLACES = {"lxc": GuestKind.LXC, "qemu-server": GuestKind.QEMU}
+RIGHT, BEHIND, AHEAD = "", "2001-02-03 04:05:06", "2099-02-03 04:05:06"
+WIPED: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One call, by what it is made of. ``config``: a name in ``CONFIGS``."""
+
+    phase: str
+    place: str
+    config: str
+    clock: str
+    environment: tuple[tuple[str, str], ...]
+
+    def as_call(self, guest: int) -> Call:
+        words, config = (str(guest), self.phase), CONFIGS[self.config].text
+        return Call(words, config, self.place, clock=self.clock, environment=dict(self.environment))
+
+
+def generate(phases: Iterable[str], configs: Iterable[str], clocks: Iterable[str], readable: bool) -> tuple[Case, ...]:
+    """All of them; where no config can be read, it makes no difference which."""
+    environments = [tuple(PVE.items()), tuple(WIPED.items())]
+    places, names = (PLACES, configs) if readable else (["lxc"], ["down"])
+    return tuple(Case(*one) for one in product(phases, places, names, clocks, environments))
+
+
+def is_vetoed(environment: Environment, case: Case) -> bool:
+    config = CONFIGS[case.config]
+    is_start = case.phase == "pre-start" and case.clock == RIGHT
+    return is_start and environment.configs.are_readable and config.is_down
+
+
+def is_noted(environment: Environment, case: Case) -> bool:
+    concerns_us = not environment.configs.are_readable or CONFIGS[case.config].is_ours
+    return case.phase != UNKNOWN_PHASE and concerns_us and environment.spool is Spool.GOOD
+
+
+def find_offences(environment: Environment, case: Case, answer: Answer, notes: list[GuestNote]) -> list[str]:
+    """What is not as promised, in words."""
+    vetoed, noted = is_vetoed(environment, case), is_noted(environment, case)
+    expected_notes = 1 if answer.attempts == 1 else max(1, len(notes))
+    kind = PLACES[case.place] if environment.configs.are_readable else GuestKind.UNKNOWN
+    rules = {
+        f"exit code {answer.exit_code}": answer.exit_code == int(vetoed),
+        f"{len(notes)} notes": len(notes) == (expected_notes if noted else 0),
+        "a wrong note": all((note.phase, note.kind, note.vetoed) == (case.phase, kind, vetoed) for note in notes[-1:]),
+        f"standard output {answer.out!r}": answer.out == "",
+        f"standard error {answer.err!r}": says_what_it_must(environment, case, answer.err),
+        "it holds what it inherited": answer.let_go,
+    }
+    return [f"{environment} {case}: {rule}" for rule, is_kept in rules.items() if not is_kept]
+
+
+def says_what_it_must(environment: Environment, case: Case, err: str) -> bool:
+    """A line for a veto, one for a config that cannot be read, one for a note that cannot be written; no other."""
+    concerns_us = case.phase != UNKNOWN_PHASE and (not environment.configs.are_readable or CONFIGS[case.config].is_ours)
+    expected = {
+        "must not start before": is_vetoed(environment, case),
+        "goes on, for its config": concerns_us and not environment.configs.are_readable,
+        f"{case.phase} is not noted: ": concerns_us and (environment.spool is not Spool.GOOD or "left to it" in err),
+    }
+    lines = err.splitlines()
+    starts_well = all(line.startswith("zlh-hooks: guest ") for line in lines)
+    return (
+        starts_well
+        and len(lines) == sum(expected.values())
+        and all((text in err) is it for text, it in expected.items())
+    )
+
+
+def check(environment: Environment, cases: tuple[Case, ...], record: Callable[[str, object], None]) -> None:
+    numbers = count(5001)
+    calls = tuple(case.as_call(next(numbers)) for case in cases)
+    performance = call_hook(environment, calls, at_once=24 if environment.configs.hang else 3)
+    record("points", len(calls))
+    notes = sort_notes(performance)
+    answered = zip(cases, calls, performance.answers, strict=True)
+    found = [
+        find_offences(environment, case, answer, notes.get(int(call.guest), [])) for case, call, answer in answered
+    ]
+    assert [offence for offences in found for offence in offences][:10] == []
+    assert performance.elsewhere == ()
+
+
+def sort_notes(performance: Performance) -> dict[int, list[GuestNote]]:
+    assert [name for name in performance.notes if not NAME.fullmatch(name)] == []
+    sorted_notes: dict[int, list[GuestNote]] = {}
+    for text in performance.notes.values():
+        assert text == json.dumps(json.loads(text), separators=(",", ":")) + "\n"
+        note = parse_guest_note(text)
+        sorted_notes.setdefault(note.guest, []).append(note)
+    return sorted_notes
+
+
+CROSS = [Environment(spool=spool) for spool in Spool] + [Environment(configs=configs) for configs in Configs]
+
+
+@pytest.mark.parametrize("environment", CROSS, ids=lambda one: f"{one.spool}-{one.configs}")
+def test_a_guest_goes_on_with_one_thing_wrong_on_its_node(
+    environment: Environment, record_property: Callable[[str, object], None]
+) -> None:
+    cases = generate(("pre-start", "post-stop"), CONFIGS, (RIGHT,), environment.configs.are_readable)
+    check(environment, cases, record_property)
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("configs", Configs)
+@pytest.mark.parametrize("spool", Spool)
+def test_a_guest_goes_on_whatever_is_wrong_on_its_node(
+    spool: Spool, configs: Configs, record_property: Callable[[str, object], None]
+) -> None:
+    cases = generate(PHASES, CONFIGS, (RIGHT, BEHIND, AHEAD), configs.are_readable)
+    check(Environment(spool, configs), cases, record_property)

@@ -1,0 +1,75 @@
+"""What the guest hook asks of the kernel: durable in the right order, and nothing that it has no business with."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.hookscripts.config import CONFIGS
+from tests.hookscripts.node import HOOK, PVE, call_hook, needs_root
+from tests.hookscripts.world import Call, Environment
+
+pytestmark = [needs_root, pytest.mark.matrix]  # strace is in the workshop alone
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> list[str]:
+    return record(tmp_path)
+
+
+def record(tmp_path: Path, closed: str = "") -> list[str]:
+    """The system calls of a start that is vetoed and noted, in their order, of all its processes."""
+    log, script = tmp_path / "trace", tmp_path / "traced"
+    script.write_text(f'#!/bin/sh\nexec strace -f -y -s 200 -o {log} sh -c \'exec "$0" "$@" {closed}\' {HOOK} "$@"\n')
+    script.chmod(0o755)
+    call = Call(("5001", "pre-start"), CONFIGS["down"].text, environment=PVE)
+    (answer,) = call_hook(Environment(), (call,), script).answers
+    assert answer.exit_code == 1
+    return [line.split(maxsplit=1)[1] for line in log.read_text().splitlines()]
+
+
+def find(trace: list[str], pattern: str) -> int:
+    (place,) = [number for number, line in enumerate(trace) if re.match(pattern, line)]
+    return place
+
+
+def test_a_note_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_hook_says_so(trace: list[str]) -> None:
+    order = [
+        r"openat\(AT_FDCWD<.*>, \"\.2\S+\.json\", O_WRONLY\|O_CREAT\|O_EXCL\|O_CLOEXEC, 0600",
+        r"write\(\d+<.*\.json>, \"\{",
+        r"fsync\(\d+<.*/zlh-hooks/\.2\S+\.json>",
+        r"rename\(\"\.2\S+\.json\", \"2\S+\.json\"",
+        r"fsync\(\d+<.*/zlh-hooks>",
+        r"write\(\d+<.*>, \"noted\"",
+    ]
+    places = [find(trace, pattern) for pattern in order]
+    assert places == sorted(places)
+
+
+def test_the_child_holds_nothing_of_the_task_when_it_begins_to_read(trace: list[str]) -> None:
+    reads = find(trace, r"openat\(.*/etc/pve/lxc/5001\.conf")
+    closes = find(trace, r"close_range\(3, 4294967295, 0\)")
+    stands_in = [find(trace, rf"dup3\(\d+</dev/null\S*>, {stream}") for stream in range(3)]
+    assert closes < min(stands_in) < max(stands_in) < reads
+
+
+def test_nothing_that_it_opens_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    trace = record(tmp_path, "0>&- 1>&- 2>&-")
+    sockets = re.search(r"\[(\d+)<.*, (\d+)<", trace[find(trace, r"socketpair\(")])
+    assert sockets and min(map(int, sockets.groups())) > 2
+
+
+def test_it_runs_no_program_asks_no_network_and_writes_nothing_but_its_note(trace: list[str]) -> None:
+    programs = [line for line in trace if line.startswith("execve")]
+    networks = [line for line in trace if re.match(r"(socket|connect|bind|sendto|sendmsg)\(", line)]
+    writes = [
+        line
+        for line in trace
+        if re.match(r"open.*O_(WRONLY|RDWR|CREAT|TRUNC|APPEND)", line) and "/dev/null" not in line
+    ]
+    changes = [
+        line for line in trace if re.match(r"(unlink|mkdir|rmdir|link|symlink|chmod|fchmod|chown|truncate)", line)
+    ]
+    assert [line for line in programs if f'"{HOOK}"' not in line] == []
+    assert len(writes) == 1
+    assert networks == changes == []
