@@ -7,6 +7,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin import patch as patch_story
@@ -22,7 +23,7 @@ from agent_plugin.state import BlockList, Transaction, find_transaction
 from agent_plugin.swap import Hands
 from agent_plugin.systemd import SystemdPrograms
 from agent_plugin.wanted import Wanted
-from agent_plugin.wire import Check, render_status
+from agent_plugin.wire import Check, Wished, render_status
 from agent_plugin.words import make_printable
 
 
@@ -91,14 +92,30 @@ def _check(_options: argparse.Namespace) -> int:
         return _finish(hands)
     codes = _finish_touched(hands)
     try:
-        from agent_plugin import follow
+        from agent_plugin import follow, patch_follow
     except ImportError as error:
         raise PluginError(f"a library is missing: {error}") from error
-    found = follow.check(hands)
+    checked = follow.check(hands)
+    codes.append(_tell_check(checked.agent, follow.FAILED_HERE))
+    if checked.wish is not None:
+        patch_hands = patch_command.make_hands(hands.place, hands.settings)
+        codes.append(_tell_wish(patch_follow.follow_wish(patch_hands, checked.wish, datetime.now(timezone.utc))))
+    return max(codes)
+
+
+def _tell_check(found: "Check | Transaction", failed_here: str) -> int:
     if not isinstance(found, Check):
-        return max([*codes, _tell(found)])
+        return _tell(found)
     print(f"{found.outcome}: {found.said}")
-    return max([*codes, int(found.outcome in (*REFUSALS, follow.FAILED_HERE))])
+    return int(found.outcome in (*REFUSALS, failed_here))
+
+
+def _tell_wish(wished: "Wished | None") -> int:
+    if wished is None:
+        return 0
+    why = f" ({wished.reason})" if wished.reason else ""
+    print(make_printable(f"{wished.ruling}: {wished.said}" + (f"; {wished.state}{why}" if wished.state else "")))
+    return int(wished.state in ("failed", "again"))
 
 
 def _update(_options: argparse.Namespace) -> int:
