@@ -1,24 +1,18 @@
 """A guest made of files that follows wishes from a real server: the plugin's own command, from the question to the packages."""
 
-from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
-from agent_plugin import __main__ as command
-from agent_plugin import patch_command
-from agent_plugin.patch_act import PatchHands
 from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.patch_wanted import PatchWanted
-from agent_plugin.place import Place
 from agent_plugin.setting import Settings
-from agent_plugin.swap import Hands
 from agent_plugin.wire import Status, Wished, parse_status
 from agent_plugin.wish import Wish
-from tests.agent.patch_world import FolderGuest, make_hands
+from tests.agent.patch_world import FolderGuest
 from tests.agent.release import NAME
 from tests.agent.repository_bench import RepositoryBench
-from tests.agent.swap_world import FolderSystemd, World, build, hurry
+from tests.agent.swap_world import World, build
 from tests.agent.update_server import UpdateServer
+from tests.agent.wish_doomed import make_settings, run_command
 
 OLD = build("1.4.2")
 SECURITY = PatchWanted(security=True)
@@ -27,28 +21,6 @@ SECURITY = PatchWanted(security=True)
 def wish(number: int, patches: PatchWanted = SECURITY, ring: str = "all") -> Wish:
     """For everybody, unless it says otherwise."""
     return Wish(number, NAME, ring, patches)
-
-
-def make_settings(port: int, url: str, probe: str = "") -> Settings:
-    """Of a guest that asks this server."""
-    words = tuple(probe.split())
-    return Settings(
-        port, bake_seconds=0, deadline_seconds=20, reserve_mb=0, url=url, line=NAME, vmid="5001", probe=words
-    )
-
-
-def run_command(root: Path, settings: Settings, *words: str) -> int:
-    """``zlh-agent-plugin WORDS`` in a guest that is a folder; its exit code."""
-    hurry()
-
-    def make_swap(source: object = None) -> Hands:
-        return Hands(Place(root), FolderSystemd(root), settings)
-
-    def make_patch(_place: Place, _settings: Settings) -> PatchHands:
-        return replace(make_hands(root), settings=settings)
-
-    with patch.object(command, "_hands", make_swap), patch.object(patch_command, "make_hands", make_patch):
-        return command.main(words)
 
 
 class WishGuest:
