@@ -96,12 +96,20 @@ class RepositoryBench:
 
     def wish(self, *wishes: Wish, **changes: object) -> None:
         """In place of all that was wished; published."""
-        state = parse_state(self.repository.read_state() or b"")
+        state = self._read_state()
         last = max([state.last_wish, *(wish.number for wish in wishes)])
         new = replace(state, wishes=wishes, last_wish=last, **changes)  # type: ignore[arg-type]
         self.repository.write_state(render_state(new), now())
         self.sign("anna")
         self.publish()
+
+    def last_wish(self) -> int:
+        """The highest number that was given."""
+        return self._read_state().last_wish
+
+    def _read_state(self) -> Desired:
+        data = self.repository.read_state()
+        return parse_state(data) if data else replace(always("0", {}), pins=())
 
     def roll_out(self, version: str, data: bytes = BYTES, **changes: object) -> None:
         """Released, pinned, published."""
