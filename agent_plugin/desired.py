@@ -251,7 +251,7 @@ def decide_wish(state: Desired, vmid: int, line: str, now: datetime) -> WishDeci
     if found is None:
         return WishDecision(WishRuling.UNWISHED, f"no ring that guest {vmid} is in has a wish for line {line}")
     wish, why = found
-    said = f"wish {wish.number}: line {wish.line}, ring {wish.ring} ({why}), {wish.words}"
+    said = f"wish {wish.number}: line {wish.line}, ring {wish.ring} ({why}), {wish.brief}"
     if wish.patches.extra:
         names = ", ".join(sorted(wish.patches.extra))
         return WishDecision(WishRuling.NEWER, f"{said}, and what this program does not know: {names}", wish)

@@ -22,6 +22,7 @@ from agent_plugin.setting import FROM_HOSTNAME, LEAST_VMID, Settings
 from agent_plugin.slot import Slots
 from agent_plugin.source import part_of, size_of_part
 from agent_plugin.state import Transaction, find_transaction
+from agent_plugin.story import moves
 from agent_plugin.swap import Hands
 from agent_plugin.trust import Origin, Trust
 from agent_plugin.wanted import Wanted, version_of
@@ -89,7 +90,7 @@ def check(hands: Hands) -> Checked:
         done: Check | Transaction = _rest(hands, found)
     else:
         done = _bring(hands, TrustSource(trust), found)
-    has_moved = isinstance(done, Transaction) and done.outcome != "failed"
+    has_moved = isinstance(done, Transaction) and moves(done)
     return Checked(done, None if has_moved else trust.decide_wish(guest, now))
 
 

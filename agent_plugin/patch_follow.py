@@ -13,6 +13,7 @@ from agent_plugin.patch_state import begin, find_patch
 from agent_plugin.place import Place
 from agent_plugin.report import LONGEST_TEXT, find_wished, write_status, write_wished
 from agent_plugin.state import find_transaction
+from agent_plugin.story import moves
 from agent_plugin.update import hold
 from agent_plugin.wire import Wished
 from agent_plugin.wish import Wish
@@ -26,10 +27,10 @@ def follow_wish(hands: PatchHands, decision: WishDecision, now: datetime) -> "Wi
     """
     place = hands.place
     with hold(place):
-        go_on(hands)
+        has_moved = moves(go_on(hands))
         write_wished(place, _describe(decision))
         wish = decision.wish
-        if wish is not None and _is_due(place, wish, decision.ruling, now):
+        if wish is not None and not has_moved and _is_due(place, wish, decision.ruling, now):
             refuse_trial(place)
             live_only = decision.ruling is WishRuling.BRING_LIVE
             Patching(hands, begin(wish.patches, hands.settings.probe, wish.id, live_only)).carry_out()
@@ -63,5 +64,5 @@ def _describe(decision: WishDecision) -> "Wished | None":
     if wish is None:
         return None
     opens = decision.opens.isoformat(timespec="seconds") if decision.opens else ""
-    words, said = wish.words[:LONGEST_TEXT], decision.rule[:LONGEST_TEXT]
+    words, said = wish.brief[:LONGEST_TEXT], decision.rule[:LONGEST_TEXT]
     return Wished(wish.number, wish.id, words, decision.ruling.value, said, opens)

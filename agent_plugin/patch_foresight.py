@@ -11,7 +11,8 @@ from agent_plugin.patch_impact import Findings
 from agent_plugin.words import make_printable
 
 _DELETED = " (deleted)"
-_SERVICE = ".service"
+_SERVICE, _SCOPE = ".service", ".scope"
+"""A container or a session is a scope; services in it are its own."""
 
 
 def find_users(files: Collection[str], proc: Path = Path("/proc")) -> Findings:
@@ -51,8 +52,8 @@ def _find_unit(process: Path) -> str:
     """The service of systemd's that it belongs to; empty if that is none."""
     for line in _read(process / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        unit = next((part for part in path.split("/") if part.endswith(_SERVICE)), "")
-        if unit and controllers in ("", "name=systemd"):
+        unit = next((part for part in path.split("/") if part.endswith((_SERVICE, _SCOPE))), "")
+        if unit.endswith(_SERVICE) and controllers in ("", "name=systemd"):
             return unit
     return ""
 

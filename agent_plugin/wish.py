@@ -6,6 +6,7 @@ A wish holds no command: whoever signs it chooses among what the guest's own sou
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,7 +26,7 @@ from agent_plugin.patch_wanted import (
 
 LONGEST_NAME = 128
 """Of a line or a ring, in letters."""
-MOST_SHOWN = 80
+MOST_SHOWN, MOST_NAMED = 80, 3
 
 
 class WishFault(str, Enum):
@@ -78,6 +79,14 @@ class Wish:
         if self.patches.security:
             return "security fixes"
         return " ".join(map(str, self.patches.packages)) or "no packages"
+
+    @property
+    def brief(self) -> str:
+        """The same, and no longer than a sentence bears."""
+        left = len(self.patches.packages) - MOST_NAMED
+        if left <= 0:
+            return self.words
+        return f"{' '.join(map(str, self.patches.packages[:MOST_NAMED]))} and {left} more"
 
 
 def parse_wish(found: object, place: str, parse_opening: Callable[[object, str], Opening]) -> Wish:
@@ -159,9 +168,9 @@ def refuse_unlike_wishes(wishes: "tuple[Wish, ...]", last: int, place: str) -> N
 
 
 def _refuse_twice(place: str, found: "list[Any]") -> None:
-    twice = next((one for one in found if found.count(one) > 1), None)
-    if twice is not None:
-        raise MalformedWish(WishFault.TWICE, place, twice, "each ring of a line once, and each number once")
+    twice = [one for one, times in Counter(found).items() if times > 1]
+    if twice:
+        raise MalformedWish(WishFault.TWICE, place, twice[0], "each ring of a line once, and each number once")
 
 
 def make_wish(number: int, place: "tuple[str, str]", security: bool, words: "tuple[str, ...]") -> Wish:

@@ -1,5 +1,6 @@
 """A guest brings the packages that were wished for it by signed word: once, in its time, and never what failed here."""
 
+import configparser
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,18 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from agent_plugin import packages, patch
 from agent_plugin.desired import Build, Ring, WishDecision, WishRuling
 from agent_plugin.desired_wire import render_state
 from agent_plugin.fault import NotNow
 from agent_plugin.opening import Opening
-from agent_plugin.patch_act import Patching
+from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_wanted import Package, PatchWanted
+from agent_plugin.road import Limits
+from agent_plugin.setting import TIMER_SECONDS, Settings
 from agent_plugin.update import hold
 from agent_plugin.wire import Wished
 from agent_plugin.wish import Wish
-from agent_plugin.wish_book import WishBook
+from agent_plugin.wish_book import MOST_WISHES, WishBook
 from tests.agent.conftest import need_guests_client
-from tests.agent.patch_world import GAME, HELPER
+from tests.agent.patch_world import GAME, HELPER, make_hands
 from tests.agent.repository_bench import RepositoryBench, always, now
 from tests.agent.swap_world import build
 from tests.agent.update_server import UpdateServer, says
@@ -27,11 +31,12 @@ from tests.agent.wish_bench import OLD, SECURITY, WishGuest, wish
 
 need_guests_client()
 
-from agent_plugin import patch_follow  # noqa: E402 (needs tuf 7, which is not there everywhere)
+from agent_plugin import follow, patch_follow  # noqa: E402 (needs tuf 7, which is not there everywhere)
 
 EXACT = PatchWanted(packages=(Package("aa", "2"),))
 ONE, TWO = {"aa": "1", "bb": "1"}, {"aa": "2", "bb": "2"}
 HOUR = timedelta(hours=1)
+UNITS = Path(__file__).parents[2] / "agent_plugin" / "units"
 
 
 @pytest.fixture
@@ -95,18 +100,14 @@ def test_a_probe_of_the_guests_own_settings_decides_and_a_wish_brings_no_command
 
 
 def test_what_a_person_took_back_does_not_come_again_under_the_same_wish(guest: WishGuest) -> None:
-    from agent_plugin import patch
-
     guest.wish(wish(1))
-    patch.take_back(replace(_hands(guest), settings=guest.settings))
+    patch.take_back(hands(guest))
     assert guest.check() == 1
     assert (guest.versions(), guest.told().state) == (ONE, "failed")
 
 
-def _hands(guest: WishGuest):  # type: ignore[no-untyped-def]
-    from tests.agent.patch_world import make_hands
-
-    return make_hands(guest.root)
+def hands(guest: WishGuest) -> PatchHands:
+    return replace(make_hands(guest.root), settings=guest.settings)
 
 
 def test_what_is_wished_no_more_is_left_as_it_is_and_told_no_more(guest: WishGuest) -> None:
@@ -162,8 +163,7 @@ def decide(ruling: WishRuling = WishRuling.BRING, number: int = 1) -> WishDecisi
 
 
 def follow_at(guest: WishGuest, later: timedelta, ruling: WishRuling = WishRuling.BRING) -> "Wished | None":
-    hands = replace(_hands(guest), settings=guest.settings)
-    return patch_follow.follow_wish(hands, decide(ruling), datetime.now(UTC) + later)
+    return patch_follow.follow_wish(hands(guest), decide(ruling), datetime.now(UTC) + later)
 
 
 @pytest.mark.parametrize("ruling", [WishRuling.BRING, WishRuling.BRING_LIVE])
@@ -263,6 +263,28 @@ def test_a_check_that_moves_the_agent_leaves_packages_to_the_next_one(guest: Wis
     assert (guest.world.answered(), guest.versions()) == ((200, "1.5.1"), ONE)
     assert guest.check() == 0
     assert guest.versions() == TWO
+
+
+def test_a_check_that_has_finished_a_patch_leaves_the_wish_to_the_next_one(
+    guest: WishGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two patches in one run of the service might outlast its time, and dpkg would be ended in the middle."""
+    guest.check()
+    with monkeypatch.context() as patched, pytest.raises(Power):
+        patched.setattr(Patching, "_restart", lose_power)
+        patch.bring(hands(guest), EXACT)
+    guest.wish(wish(1))
+    assert (guest.versions(), guest.status().wish) == ({"aa": "2", "bb": "1"}, None)
+    guest.check()
+    assert (guest.versions(), guest.told().state) == (TWO, "done")
+
+
+def test_the_timers_service_has_the_time_for_a_download_that_fails_and_a_wish() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.read_string((UNITS / "zlh-agent-update.service").read_text())
+    hours = int(unit["Service"]["TimeoutStartSec"].removesuffix("h"))
+    wished = 3 * packages.INSTALL_SECONDS + 2 * TIMER_SECONDS + Settings().lock_seconds
+    assert hours * 3600 > follow.DOWNLOAD_SECONDS + Limits().check_seconds + wished
 
 
 def test_a_release_that_cannot_be_brought_keeps_no_fix_away(guest: WishGuest, server: UpdateServer) -> None:
@@ -367,8 +389,6 @@ def test_a_damaged_book_lets_nothing_be_tried_and_says_what_helps(guest: WishGue
 
 
 def test_a_guest_forgets_old_wishes_before_its_book_fills_the_disk(guest: WishGuest) -> None:
-    from agent_plugin.wish_book import MOST_WISHES
-
     guest.check()
     book = WishBook(guest.place.wishes)
     for number in range(MOST_WISHES + 5):
@@ -377,8 +397,6 @@ def test_a_guest_forgets_old_wishes_before_its_book_fills_the_disk(guest: WishGu
 
 
 def test_a_patch_that_a_person_begins_is_no_wish(guest: WishGuest) -> None:
-    from agent_plugin import patch
-
     guest.check()
-    patch.bring(replace(_hands(guest), settings=guest.settings), SECURITY)
+    patch.bring(hands(guest), SECURITY)
     assert (guest.versions(), guest.place.wishes.exists(), guest.last().wish) == (TWO, False, "")

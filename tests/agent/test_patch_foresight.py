@@ -51,8 +51,11 @@ def test_who_runs_a_file_that_was_replaced_earlier_or_another_one_would_not_feel
 
 def test_systemd_itself_and_a_persons_session_are_told_as_what_no_service_is(proc: Path) -> None:
     add(proc, 1, LIBRARY, "0::/init.scope\n", "systemd")
+    add(proc, 2, LIBRARY, "0::/system.slice/docker-1.scope/system.slice/ssh.service\n", "sshd")
     add(proc, 30, LIBRARY, "0::/user.slice/user-0.slice/session-1.scope\n", "bash\x1b[2J")
-    assert find_users([LIBRARY], proc) == Findings(others=frozenset({"PID: 1 systemd", "PID: 30 bash?[2J"}))
+    assert find_users([LIBRARY], proc) == Findings(
+        others=frozenset({"PID: 1 systemd", "PID: 2 sshd", "PID: 30 bash?[2J"})
+    )
 
 
 def test_the_plugin_and_what_runs_in_its_service_are_left_out(proc: Path) -> None:

@@ -153,6 +153,12 @@ def rule(now: datetime = NOW, wish: Wish = WISH, vmid: int = 5001, line: str = "
     return decision.ruling.value, decision.rule
 
 
+def test_a_long_list_does_not_drown_the_rule() -> None:
+    many = PatchWanted(packages=tuple(Package(f"package-{number}", "1") for number in range(200)))
+    said = rule(wish=replace(WISH, patches=many))[1]
+    assert "package-0=1 package-1=1 package-2=1 and 197 more; a window is open" in said
+
+
 def test_in_a_window_all_is_brought_and_the_rule_names_wish_line_ring_and_packages() -> None:
     said = "wish 7: line game-base, ring all (within the first 100 %), security fixes; a window is open"
     assert rule() == ("bring", said)
