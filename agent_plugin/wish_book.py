@@ -15,6 +15,8 @@ BEGUN = "begun"
 DONE = ("installed", "nothing")
 UNTOUCHED = ("failed", "waits")
 """How a patch ends that has changed nothing, and that is tried again."""
+STATES = ("done", "failed", "again", "waits")
+"""What is told of a wish that was tried."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=10), timedelta(days=1)
 MOST_WISHES = 100
 """The oldest are forgotten: a number is never given twice, so that they hardly come again."""
@@ -36,11 +38,10 @@ class Tried:
     @property
     def state(self) -> str:
         """``done``; ``failed``, and not tried again; ``again`` or ``waits`` for a window, and tried again."""
-        if self.outcome in DONE:
-            return "done"
+        done, failed, again, waits = STATES
         if self.outcome in UNTOUCHED:
-            return "again" if self.outcome == "failed" else "waits"
-        return "failed"
+            return again if self.outcome == "failed" else waits
+        return done if self.outcome in DONE else failed
 
     @property
     def told(self) -> str:
