@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from agent_plugin.opening import Extra, Opening, find_first_start, hash_of
 from agent_plugin.wish import Wish
+from agent_plugin.words import make_printable
 
 PATH = "desired/state.json"
 """The signed file's name in the repository."""
@@ -253,7 +254,7 @@ def decide_wish(state: Desired, vmid: int, line: str, now: datetime) -> WishDeci
     wish, why = found
     said = f"wish {wish.number}: line {wish.line}, ring {wish.ring} ({why}), {wish.brief}"
     if wish.patches.extra:
-        names = ", ".join(sorted(wish.patches.extra))
+        names = make_printable(", ".join(sorted(wish.patches.extra)))
         return WishDecision(WishRuling.NEWER, f"{said}, and what this program does not know: {names}", wish)
     if wish.patches.is_nothing:
         return WishDecision(WishRuling.NOTHING, f"{said}; packages are left as they are", wish)

@@ -195,6 +195,11 @@ def test_a_wish_that_says_more_than_this_program_understands_is_not_guessed_at()
     assert (ruling, "what this program does not know: except" in said) == ("newer-wish", True)
 
 
+def test_a_field_of_any_name_neither_paints_a_terminal_nor_silences_the_guests_report() -> None:
+    newer = replace(WISH, patches=PatchWanted(extra={"\x1b[2J": 1, "\ud800": 2}))
+    assert "what this program does not know: ?[2J, ?" in rule(wish=newer)[1]
+
+
 @given(st.integers(100, 999_999_999))
 def test_everybody_has_a_turn_within_the_window(vmid: int) -> None:
     state = replace(STATE, jitter=HOUR * 5)
