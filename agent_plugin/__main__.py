@@ -7,6 +7,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin import patch as patch_story
@@ -19,10 +20,11 @@ from agent_plugin.report import build_status, write_status
 from agent_plugin.setting import read_settings
 from agent_plugin.source import FileSource, Source
 from agent_plugin.state import BlockList, Transaction, find_transaction
+from agent_plugin.story import moves
 from agent_plugin.swap import Hands
 from agent_plugin.systemd import SystemdPrograms
 from agent_plugin.wanted import Wanted
-from agent_plugin.wire import Check, render_status
+from agent_plugin.wire import Check, Wished, render_status
 from agent_plugin.words import make_printable
 
 
@@ -89,16 +91,32 @@ def _check(_options: argparse.Namespace) -> int:
     hands = _hands()
     if not hands.settings.url:
         return _finish(hands)
-    codes = _finish_touched(hands)
+    codes, has_moved = _finish_touched(hands)
     try:
-        from agent_plugin import follow
+        from agent_plugin import follow, patch_follow
     except ImportError as error:
         raise PluginError(f"a library is missing: {error}") from error
-    found = follow.check(hands)
+    checked = follow.check(hands)
+    codes.append(_tell_check(checked.agent, follow.FAILED_HERE))
+    if checked.wish is not None and not has_moved:
+        patch_hands = patch_command.make_hands(hands.place, hands.settings)
+        codes.append(_tell_wish(patch_follow.follow_wish(patch_hands, checked.wish, datetime.now(timezone.utc))))
+    return max(codes)
+
+
+def _tell_check(found: "Check | Transaction", failed_here: str) -> int:
     if not isinstance(found, Check):
-        return max([*codes, _tell(found)])
+        return _tell(found)
     print(f"{found.outcome}: {found.said}")
-    return max([*codes, int(found.outcome in (*REFUSALS, follow.FAILED_HERE))])
+    return int(found.outcome in (*REFUSALS, failed_here))
+
+
+def _tell_wish(wished: "Wished | None") -> int:
+    if wished is None:
+        return 0
+    why = f" ({wished.reason})" if wished.reason else ""
+    print(make_printable(f"{wished.ruling}: {wished.said}" + (f"; {wished.state}{why}" if wished.state else "")))
+    return int(wished.state in ("failed", "again"))
 
 
 def _update(_options: argparse.Namespace) -> int:
@@ -107,17 +125,21 @@ def _update(_options: argparse.Namespace) -> int:
 
 def _finish(hands: Hands) -> int:
     """All that was begun. What nothing was changed for yet comes last: it is dropped, for nobody brings it again."""
-    codes = _finish_touched(hands)
+    codes, _ = _finish_touched(hands)
     left = update.resume(hands)
     return max(codes) if codes and left is None else max([*codes, _tell(left)])
 
 
-def _finish_touched(hands: Hands) -> "list[int]":
-    """A release on trial first, for its time runs, then a patch; neither needs a library or a server. Exit codes."""
+def _finish_touched(hands: Hands) -> "tuple[list[int], bool]":
+    """A release on trial first, for its time runs, then a patch; neither needs a library or a server.
+
+    Exit codes, and whether something in the guest was moved by it.
+    """
     judged = update.judge_trial(hands)
     codes = [_tell(judged)] if judged else []
     patched = patch_story.resume(patch_command.make_hands(hands.place, hands.settings))
-    return [*codes, _tell_patch(patched)] if patched else codes
+    codes += [_tell_patch(patched)] if patched else []
+    return codes, moves(judged) or moves(patched)
 
 
 def _revert(_options: argparse.Namespace) -> int:

@@ -5,31 +5,23 @@ host resolves all that a guest cannot know before it signs: specifiers to one ve
 to instants. Instants are aware UTC, in whole seconds. Python 3.10 or newer.
 """
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Protocol, TypeVar
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
+
+from agent_plugin.opening import Extra, Opening, find_first_start, hash_of
+from agent_plugin.wish import Wish
+from agent_plugin.words import make_printable
 
 PATH = "desired/state.json"
 """The signed file's name in the repository."""
 ANY_MACHINE = "all"
 """The build that runs on every architecture."""
-Extra = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Opening:
-    """A time in which a change may start: from ``start`` until just before ``last_start``."""
-
-    name: str
-    start: datetime
-    last_start: datetime
-    extra: Extra = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,7 +82,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Desired:
-    """The whole state. Rings are asked in their order."""
+    """The whole state. Rings are asked in their order. ``last_wish``: the highest number that a wish ever had."""
 
     made: datetime
     jitter: timedelta = timedelta(0)
@@ -98,6 +90,8 @@ class Desired:
     rings: tuple[Ring, ...] = ()
     pins: tuple[Pin, ...] = ()
     blocked: tuple[Block, ...] = ()
+    wishes: tuple[Wish, ...] = ()
+    last_wish: int = 0
     extra: Extra = field(default_factory=dict)
 
 
@@ -140,17 +134,7 @@ class Decision:
 
 def place_of(vmid: int) -> int:
     """0 to 9999, always the same for a guest: a share that grows keeps whom it had."""
-    return _hash(f"zlh-ring:{vmid}") % 10_000
-
-
-def delay_of(vmid: int, version: str, longest: timedelta) -> timedelta:
-    """How long after a window's start the guest begins, so that not all do at once; another one for each version."""
-    seconds = int(longest.total_seconds())
-    return timedelta(seconds=_hash(f"zlh-jitter:{vmid}:{version}") % seconds if seconds > 0 else 0)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return hash_of(f"zlh-ring:{vmid}") % 10_000
 
 
 def decide(state: Desired, guest: Guest, now: datetime) -> Decision:
@@ -166,18 +150,38 @@ def decide(state: Desired, guest: Guest, now: datetime) -> Decision:
         return Decision(refusal[0], f"{said}; {refusal[1]}", pin, build)
     opens = find_start(state, pin, guest.vmid, now)
     if opens is None or opens > now:
-        when = f"from {opens:%Y-%m-%d %H:%M:%S} UTC on" if opens else "never: no window is left in this state"
-        return Decision(Ruling.WAITS, f"{said}; it may start {when}", pin, build, opens)
+        return Decision(Ruling.WAITS, f"{said}; it may start {_say_when(opens)}", pin, build, opens)
     return Decision(Ruling.INSTALL, f"{said}; a window is open", pin, build)
+
+
+def _say_when(opens: datetime | None) -> str:
+    return f"from {opens:%Y-%m-%d %H:%M:%S} UTC on" if opens else "never: no window is left in this state"
 
 
 def find_pin(state: Desired, guest: Guest) -> tuple[Pin, str] | None:
     """The pin of the first ring that the guest is in and that has one for its line, and why it is in that ring."""
-    pins = {(pin.line, pin.ring): pin for pin in state.pins}
+    return _find_of_ring(state, state.pins, guest.vmid, guest.line)
+
+
+class _OfRing(Protocol):
+    """What a ring of a line has."""
+
+    @property
+    def line(self) -> str: ...
+
+    @property
+    def ring(self) -> str: ...
+
+
+T = TypeVar("T", bound=_OfRing)
+
+
+def _find_of_ring(state: Desired, given: Iterable[T], vmid: int, line: str) -> tuple[T, str] | None:
+    places = {(one.line, one.ring): one for one in given}
     for ring in state.rings:
-        why, pin = ring.find_reason(guest.vmid), pins.get((guest.line, ring.name))
-        if why and pin:
-            return pin, why
+        why, one = ring.find_reason(vmid), places.get((line, ring.name))
+        if why and one:
+            return one, why
     return None
 
 
@@ -203,15 +207,7 @@ def _find_refusal(state: Desired, pin: Pin, build: Build | None, guest: Guest) -
 
 def find_start(state: Desired, pin: Pin, vmid: int, now: datetime) -> datetime | None:
     """The first moment from ``now`` on at which the guest may start; None if no window is left."""
-    starts = [_find_start_in(opening, pin, vmid, state.jitter, now) for opening in (*state.windows, *pin.also_open)]
-    return min((start for start in starts if start is not None), default=None)
-
-
-def _find_start_in(opening: Opening, pin: Pin, vmid: int, jitter: timedelta, now: datetime) -> datetime | None:
-    """A jitter that is longer than the opening is cut to it: everybody has a turn."""
-    spread = min(jitter, opening.last_start - opening.start)
-    start = max(opening.start + delay_of(vmid, pin.version, spread), now)
-    return start if start < opening.last_start else None
+    return find_first_start((*state.windows, *pin.also_open), vmid, pin.version, state.jitter, now)
 
 
 def is_version(text: str) -> bool:
@@ -226,6 +222,47 @@ def is_version(text: str) -> bool:
 def meets(version: str, specifier: str) -> bool:
     """Whether the version is one of those; the empty specifier is met by all."""
     return SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+class WishRuling(str, Enum):
+    """What is to be done for a wish, or why nothing is."""
+
+    BRING = "bring"
+    BRING_LIVE = "bring-live"
+    NOTHING = "none"
+    NEWER = "newer-wish"
+    UNWISHED = "unwished"
+
+
+@dataclass(frozen=True)
+class WishDecision:
+    """``rule`` is a sentence for people; ``wish`` is set where one was found. ``opens``: when a window opens, if none
+    is open now and one is left: until then only what nobody who plays would feel is brought.
+    """
+
+    ruling: WishRuling
+    rule: str
+    wish: Wish | None = None
+    opens: datetime | None = None
+
+
+def decide_wish(state: Desired, vmid: int, line: str, now: datetime) -> WishDecision:
+    """Which packages the state wishes for the guest at ``now`` (aware); rings are those of pins."""
+    found = _find_of_ring(state, state.wishes, vmid, line)
+    if found is None:
+        return WishDecision(WishRuling.UNWISHED, f"no ring that guest {vmid} is in has a wish for line {line}")
+    wish, why = found
+    said = f"wish {wish.number}: line {wish.line}, ring {wish.ring} ({why}), {wish.brief}"
+    if wish.patches.extra:
+        names = make_printable(", ".join(sorted(wish.patches.extra)))
+        return WishDecision(WishRuling.NEWER, f"{said}, and what this program does not know: {names}", wish)
+    if wish.patches.is_nothing:
+        return WishDecision(WishRuling.NOTHING, f"{said}; packages are left as they are", wish)
+    opens = find_first_start((*state.windows, *wish.also_open), vmid, wish.id, state.jitter, now)
+    if opens is None or opens > now:
+        rule = f"{said}; now only what nobody who plays feels, all else {_say_when(opens)}"
+        return WishDecision(WishRuling.BRING_LIVE, rule, wish, opens)
+    return WishDecision(WishRuling.BRING, f"{said}; a window is open", wish)
 
 
 @dataclass(frozen=True)

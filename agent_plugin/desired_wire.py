@@ -1,6 +1,7 @@
 """The desired state as it travels: wire format 1, JSON. Fields that a reader does not know are kept.
 
 Instants are UTC in whole seconds, written ``2026-12-01T03:00:00Z``; the format's samples lie in ``tests/samples/wire``.
+Wishes came later, and are left out while there were none: a reader that does not know them follows the pins.
 """
 
 import json
@@ -9,7 +10,10 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from agent_plugin.desired import Block, Build, Desired, Opening, Pin, Ring, is_version
+from agent_plugin.desired import Block, Build, Desired, Pin, Ring, is_version
+from agent_plugin.opening import Opening
+from agent_plugin.patch_wanted import render_wanted
+from agent_plugin.wish import MalformedWish, Wish, parse_wish, refuse_unlike_wishes
 
 FORMAT = 1
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -37,6 +41,7 @@ def render_state(state: Desired) -> bytes:
         ],
         "pins": [_render_pin(pin) for pin in state.pins],
         "blocked": [{**block.extra, "versions": block.versions, "reason": block.reason} for block in state.blocked],
+        **_render_wishes(state),
     }
     return json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"
 
@@ -60,6 +65,23 @@ def _render_pin(pin: Pin) -> dict[str, Any]:
     }
 
 
+def _render_wishes(state: Desired) -> dict[str, Any]:
+    if not state.last_wish:
+        return {}
+    return {"wishes": [_render_wish(wish) for wish in state.wishes], "last_wish": state.last_wish}
+
+
+def _render_wish(wish: Wish) -> dict[str, Any]:
+    return {
+        **wish.extra,
+        "number": wish.number,
+        "line": wish.line,
+        "ring": wish.ring,
+        "patches": render_wanted(wish.patches),
+        "also_open": [_render_opening(one) for one in wish.also_open],
+    }
+
+
 def _render_opening(one: Opening) -> dict[str, Any]:
     start, last = _render_time(one.start), _render_time(one.last_start)
     return {**one.extra, "name": one.name, "start": start, "last_start": last}
@@ -72,7 +94,7 @@ def _render_time(instant: datetime) -> str:
 def parse_state(data: bytes) -> Desired:
     """The state; fields that this program does not know are kept. ``MalformedState`` names the first wrong place."""
     try:
-        document = _Table("", json.loads(data))
+        document = _Table("", json.loads(data, object_pairs_hook=_refuse_twice))
     except ValueError as error:
         raise MalformedState(f"expected JSON in UTF-8: {error}") from error
     found = document.take("format", int)
@@ -86,8 +108,34 @@ def parse_state(data: bytes) -> Desired:
         tuple(map(_parse_ring, document.take_tables("rings"))),
         tuple(map(_parse_pin, document.take_tables("pins"))),
         tuple(map(_parse_block, document.take_tables("blocked"))),
+        *_parse_wishes(document),
         document.rest(),
     )
+
+
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two values of one field: which one counts would be the reader's choice, and not that of whoever signed."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one table")
+    return table
+
+
+def _parse_wishes(document: "_Table") -> tuple[tuple[Wish, ...], int]:
+    if not {"wishes", "last_wish"} & document.left.keys():
+        return (), 0
+    found, last = document.take("wishes", list), document.take_number("last_wish")
+    try:
+        wishes = tuple(parse_wish(one, f"wishes[{place}]", _parse_time_beside) for place, one in enumerate(found))
+        refuse_unlike_wishes(wishes, last, "wishes")
+    except MalformedWish as error:
+        raise MalformedState(str(error)) from error
+    return wishes, last
+
+
+def _parse_time_beside(found: object, place: str) -> Opening:
+    return _parse_opening(_Table(place, found))
 
 
 def _parse_opening(table: "_Table") -> Opening:

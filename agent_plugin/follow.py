@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from agent_plugin import update
-from agent_plugin.desired import ANY_MACHINE, Guest, Nothing, Ruling
+from agent_plugin.desired import ANY_MACHINE, Guest, Nothing, Ruling, WishDecision
 from agent_plugin.disk import remove_file
 from agent_plugin.fault import BadInput, FailedHere, NotNow
 from agent_plugin.place import Place
@@ -22,6 +22,7 @@ from agent_plugin.setting import FROM_HOSTNAME, LEAST_VMID, Settings
 from agent_plugin.slot import Slots
 from agent_plugin.source import part_of, size_of_part
 from agent_plugin.state import Transaction, find_transaction
+from agent_plugin.story import moves
 from agent_plugin.swap import Hands
 from agent_plugin.trust import Origin, Trust
 from agent_plugin.wanted import Wanted, version_of
@@ -62,26 +63,43 @@ class TrustSource:
         raise NotNow(str(self.refused)) from self.refused
 
 
-def check(hands: Hands) -> "Check | Transaction":
-    """How it ended: with nothing to do or a refusal, or with a swap. ``BadInput`` for settings; else as an install.
+@dataclass(frozen=True)
+class Checked:
+    """How a check ended for the agent; ``wish``: what is to be followed now of the packages, None if nothing is."""
 
-    What is on trial was judged before (``update.judge_trial``).
+    agent: "Check | Transaction"
+    wish: "WishDecision | None" = None
+
+
+def check(hands: Hands) -> Checked:
+    """With nothing to do or a refusal, or with a swap. ``BadInput`` for settings; else as an install.
+
+    What is on trial was judged before (``update.judge_trial``). Packages are left alone where what was asked is not
+    believed, and by a check that has moved the agent: the next one finds both at rest.
     """
     place, settings = hands.place, hands.settings
     trust = open_trust(place, settings)
     place.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     seen = read_check(place)
     try:
-        found = trust.check(read_guest(place, settings), datetime.now(timezone.utc))
+        guest, now = read_guest(place, settings), datetime.now(timezone.utc)
+        found = trust.check(guest, now)
     except Refused as refused:
-        return _tell(place, _describe(refused, seen.pin if seen else 0))
+        return Checked(_tell(place, _describe(refused, seen.pin if seen else 0)))
     if isinstance(found, Nothing):
-        update.resume(hands)  # what is open is wanted no more
-        if found.ruling is not Ruling.WAITS:
-            update.forget_archives(place)
-        opens = found.opens.isoformat(timespec="seconds") if found.opens else ""
-        return _tell(place, Check(_now(), found.ruling.value, found.rule, opens, pin=found.pin))
-    return _bring(hands, TrustSource(trust), found)
+        done: Check | Transaction = _rest(hands, found)
+    else:
+        done = _bring(hands, TrustSource(trust), found)
+    has_moved = isinstance(done, Transaction) and moves(done)
+    return Checked(done, None if has_moved else trust.decide_wish(guest, now))
+
+
+def _rest(hands: Hands, found: Nothing) -> Check:
+    update.resume(hands)  # what is open is wanted no more
+    if found.ruling is not Ruling.WAITS:
+        update.forget_archives(hands.place)
+    opens = found.opens.isoformat(timespec="seconds") if found.opens else ""
+    return _tell(hands.place, Check(_now(), found.ruling.value, found.rule, opens, pin=found.pin))
 
 
 def _bring(hands: Hands, source: TrustSource, wanted: Wanted) -> "Check | Transaction":

@@ -19,6 +19,7 @@ from agent_plugin.apt_output import (
     parse_offers,
 )
 from agent_plugin.fault import BadPatch, NotNow
+from agent_plugin.patch_foresight import find_users
 from agent_plugin.patch_impact import Findings, parse_findings
 from agent_plugin.patch_wanted import PatchWanted
 from agent_plugin.program import Done, run
@@ -91,6 +92,9 @@ class Packages(Protocol):
 
     def list_owners(self, files: "Sequence[str]") -> "Mapping[str, str]":
         """File to the package that it is of; files of none are left out."""
+
+    def find_users(self, upgrades: "Sequence[Upgrade]") -> Findings:
+        """Who runs files of the packages as they are now, before they change."""
 
     def find_outdated(self) -> Findings:
         """Who runs files that were replaced."""
@@ -193,6 +197,11 @@ class AptPrograms:
             owner = next((line.partition(": ")[0] for line in shown.splitlines() if ": /" in line), "")
             owners.update({file: owner} if owner and not owner.startswith("diversion") else {})
         return owners
+
+    def find_users(self, upgrades: "Sequence[Upgrade]") -> Findings:
+        names = [upgrade.name for upgrade in upgrades]
+        shown = run("dpkg-query", "--listfiles", "--", *names, seconds=READ_SECONDS).or_not_now()
+        return find_users([line for line in shown.output.splitlines() if line.startswith("/")])
 
     def find_outdated(self) -> Findings:
         if not NEEDRESTART.exists():

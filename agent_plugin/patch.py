@@ -10,7 +10,6 @@ from agent_plugin.patch_plan import find_unlike
 from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
 from agent_plugin.patch_wanted import PatchWanted
 from agent_plugin.place import Place
-from agent_plugin.story import Event
 from agent_plugin.update import hold, is_on_trial
 
 
@@ -20,22 +19,22 @@ def bring(hands: PatchHands, wanted: PatchWanted, probe: "tuple[str, ...]" = ())
     ``NotNow`` while a release of the agent is on trial, or another plugin at work.
     """
     with hold(hands.place):
-        _resume(hands)
-        _refuse_trial(hands.place)
+        go_on(hands)
+        refuse_trial(hands.place)
         return Patching(hands, begin(wanted, probe)).carry_out()
 
 
 def resume(hands: PatchHands) -> "Patch | None":
     """Finish what is open; None if nothing was."""
     with hold(hands.place):
-        return _resume(hands)
+        return go_on(hands)
 
 
 def take_back(hands: PatchHands) -> Patch:
     """A person goes back from the last patch that was proved. ``NotNow`` if something came after it."""
     with hold(hands.place):
-        _resume(hands)
-        _refuse_trial(hands.place)
+        go_on(hands)
+        refuse_trial(hands.place)
         brought = _find_brought(hands)
         return Patching(hands, begin_back(brought, Patching(hands, brought).look_before())).carry_out()
 
@@ -54,7 +53,8 @@ def _find_brought(hands: PatchHands) -> Patch:
     return brought
 
 
-def _resume(hands: PatchHands) -> "Patch | None":
+def go_on(hands: PatchHands) -> "Patch | None":
+    """The same, for whoever holds the lock already."""
     try:
         patch = load_patch(hands.place.patch)
     except ValueError:
@@ -62,11 +62,11 @@ def _resume(hands: PatchHands) -> "Patch | None":
         remove_file(hands.place.patch)
     if patch is None or not patch.is_open:
         return None
-    _refuse_trial(hands.place)
-    return Patching(hands, patch.after(Event.INTERRUPTED)).carry_out()
+    refuse_trial(hands.place)
+    return Patching(hands, patch.take_up()).carry_out()
 
 
-def _refuse_trial(place: Place) -> None:
-    """What a patch changes would be held against the release, or for it; and its time runs."""
+def refuse_trial(place: Place) -> None:
+    """``NotNow`` while there is a trial: a patch would be held against the release, or for it; and its time runs."""
     if is_on_trial(place):
         raise NotNow("a release of the agent is on trial: zlh-agent-plugin update finishes that first")

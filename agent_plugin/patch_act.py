@@ -24,6 +24,7 @@ from agent_plugin.story import Event, Story
 from agent_plugin.systemd import AGENT, Systemd
 from agent_plugin.trial import Trial
 from agent_plugin.unit import Units
+from agent_plugin.wish_book import WishBook
 from agent_plugin.workload import find_foreign
 
 LOOK_SECONDS = 0.5
@@ -53,6 +54,7 @@ class Patching(Story[Patch]):
         self._units, self._systemd = hands.units, hands.systemd
         self._health = Health(hands.systemd, hands.settings)
         self._folder = hands.place.packages / patch.txn
+        self._book = WishBook(hands.place.wishes)
         self.acts: Mapping[Step, Callable[[], Event | None]] = {
             Step.PLAN: self._plan,
             Step.KEEP: self._keep,
@@ -78,8 +80,17 @@ class Patching(Story[Patch]):
         workload = self._find_workload(self._units.list_running())
         refuse_workload(upgrades, workload, self._packages.list_owners([unit.file for unit in workload if unit.file]))
         self._refuse_full(upgrades)
+        if self.now.live_only and (verdict := self._foresee(upgrades)).is_felt:
+            self.note(outcome="waits", impact=verdict.impact.value, waits=verdict.waits)
+            return Event.NOTHING
         self.note(upgrades=upgrades)
         return None
+
+    def _foresee(self, upgrades: Sequence[Upgrade]) -> Verdict:
+        """What would be felt, as far as that can be known before anything is brought."""
+        running = self._units.list_running()
+        workload = {unit.name for unit in self._find_workload(running)}
+        return decide_impact(Findings(), self._packages.find_users(upgrades), workload, running)
 
     def _find_nothing(self) -> Event:
         """Nothing is brought; what still waits for a restart is looked at anew."""
@@ -135,6 +146,8 @@ class Patching(Story[Patch]):
         if fault := self._ask_probe():
             raise NotNow(f"the probe fails already before the patch: {fault}")
         self.note(before=self.look_before(), auto=self._packages.list_auto(self.now.names))
+        if self.now.wish:
+            self._book.begin(self.now.wish, self.now.txn)
 
     def look_before(self) -> PatchBefore:
         """What the guest is like now."""
@@ -260,6 +273,8 @@ class Patching(Story[Patch]):
     def _report(self) -> None:
         if not self.now.outcome:
             self.note(outcome="refused" if self.now.blame else "failed")
+        if self.now.wish:
+            self._book.end(self.now.wish, self.now.txn, self.now.outcome, self.now.reason)
 
     def save(self) -> None:
         save_patch(self._place.patch, self.now)

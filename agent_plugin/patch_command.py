@@ -1,8 +1,6 @@
 """The words of ``zlh-agent-plugin patch``."""
 
 import argparse
-import shlex
-from pathlib import PurePosixPath
 
 from agent_plugin import patch as story
 from agent_plugin.fault import BadInput
@@ -11,7 +9,7 @@ from agent_plugin.patch_act import PatchHands
 from agent_plugin.patch_state import Patch
 from agent_plugin.patch_wanted import PatchWanted, parse_packages
 from agent_plugin.place import Place
-from agent_plugin.setting import Settings
+from agent_plugin.setting import Settings, parse_probe
 from agent_plugin.systemd import SystemdPrograms
 from agent_plugin.unit import SystemdUnits
 
@@ -25,7 +23,11 @@ def add_patch(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--security", action="store_true", help="every security fix that the guest's sources have")
     what.add_argument("--packages", nargs="+", metavar="NAME=VERSION", help="exactly these")
     what.add_argument("--none", action="store_true", help="finish what is open, and say what waits for a restart")
-    parser.add_argument("--probe", metavar="COMMAND", help="must end with 0 before and after; its path is absolute")
+    parser.add_argument(
+        "--probe",
+        metavar="COMMAND",
+        help="must end with 0 before and after; its path is absolute; else that of the settings",
+    )
 
 
 def carry_out(options: argparse.Namespace, place: Place, settings: Settings) -> Patch:
@@ -39,23 +41,12 @@ def carry_out(options: argparse.Namespace, place: Place, settings: Settings) -> 
     if not chosen:
         raise BadInput("patch: --security, --packages NAME=VERSION ..., --none or revert is wanted")
     wanted = PatchWanted(options.security, parse_packages(options.packages or ()))
-    return story.bring(hands, wanted, parse_probe(options.probe or ""))
+    return story.bring(hands, wanted, parse_probe(options.probe or "") or settings.probe)
 
 
 def make_hands(place: Place, settings: Settings) -> PatchHands:
     """The guest's own programs."""
     return PatchHands(place, settings, SystemdPrograms(), SystemdUnits(), AptPrograms(settings.lock_seconds))
-
-
-def parse_probe(text: str) -> "tuple[str, ...]":
-    """The words of a command, which no shell sees; ``BadInput``."""
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise BadInput(f"--probe {text!r}: {error}") from error
-    if words and not PurePosixPath(words[0]).is_absolute():
-        raise BadInput(f"--probe {text!r}: the program's whole path is wanted, such as /usr/bin/{words[0]}")
-    return words
 
 
 def tell(ended: Patch) -> "list[str]":
@@ -71,5 +62,5 @@ def tell(ended: Patch) -> "list[str]":
 
 def is_good(ended: Patch) -> bool:
     """Whether it ended as was asked for."""
-    wanted = ("reverted",) if ended.taken_back else ("installed", "nothing")
+    wanted = ("reverted",) if ended.taken_back else ("installed", "nothing", "waits")
     return ended.outcome in wanted

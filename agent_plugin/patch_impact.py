@@ -74,6 +74,11 @@ class Verdict:
     restart: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
 
+    @property
+    def is_felt(self) -> bool:
+        """Whether somebody who plays would feel all of it."""
+        return self.impact in (Impact.RESTART, Impact.GUEST_RESTART)
+
 
 def parse_findings(output: str) -> "Findings | None":
     """What ``needrestart -b -l`` printed; None if that is not its output."""

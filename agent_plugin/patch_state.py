@@ -37,7 +37,8 @@ class Patch:
     ``upgrades``: every package that changes; ``auto``: those that were not installed by hand; ``impact``, ``restart``
     and ``waits`` as decided from evidence, ``impact`` empty until then; ``restarted``: what was; ``beside``: new files
     of settings that lie beside those that were kept. ``taken_back``: a person goes back; ``blame``: it failed, and the
-    packages are why.
+    packages are why. ``wish``: the id of the operators' wish that it carries out, empty if a person began it;
+    ``live_only``: nothing is brought that somebody who plays would feel.
     """
 
     txn: str
@@ -57,6 +58,8 @@ class Patch:
     outcome: str = ""
     reason: str = ""
     blame: bool = False
+    wish: str = ""
+    live_only: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -72,10 +75,18 @@ class Patch:
         """The same patch one step on."""
         return replace(self, step=PATCH.advance(self.step, event), transitions=self.transitions + 1)
 
+    def take_up(self) -> "Patch":
+        """As its successor goes on. Before a wish has touched anything, whoever wished is asked again: it may be
+        wished no more, or its window be shut.
+        """
+        if self.wish and self.step in PATCH.untouched:
+            return replace(self.after(Event.FAILED), reason=f"{self.step.value}: interrupted, nothing was touched")
+        return self.after(Event.INTERRUPTED)
 
-def begin(wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
+
+def begin(wanted: PatchWanted, probe: "tuple[str, ...]" = (), wish: str = "", live_only: bool = False) -> Patch:
     """A new patch."""
-    return Patch(secrets.token_hex(6), wanted, probe)
+    return Patch(secrets.token_hex(6), wanted, probe, wish=wish, live_only=live_only)
 
 
 def begin_back(brought: Patch, before: PatchBefore) -> Patch:

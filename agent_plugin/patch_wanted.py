@@ -1,4 +1,4 @@
-"""Which packages a guest shall have: what a person asks for now, and what a signed desired state will carry."""
+"""Which packages a guest shall have: what a person asks for, or a signed desired state."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,16 @@ VERSION = re.compile(r"[0-9](?:[0-9A-Za-z.+:~-]*[0-9A-Za-z])?")
 MOST_PACKAGES = 200
 
 
+def is_package_name(text: str) -> bool:
+    """Whether Debian's policy (5.6.7) lets a package be called so; ``:architecture`` may follow."""
+    return len(text) <= 128 and NAME.fullmatch(text) is not None
+
+
+def is_package_version(text: str) -> bool:
+    """Whether Debian's policy (5.6.12) lets a version be so, and apt takes it for nothing else."""
+    return len(text) <= 128 and VERSION.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class Package:
     """A package in one exact version; ``name`` as dpkg says it, with ``:architecture`` where it is a foreign one."""
@@ -22,9 +32,9 @@ class Package:
 
     def __post_init__(self) -> None:
         """``BadInput`` if apt could take it for something else."""
-        if not NAME.fullmatch(self.name) or len(self.name) > 128:
+        if not is_package_name(self.name):
             raise BadInput(f"package {self.name[:80]!r}: lower case letters, digits and + . - are allowed")
-        if not VERSION.fullmatch(self.version) or len(self.version) > 128:
+        if not is_package_version(self.version):
             raise BadInput(f"version {self.version[:80]!r} of {self.name}: one such as 1:2.3-4+deb12u1 is wanted")
 
     def __str__(self) -> str:

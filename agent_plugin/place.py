@@ -96,6 +96,16 @@ class Place:
         return self.state / "patched.json"
 
     @property
+    def wishes(self) -> Path:
+        """What became of each wish here; see :mod:`agent_plugin.wish_book`."""
+        return self.state / "wishes.json"
+
+    @property
+    def wished(self) -> Path:
+        """The wish that the last check found, for telling of it."""
+        return self.state / "wished.json"
+
+    @property
     def packages(self) -> Path:
         """A folder per patch, with the packages to go back to; apt's own user must be able to enter it."""
         return self.root / "var/lib/zlh-agent-plugin-packages"

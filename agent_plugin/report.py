@@ -4,14 +4,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from agent_plugin.disk import write_file
+from agent_plugin.disk import remove_file, write_file
+from agent_plugin.fault import BadInput
 from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.pending import find_net
 from agent_plugin.place import Place
 from agent_plugin.record import find_record, save_record
 from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
-from agent_plugin.wire import MOST_BYTES, Check, Failure, Patched, Status, flatten, parse_part, render_status
+from agent_plugin.wire import (
+    MOST_BYTES,
+    Check,
+    Failure,
+    Patched,
+    Status,
+    Wished,
+    flatten,
+    parse_part,
+    render_status,
+)
+from agent_plugin.wish_book import WishBook
 
 LONGEST_TEXT = 200
 
@@ -51,6 +63,7 @@ def _build(place: Place, transaction: "Transaction | None", patch: "Patch | None
         blocked={name: block.reason[:LONGEST_TEXT] for name, block in blocks[max(0, len(blocks) - room.blocks) :]},
         check=read_check(place),
         patch=_tell_patch(patch, room) if patch else None,
+        wish=find_wished(place),
     )
     return _add_swap(told, place, transaction, room) if transaction else told
 
@@ -80,6 +93,29 @@ def write_check(place: Place, check: Check) -> None:
     """Keep it for the documents to come."""
     short = replace(check, said=check.said[:LONGEST_TEXT])
     save_record(place.checked, flatten(short))
+
+
+def find_wished(place: Place) -> "Wished | None":
+    """The wish that the last check found, and what became of it here; None if there was none."""
+    wished = find_record(place.wished, lambda found: parse_part("wish", found, Wished))
+    if wished is None:
+        return None
+    try:
+        tried = WishBook(place.wishes).find(wished.id)
+    except (BadInput, OSError) as error:
+        return replace(wished, state="failed", reason=str(error)[:LONGEST_TEXT])
+    if tried is None:
+        return wished
+    reason = tried.told[:LONGEST_TEXT]
+    return replace(wished, state=tried.state, reason=reason, tries=tried.tries, txn=tried.txn)
+
+
+def write_wished(place: Place, wished: "Wished | None") -> None:
+    """Keep it for the documents to come; None: there is none any more."""
+    if wished is not None:
+        save_record(place.wished, flatten(wished))
+    elif place.wished.exists():
+        remove_file(place.wished)
 
 
 def _tell_patch(patch: Patch, room: Room) -> Patched:

@@ -61,13 +61,15 @@ class Desk:
 
 def choose_public(status: Status) -> Status:
     """What of it is for everybody who reaches the port."""
-    failure, patch, reason = status.failure, status.patch, words.leave_out_words
+    failure, patch, wish = status.failure, status.patch, status.wish
+    reason = words.leave_out_words
     return replace(
         status,
         reason=reason(status.reason),
         blocked={release: reason(why) for release, why in status.blocked.items()},
         failure=replace(failure, reason=reason(failure.reason), log="") if failure else None,
         patch=replace(patch, reason=reason(patch.reason)) if patch else None,
+        wish=replace(wish, reason=reason(wish.reason)) if wish else None,
     )
 
 

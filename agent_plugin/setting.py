@@ -24,11 +24,13 @@
     [patch]
     workload = mysql.service # by spaces, with * for any: not restarted unasked, as no unit of /etc is
     lock_seconds = 120       # so long another run of apt or dpkg is waited for
+    probe = /usr/local/bin/probe-game --quick    # must end with 0 before and after a patch; no shell sees it
 """
 
 import configparser
+import shlex
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from agent_plugin.fault import BadInput
 
@@ -59,6 +61,7 @@ class Settings:
     reserve_mb: int = 64
     workload: tuple[str, ...] = ()
     lock_seconds: int = 120
+    probe: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """``BadInput`` says which value is wrong and what would be right."""
@@ -99,11 +102,22 @@ def parse_address(text: str) -> "tuple[str, int]":
     return host.strip("[]"), int(port)
 
 
+def parse_probe(text: str, what: str = "--probe") -> "tuple[str, ...]":
+    """The words of a command, which no shell sees; ``BadInput``."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise BadInput(f"{what} {text!r}: {error}") from error
+    if words and not PurePosixPath(words[0]).is_absolute():
+        raise BadInput(f"{what} {text!r}: the program's whole path is wanted, such as /usr/bin/{words[0]}")
+    return words
+
+
 _SECTIONS = {
     "agent": ("port", "handover", "health", "operations", "reach", "helpers"),
     "source": ("url", "line", "vmid", "ca_file"),
     "trial": ("bake_seconds", "deadline_seconds", "reserve_mb"),
-    "patch": ("workload", "lock_seconds"),
+    "patch": ("workload", "lock_seconds", "probe"),
 }
 _NUMBERS = ("port", "bake_seconds", "deadline_seconds", "reserve_mb", "lock_seconds")
 _LISTS = ("operations", "reach", "helpers", "workload")
@@ -132,6 +146,8 @@ def _collect(parser: configparser.ConfigParser) -> "dict[str, object]":
 
 
 def _parse(key: str, text: str) -> object:
+    if key == "probe":
+        return parse_probe(text, key)
     if key in _LISTS:
         return tuple(text.split())
     if key not in _NUMBERS:

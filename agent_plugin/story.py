@@ -90,11 +90,20 @@ class Stand(Protocol):
     def is_open(self) -> bool:
         """Whether something is left to do."""
 
+    @property
+    def outcome(self) -> str:
+        """How it ended; ``failed``: with nothing changed."""
+
     def after(self: "T", event: Event) -> "T":
-        """The same story one step on. It has fields ``outcome``, ``reason`` and ``blame``, too."""
+        """The same story one step on. It has fields ``reason`` and ``blame``, too."""
 
 
 T = TypeVar("T", bound=Stand)
+
+
+def moves(ended: "Stand | None") -> bool:
+    """Whether something in the guest may have changed by it; one check moves one thing, so that its time suffices."""
+    return ended is not None and ended.outcome != "failed"
 
 
 class Story(ABC, Generic[T]):

@@ -22,7 +22,7 @@ from tuf.api.serialization import DeserializationError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from agent_plugin import agreement
-from agent_plugin.desired import PATH, Desired, Guest, Nothing, Ruling, decide
+from agent_plugin.desired import PATH, Desired, Guest, Nothing, Ruling, WishDecision, decide, decide_wish
 from agent_plugin.desired_wire import MalformedState, NewerFormat, parse_state
 from agent_plugin.disk import rename, sync_tree, write_file
 from agent_plugin.mark import Marks, read_marks, write_marks
@@ -58,9 +58,11 @@ class Trust:
         self._folder, self._origin, self._limits = folder, origin, limits or Limits()
         self._cache, self._marks = folder / "cache", folder / "high-water.json"
         self.road = Road(origin.url, self._limits, origin.ca_file)
+        self._verified: Desired | None = None
 
     def check(self, guest: Guest, now: datetime) -> Wanted | Nothing:
         """Ask the server what the guest should install now; ``Refused`` says why nothing it says is believed."""
+        self._verified = None
         with self._locked():
             marks = read_marks(self._marks)
             refuse_clock(now, self._origin.built, marks.signed)
@@ -85,11 +87,16 @@ class Trust:
             self._raise_marks({role: self._read_role(role) for role in roles}, marks, now)
         if not fetcher.unchanged:
             self._keep_cache()
+        self._verified = state
         if decision is None:
             return Nothing(Ruling.UNPINNED, "nothing was ever pinned in this repository")
         if not wants:
             return Nothing(decision.ruling, decision.rule, decision.opens, decision.pin.number if decision.pin else 0)
         return agreement.agree(decision, guest, release)
+
+    def decide_wish(self, guest: Guest, now: datetime) -> WishDecision | None:
+        """What the state that the last check verified wishes for its packages; None without one."""
+        return decide_wish(self._verified, guest.vmid, guest.line, now) if self._verified else None
 
     def _open_updater(self, fetcher: "_Fetcher") -> Updater:
         self._cache.mkdir(mode=0o700, parents=True, exist_ok=True)

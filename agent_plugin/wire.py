@@ -69,6 +69,28 @@ class Patched:
 
 
 @dataclass(frozen=True)
+class Wished:
+    """The packages that operators wish here, as the last check found it. ``id``: of this wish, another one each time.
+
+    ``words``: what is wished; ``ruling`` and ``said``: what the state says of it; ``opens``: when a window opens, if
+    none is open. ``state``: empty if it was not tried; ``done``; ``failed``, and not tried again; ``again`` after an
+    end that changed nothing, ``tries`` of them by now; ``waits`` for a window. ``reason`` says why; ``txn``: the patch.
+    """
+
+    number: int
+    id: str
+    words: str
+    ruling: str
+    said: str
+    opens: str = ""
+    state: str = ""
+    reason: str = ""
+    tries: int = 0
+    txn: str = ""
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Status:
     """``written``: UTC, ISO 8601. Releases are ``<version>-<sha8>``, empty where there is none.
 
@@ -90,11 +112,12 @@ class Status:
     failure: "Failure | None" = None
     check: "Check | None" = None
     patch: "Patched | None" = None
+    wish: "Wished | None" = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
-Part = TypeVar("Part", Failure, Check, Patched, Status)
-_PARTS: "Mapping[str, type[Any]]" = {"failure": Failure, "check": Check, "patch": Patched}
+Part = TypeVar("Part", Failure, Check, Patched, Wished, Status)
+_PARTS: "Mapping[str, type[Any]]" = {"failure": Failure, "check": Check, "patch": Patched, "wish": Wished}
 
 
 def render_status(status: Status) -> str:
@@ -103,7 +126,7 @@ def render_status(status: Status) -> str:
     return json.dumps({"format": FORMAT, **flatten(status), **parts}, indent=1) + "\n"
 
 
-def flatten(part: "Failure | Check | Patched | Status") -> "dict[str, Any]":
+def flatten(part: "Failure | Check | Patched | Wished | Status") -> "dict[str, Any]":
     """A part of the document as it is written."""
     known = {name.name: getattr(part, name.name) for name in fields(part) if name.name != "unknown"}
     return {**known, **part.unknown}

@@ -22,6 +22,8 @@ MAY_KNOW = {
         "agent_plugin.report_wire",
         "agent_plugin.desired",
         "agent_plugin.desired_wire",
+        "agent_plugin.opening",
+        "agent_plugin.wish",
     ),
     "zlh_hooks.simulation": ("zlh_hooks.domain", "zlh_hooks.application.ports", "zlh_hooks.simulation"),
     "zlh_hooks.settings": ("zlh_hooks.domain", "zlh_hooks.notice_settings"),

@@ -10,6 +10,8 @@ from agent_plugin.patch_steps import PATCH
 from agent_plugin.refusal import TROUBLE, Refusal
 from agent_plugin.steps import SWAP
 from agent_plugin.story import LONGEST
+from agent_plugin.wish import WishFault
+from agent_plugin.wish_book import STATES as STATES_OF_A_WISH
 from tests.cli.command_line import find_commands, parse
 from zlh_hooks.application.agent_report_desk import ALARMS, Standing
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
@@ -41,7 +43,7 @@ def test_the_page_of_agents_names_every_refusal_and_whether_it_is_trouble() -> N
     assert rows == [(refusal.value, "yes" if refusal in TROUBLE else "no") for refusal in Refusal]
 
 
-@pytest.mark.parametrize("page", [AGENTS, REPORT], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [AGENTS, REPORT, PATCH_PAGE], ids=lambda page: page.stem)
 def test_every_command_on_the_pages_of_agents_is_one(page: Path) -> None:
     commands = find_commands(page.read_text())
     assert commands
@@ -63,8 +65,14 @@ def test_the_page_of_patches_shows_the_table_that_decides_and_every_impact() -> 
     """Print it: ``PATCH.render_diagram()`` of ``agent_plugin.patch_steps``, as for the swap."""
     page = PATCH_PAGE.read_text()
     assert f"```mermaid\n{PATCH.render_diagram()}\n```\n" in page
-    assert re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \|$", page, re.MULTILINE) == [impact.value for impact in Impact]
+    rows = re.findall(r"^\| `([a-z-]+)` \| .+ \| .+ \|$", page, re.MULTILINE)
+    assert rows == [*STATES_OF_A_WISH, *(impact.value for impact in Impact)]
     assert f"After {LONGEST} steps it goes back" in page
+
+
+def test_the_page_of_patches_names_every_fault_of_a_wish() -> None:
+    rows = re.findall(r"^\| (`wish-[a-z`, -]+`) \| [^|]+ \|$", PATCH_PAGE.read_text(), re.MULTILINE)
+    assert [name for row in rows for name in re.findall("wish-[a-z]+", row)] == [fault.value for fault in WishFault]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent_plugin.guest_key import GuestKey
 from agent_plugin.report_wire import MOST_BYTES, Statement, render_envelope, render_statement
-from agent_plugin.wire import Check, Failure, Patched, Status
+from agent_plugin.wire import Check, Failure, Patched, Status, Wished
 from tests.adapters.probes.stand_in import free_port
 from tests.adapters.web_bench import CLOSE, NONSENSE, RESET, STALL, receiver
 from tests.agent.report_bench import ReportGuest
@@ -18,7 +18,7 @@ from zlh_hooks.adapters.agent_report import GuestReports
 from zlh_hooks.adapters.clock import SystemClock
 from zlh_hooks.adapters.trust import open_trust
 from zlh_hooks.adapters.web import Web
-from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch
+from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch, AgentWish
 from zlh_hooks.domain.errors import RoadError, TargetError
 
 HOST = "127.0.0.1"
@@ -47,6 +47,7 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
             failure=Failure("1.5.0-deadbeef", "WATCH: sick"),
             check=Check(AT, "waits", "pin 7"),
             patch=Patched("5d1f0c2ab94e", "END", "stuck", "REVERT: no", "reload", waits=("zlh-game.service",)),
+            wish=Wished(3, "ab" * 32, "security fixes", "bring", "wish 3", state="failed", reason="PROVE: no", tries=1),
             unknown={"players": 3},
         )
     )
@@ -62,7 +63,8 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
     assert (told.failed, told.failure) == ("1.5.0-deadbeef", "WATCH: sick")
     assert told.check == AgentCheck("waits", "pin 7", suspicious=False)
     assert told.patch == AgentPatch("END", "stuck", "reload", "REVERT: no", ("zlh-game.service",))
-    assert told.list_wrong() == ("WATCH: sick", "patch: REVERT: no")
+    assert told.wish == AgentWish(3, "security fixes", "wish 3", "failed", "PROVE: no", 1)
+    assert told.list_wrong() == ("WATCH: sick", "patch: REVERT: no", "wish 3: PROVE: no")
     assert told.written == datetime(2026, 11, 23, 22, 4, 5, tzinfo=UTC)
 
 

@@ -163,6 +163,10 @@ class FolderPackages:
     def list_owners(self, files: "Sequence[str]") -> "Mapping[str, str]":
         return {FILES[GAME]: "aa"} if self._has("owns-the-game") else {}
 
+    def find_users(self, upgrades: "Sequence[Upgrade]") -> Findings:
+        found = self.guest.read()
+        return Findings(frozenset(set(found["touches"]) & set(found["running"])))
+
     def find_outdated(self) -> Findings:
         return Findings(frozenset(self.guest.read()["outdated"]))
 

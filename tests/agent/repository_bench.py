@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from agent_plugin.desired import Build, Desired, Opening, Pin, Ring
-from agent_plugin.desired_wire import render_state
+from agent_plugin.desired import Build, Desired, Pin, Ring
+from agent_plugin.desired_wire import parse_state, render_state
+from agent_plugin.opening import Opening
+from agent_plugin.wish import Wish
 from tests.agent.release import NAME
 from zlh_hooks.adapters.tuf_folder import TufFolder
 from zlh_hooks.adapters.tuf_key import KeyFolder
@@ -91,6 +93,23 @@ class RepositoryBench:
         """Pinned for everybody and signed by one; not published."""
         self.repository.write_state(render_state(always(version, {"all": build}, **changes)), now())
         self.sign("anna")
+
+    def wish(self, *wishes: Wish, **changes: object) -> None:
+        """In place of all that was wished; published."""
+        state = self._read_state()
+        last = max([state.last_wish, *(wish.number for wish in wishes)])
+        new = replace(state, wishes=wishes, last_wish=last, **changes)  # type: ignore[arg-type]
+        self.repository.write_state(render_state(new), now())
+        self.sign("anna")
+        self.publish()
+
+    def last_wish(self) -> int:
+        """The highest number that was given."""
+        return self._read_state().last_wish
+
+    def _read_state(self) -> Desired:
+        data = self.repository.read_state()
+        return parse_state(data) if data else replace(always("0", {}), pins=())
 
     def roll_out(self, version: str, data: bytes = BYTES, **changes: object) -> None:
         """Released, pinned, published."""

@@ -12,15 +12,14 @@ from agent_plugin.desired import (
     Build,
     Desired,
     Guest,
-    Opening,
     Pin,
     Ring,
     Ruling,
     decide,
-    delay_of,
     find_start,
     place_of,
 )
+from agent_plugin.opening import Opening, delay_of
 
 NOW = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_plugin.desired import Block, Build, Desired, Opening, Pin, Ring
+from agent_plugin.desired import Block, Build, Desired, Pin, Ring
 from agent_plugin.desired_wire import MalformedState, NewerFormat, parse_state, render_state
+from agent_plugin.opening import Opening
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "desired-1.json"
 TIMES = st.integers(0, 7_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))

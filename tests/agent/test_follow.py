@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent_plugin import update
-from agent_plugin.desired import Build, Opening
+from agent_plugin.desired import Build
 from agent_plugin.desired_wire import render_state
 from agent_plugin.fault import BadInput, NotNow
+from agent_plugin.opening import Opening
 from agent_plugin.state import MOST_TRIES, Transaction, load_transaction
 from agent_plugin.steps import Step
 from agent_plugin.swap import Swap
@@ -46,7 +47,7 @@ class Following:
         hands = self.world.hands()
         source = {"url": self.server.url, "line": "game-base", "vmid": "5001", **settings}
         update.judge_trial(hands)  # as the command does, before anything that may be missing
-        return follow.check(replace(hands, settings=replace(hands.settings, **source)))  # type: ignore[arg-type]
+        return follow.check(replace(hands, settings=replace(hands.settings, **source))).agent  # type: ignore[arg-type]
 
     def swap(self) -> Transaction:
         """A check that must bring something."""

@@ -17,11 +17,11 @@ from agent_plugin.apt_output import (
     parse_offers,
 )
 from agent_plugin.fault import BadInput, NotNow
-from agent_plugin.patch_command import parse_probe
 from agent_plugin.patch_impact import Findings, Impact, Unit, decide_impact, is_workload, parse_findings
 from agent_plugin.patch_plan import refuse_plan, refuse_workload
 from agent_plugin.patch_wanted import Package, PatchWanted, parse_packages, parse_wanted, render_wanted
 from agent_plugin.program import LONGEST_WORDS, run
+from agent_plugin.setting import parse_probe
 from agent_plugin.unit import parse_units
 
 VERSION = "NEEDRESTART-VER: 3.11\n"

@@ -13,7 +13,7 @@ import pytest
 
 from agent_plugin.report_port import LONGEST_HEAD, answer
 from agent_plugin.report_wire import parse_envelope, parse_statement
-from agent_plugin.wire import Failure, Patched
+from agent_plugin.wire import Failure, Patched, Wished
 from tests.agent.report_bench import STATUS_NOW, ReportGuest, command_environment
 from tests.agent.test_report_wire import is_signed
 
@@ -77,11 +77,13 @@ def test_what_programs_said_stays_in_the_guest(guest: ReportGuest, port: int) ->
     """A probe or a package's script may print what it likes; how it ended is told."""
     words = "PROVE: /root/probe ended with 1: password=hunter2\nand more"
     patch = Patched("5d1f0c2ab94e", "END", "reverted", reason=words)
-    guest.tell(replace(STATUS_NOW, reason=words, blocked={"1.5.0-deadbeef": words}, patch=patch))
+    wish = Wished(3, "ab" * 32, "security fixes", "bring", "wish 3", state="failed", reason=words)
+    guest.tell(replace(STATUS_NOW, reason=words, blocked={"1.5.0-deadbeef": words}, patch=patch, wish=wish))
     body = get(port, "/report")[1]
     told = parse_statement(parse_envelope(body).signed).status
-    assert told.patch is not None
-    assert {told.reason, told.patch.reason, *told.blocked.values()} == {"PROVE: /root/probe ended with 1"}
+    assert told.patch is not None and told.wish is not None
+    reasons = {told.reason, told.patch.reason, told.wish.reason, *told.blocked.values()}
+    assert reasons == {"PROVE: /root/probe ended with 1"}
     assert b"hunter2" not in body
 
 

@@ -22,7 +22,8 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
     file.write_text("\n".join(line.strip() for line in text.splitlines()))
     source = {"url": "https://updates.example.net/agents", "line": "game-base", "ca_file": "/etc/ssl/zlh-ca.pem"}
     lists = {"reach": ("10.0.0.5:4000",), "helpers": ("curl",), "workload": ("mysql.service",)}
-    assert read_settings(file) == Settings(**source, **lists)
+    probe = ("/usr/local/bin/probe-game", "--quick")
+    assert read_settings(file) == Settings(**source, **lists, probe=probe)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,8 @@ def test_every_key_of_the_modules_page_is_read(tmp_path: Path) -> None:
         ("[trial]\ndeadline_seconds = 151", "at most 150: after 180 s the deadline timer goes back"),
         ("[source]\nurl = https://x.example", "line is missing"),
         ("[source]\nvmid = mine", "vmid 'mine': a number from 100 on, or hostname"),
+        ("[patch]\nprobe = probe-game", "probe 'probe-game': the program's whole path is wanted"),
+        ("[patch]\nprobe = /bin/x 'y", "probe .*: No closing quotation"),
         ("[trial]\nreserve_mb = -1", "reserve_mb '-1'"),
         ("port = 1", "no section headers"),
         ("[agent]\nport = 1\nport = 2", "already exists"),

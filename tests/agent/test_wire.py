@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.wire import BadDocument, Check, Failure, Patched, Status, parse_status, render_status
+from agent_plugin.wire import BadDocument, Check, Failure, Patched, Status, Wished, parse_status, render_status
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "status-1.json"
 GOLDEN = Status(
@@ -44,6 +44,17 @@ GOLDEN = Status(
         waits=("zlh-game.service",),
         beside=("/etc/ssl/openssl.cnf.dpkg-dist",),
     ),
+    wish=Wished(
+        number=3,
+        id="5b0d1f9f2c5b6fd8c9c3f1c1f3a0f9d3f8e2f7b6a4c3d2e1f0a9b8c7d6e5f4a3",
+        words="security fixes",
+        ruling="bring-live",
+        said="wish 3: line game-base, ring all (within the first 100 %), security fixes; now only what nobody who plays feels",
+        opens="2026-11-24T04:03:20+00:00",
+        state="done",
+        tries=1,
+        txn="5d1f0c2ab94e",
+    ),
 )
 
 
@@ -55,11 +66,20 @@ def test_the_golden_sample_is_read_and_written_as_ever() -> None:
 def test_what_a_newer_guest_says_passes_an_older_reader_unharmed() -> None:
     newer = json.loads(SAMPLE.read_text())
     newer["players"], newer["failure"]["core"], newer["patch"]["kernel"] = 3, "dumped", "6.1"
+    newer["wish"]["by"] = "anna"
     read = parse_status(json.dumps(newer))
     assert (read.unknown, read.failure and read.failure.unknown) == ({"players": 3}, {"core": "dumped"})
     assert read.patch is not None
     assert read.patch.unknown == {"kernel": "6.1"}
+    assert read.wish is not None
+    assert read.wish.unknown == {"by": "anna"}
     assert json.loads(render_status(read)) == newer
+
+
+def test_a_guest_that_knows_no_wishes_has_none() -> None:
+    older = json.loads(SAMPLE.read_text())
+    del older["wish"]
+    assert parse_status(json.dumps(older)).wish is None
 
 
 def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:
@@ -90,6 +110,7 @@ def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:
         ('{"format": 1, "written": "", "patch": {"txn": ""}}', "patch: step is missing"),
         ('{"format": 1, "written": "", "patch": {"txn": "", "step": "", "packages": {"a": 1}}}', "packages: texts"),
         ('{"format": 1, "written": "", "patch": {"txn": "", "step": "", "waits": [1]}}', "waits: texts are wanted"),
+        ('{"format": 1, "written": "", "wish": {"number": 1, "id": ""}}', "wish: words is missing"),
         (" " * 70000, "longer than 65536 bytes"),
     ],
 )

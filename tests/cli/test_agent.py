@@ -147,6 +147,62 @@ def test_an_emergency_opens_now_for_one_pin_and_without_one_nothing_does(founded
     assert "emergency e" in founded.document("status")["pins"][0]["emergency"]
 
 
+def test_packages_are_wished_for_a_ring_and_explained_and_wished_no_more(founded: Terminal) -> None:
+    said = founded.do("wish", "game-base", "canary", "--package", "openssl=3.0.15-1", "--package", "libssl3=3.0.15-1")
+    assert "line game-base, ring canary: wish 1, libssl3=3.0.15-1 openssl=3.0.15-1" in said
+    assert "wish 2, security fixes" in founded.do("wish", "game-base", "all", "--security", "--sign", "anna")
+    assert [(wish.number, wish.ring) for wish in founded.state().wishes] == [(1, "canary"), (2, "all")]
+    canary = founded.document("explain", "5001", "--line", "game-base")
+    assert canary["wish"] in ("bring", "bring-live")
+    assert canary["wish_rule"].startswith("wish 1: line game-base, ring canary (listed), libssl3=3.0.15-1 openssl=")
+    assert "guest 5099, packages: bring" in founded.do("explain", "5099", "--line", "game-base")
+    rows = founded.document("status")["wishes"]
+    assert [(row["number"], row["packages"]) for row in rows] == [
+        (2, "security fixes"),
+        (1, said.split(" 1, ")[1].splitlines()[0]),
+    ]
+    assert len(rows[0]["id"]) == 64
+    founded.do("unwish", "game-base", "canary", "--sign", "anna")
+    founded.do("publish")
+    assert founded.document("explain", "5001", "--line", "game-base")["wish_rule"].startswith("wish 2:")
+
+
+def test_a_wish_that_comes_again_after_it_was_taken_away_is_another_one(founded: Terminal) -> None:
+    founded.do("wish", "game-base", "all", "--security")
+    first = founded.document("status")["wishes"][0]["id"]
+    founded.do("unwish", "game-base", "all")
+    founded.do("wish", "game-base", "all", "--security")
+    (row,) = founded.document("status")["wishes"]
+    assert (row["number"], row["id"] != first) == (2, True)
+
+
+def test_a_ring_can_be_wished_to_keep_its_packages(founded: Terminal) -> None:
+    founded.do("wish", "game-base", "all", "--security")
+    founded.do("wish", "game-base", "canary", "--none")
+    found = founded.document("explain", "5001", "--line", "game-base")
+    assert (found["wish"], "packages are left as they are" in found["wish_rule"]) == ("none", True)
+
+
+def test_pins_blocks_and_refreshes_keep_what_is_wished(founded: Terminal) -> None:
+    founded.do("wish", "game-base", "all", "--security")
+    for words in (("pin", "game-base", "all", "1.5.0"), ("block", "1.4", "--reason", "old"), ("refresh",)):
+        founded.do(*words)
+    assert [wish.number for wish in founded.state().wishes] == [1]
+
+
+def test_an_emergency_opens_now_for_one_wish(founded: Terminal) -> None:
+    refused = founded.type_in("wish", "game-base", "all", "--security", "--emergency")
+    assert isinstance(refused.exception, NotAllowed) and "no emergency is open for agent" in str(refused.exception)
+    words = ("--reason", "a hole is used", "--reference", "CVE-2026-1", "--yes")
+    assert founded.type_in("declare", "agent", *words, app=emergency_app).exit_code == 0
+    founded.do("wish", "game-base", "all", "--security", "--emergency", "--sign", "anna")
+    (wish,) = founded.state().wishes
+    assert wish.also_open[0].start <= datetime.now(UTC) < wish.also_open[0].last_start
+    opens = datetime.fromisoformat(founded.document("explain", "5001", "--line", "game-base")["wish_opens"])
+    assert opens - wish.also_open[0].start < timedelta(minutes=10), "the guest's own moment, by the policy's jitter"
+    assert "emergency e" in founded.document("status")["wishes"][0]["emergency"]
+
+
 def test_check_warns_by_exit_code_and_says_what_renews(founded: Terminal) -> None:
     assert founded.type_in("publish", "--check").exit_code == 1, "nothing is published yet"
     founded.do("publish")
@@ -200,6 +256,15 @@ def test_the_machine_publishes_alone_with_a_password_from_a_file(founded: Termin
         (("block", "1.5.0", "--reason", " "), "what is blocked, and why"),
         (("unblock", "1.5.0"), "==1.5.0 is not blocked; blocked: nothing"),
         (("unpin", "game-base", "all"), "line game-base has no pin in ring all"),
+        (("unwish", "game-base", "all"), "line game-base has no wish in ring all"),
+        (("wish", "game", "all", "--security"), "the policy has no line game; it has game-base"),
+        (("wish", "game-base", "alle", "--none"), "the policy has no ring alle; it has canary, all"),
+        (("wish", "game-base", "all"), "found 0 of these; expected one of --security"),
+        (("wish", "game-base", "all", "--none", "--security"), "found 2 of these; expected one of --security"),
+        (("wish", "game-base", "all", "--package", "openssl"), "NAME=VERSION"),
+        (("wish", "game-base", "all", "--package", "openssl=1 now"), "'1 now' of openssl: one such as"),
+        (("wish", "game-base", "all", "--package", "Openssl=1"), "package 'Openssl': lower case letters"),
+        (("wish", "game-base", "all", "--package", "a1=1", "--package", "a1=2"), "each package once"),
         (("release", "BUILD", "--version", "banana"), "a version such as 1.5.0"),
         (("release", "BUILD", "--version", "1!5.0"), "a version such as 1.5.0"),
         (("release", "BUILD", "--version", "1.6.0", "--machine", "x86"), "one of all, amd64, arm64"),
@@ -225,6 +290,9 @@ def test_bytes_of_a_released_version_never_change(founded: Terminal) -> None:
 
 def test_every_order_is_recorded_with_its_author_and_no_password(founded: Terminal) -> None:
     founded.do("pin", "game-base", "all", "1.5.0", "--sign", "anna")
+    founded.do("wish", "game-base", "all", "--security")
+    founded.do("unwish", "game-base", "all")
+    founded.do("keys", "sign", "anna", "--yes")
     founded.do("publish")
     ledger = (founded.home / "ledger.sqlite").read_bytes() + b"".join(
         path.read_bytes() for path in founded.home.glob("ledger.sqlite-*")
@@ -233,6 +301,8 @@ def test_every_order_is_recorded_with_its_author_and_no_password(founded: Termin
         "agent keys found",
         "agent release",
         "agent pin",
+        "agent wish",
+        "agent unwish",
         "agent keys sign",
         "agent publish",
         "agent published",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from zlh_hooks.domain.agent_report import KEY_ACCEPTED, KEY_SEEN, KeyBook, KeyRefused
+from zlh_hooks.domain.agent_report import KEY_ACCEPTED, KEY_SEEN, AgentWish, KeyBook, KeyRefused
 from zlh_hooks.domain.entry import Entry, Kind
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
@@ -87,3 +87,20 @@ def test_a_guest_that_was_restored_under_another_number_takes_its_key_along() ->
 def test_entries_of_other_things_are_passed_over() -> None:
     note = Entry(1, NOW, Kind.NOTE, KEY_SEEN, "", 5001, {}, "", "")
     assert book(note).latest == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "tries", "is_wrong"),
+    [
+        ("", 0, False),
+        ("done", 1, False),
+        ("waits", 9, False),
+        ("again", 1, False),
+        ("again", 2, True),
+        ("failed", 0, True),
+    ],
+)
+def test_a_wish_calls_a_person_when_it_failed_and_not_when_it_waits_or_stumbled_once(
+    state: str, tries: int, is_wrong: bool
+) -> None:
+    assert AgentWish(3, "security fixes", "wish 3", state, "why", tries).is_wrong == is_wrong

@@ -101,8 +101,8 @@ def build_toy(version: str, filler: int = 10, **scripts: str) -> Deb:
 class PackageGuest(SwapGuest):
     """A guest whose only source of packages is a repository of its own."""
 
-    def __init__(self, lab: Lab, debian: Debian) -> None:
-        self.settings = QUICK
+    def __init__(self, lab: Lab, debian: Debian, settings: str = QUICK) -> None:
+        self.settings = settings
         super().__init__(lab, debian, self.settings)
         self.label = "Debian-Security"
         self._debs: dict[str, bytes] = {}

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent_plugin.report_wire import Envelope, Statement, parse_envelope, parse_statement
 from agent_plugin.wire import BadDocument
 from zlh_hooks.adapters.web import Reply, Request, Web
-from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch, AgentReport
+from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch, AgentReport, AgentWish
 from zlh_hooks.domain.errors import RoadError, TargetError
 
 _NONCE_BYTES = 16
@@ -65,7 +65,7 @@ def _parse_signed(envelope: Envelope, nonce: str, address: str) -> Statement:
 
 def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentReport:
     status = statement.status
-    failure, check, patch = status.failure, status.check, status.patch
+    failure, check, patch, wish = status.failure, status.check, status.patch, status.wish
     return AgentReport(
         key=envelope.key_id,
         at=_parse_instant(statement.at, "at", address),
@@ -81,6 +81,7 @@ def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentRe
         failure=failure.reason if failure else "",
         check=AgentCheck(check.outcome, check.said, check.suspicious) if check else None,
         patch=AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits) if patch else None,
+        wish=AgentWish(wish.number, wish.words, wish.said, wish.state, wish.reason, wish.tries) if wish else None,
     )
 
 

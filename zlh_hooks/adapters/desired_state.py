@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
-from agent_plugin.desired import ANY_MACHINE, Block, Build, Desired, Guest, Opening, Pin, Ring, decide
+from agent_plugin.desired import ANY_MACHINE, Block, Build, Desired, Guest, Pin, Ring, decide, decide_wish
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
+from agent_plugin.opening import Opening
+from agent_plugin.wish import Wish, make_wish
 from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Span, Surroundings
+from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
 
@@ -35,15 +39,32 @@ class DesiredStates:
             order.downgrade,
             (_opening(order.emergency),) if order.emergency else (),
         )
-        return self.refresh(render_state(replace(state, pins=(*_others(state, order.line, order.ring), pin))), around)
+        return self.refresh(
+            render_state(replace(state, pins=(*_others(state.pins, order.line, order.ring), pin))), around
+        )
 
     def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
         """The ring of the line follows no version of its own any more; ``NotAllowed`` if it does not now."""
         state = _parse(data, around.made)
-        others = _others(state, line, ring)
+        others = _others(state.pins, line, ring)
         if len(others) == len(state.pins):
             raise NotAllowed(f"line {line} has no pin in ring {ring}")
         return self.refresh(render_state(replace(state, pins=others)), around)
+
+    def wish(self, data: bytes | None, order: WishOrder, around: Surroundings) -> bytes:
+        """The ring of the line has this wish, under a number that was never given, in place of the one that it had."""
+        state = _parse(data, around.made)
+        number = state.last_wish + 1
+        wishes = (*_others(state.wishes, order.line, order.ring), _make_wish(number, order))
+        return self.refresh(render_state(replace(state, wishes=wishes, last_wish=number)), around)
+
+    def unwish(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
+        """Nothing is wished for the ring of the line any more; ``NotAllowed`` if nothing is now."""
+        state = _parse(data, around.made)
+        others = _others(state.wishes, line, ring)
+        if len(others) == len(state.wishes):
+            raise NotAllowed(f"line {line} has no wish in ring {ring}")
+        return self.refresh(render_state(replace(state, wishes=others)), around)
 
     def block(self, data: bytes | None, versions: str, reason: str, around: Surroundings) -> bytes:
         """Nobody installs these versions."""
@@ -75,6 +96,13 @@ class DesiredStates:
             for pin in pins
         )
 
+    def list_wishes(self, data: bytes | None) -> tuple[WishRow, ...]:
+        """Every wish, by line and ring."""
+        wishes = sorted(_parse(data, datetime.now(UTC)).wishes, key=lambda wish: (wish.line, wish.ring))
+        return tuple(
+            WishRow(wish.number, wish.line, wish.ring, wish.words, "; ".join(_names(wish)), wish.id) for wish in wishes
+        )
+
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """What nobody installs, and why."""
         return tuple((block.versions, block.reason) for block in _parse(data, datetime.now(UTC)).blocked)
@@ -84,9 +112,11 @@ class DesiredStates:
     ) -> Explanation:
         """What the guest makes of the state: the same function decides there."""
         guest = Guest(vmid, line, installed, machine or ANY_MACHINE)
-        decision = decide(_parse(data, now), guest, now)
+        state = _parse(data, now)
+        decision, wished = decide(state, guest, now), decide_wish(state, vmid, line, now)
         version = decision.pin.version if decision.pin else None
-        return Explanation(vmid, line, decision.ruling.value, decision.rule, version, decision.opens)
+        about_packages = wished.ruling.value, wished.rule, wished.opens
+        return Explanation(vmid, line, decision.ruling.value, decision.rule, version, decision.opens, *about_packages)
 
 
 def _parse(data: bytes | None, now: datetime) -> Desired:
@@ -100,13 +130,24 @@ def _parse(data: bytes | None, now: datetime) -> Desired:
         ) from error
 
 
-def _others(state: Desired, line: str, ring: str) -> tuple[Pin, ...]:
-    return tuple(pin for pin in state.pins if (pin.line, pin.ring) != (line, ring))
+Given = TypeVar("Given", Pin, Wish)
+
+
+def _others(given: tuple[Given, ...], line: str, ring: str) -> tuple[Given, ...]:
+    return tuple(one for one in given if (one.line, one.ring) != (line, ring))
+
+
+def _make_wish(number: int, order: WishOrder) -> Wish:
+    try:
+        wish = make_wish(number, (order.line, order.ring), order.security, order.packages)
+    except ValueError as error:
+        raise SettingsError("wish", "--package", str(error), "NAME=VERSION, as apt-get install takes it") from error
+    return replace(wish, also_open=(_opening(order.emergency),) if order.emergency else ())
 
 
 def _opening(span: Span) -> Opening:
     return Opening(span.name, span.start.replace(microsecond=0), span.last_start.replace(microsecond=0))
 
 
-def _names(pin: Pin) -> list[str]:
-    return [f"{opening.name} until {opening.last_start:%Y-%m-%d %H:%M} UTC" for opening in pin.also_open]
+def _names(given: Pin | Wish) -> list[str]:
+    return [f"{opening.name} until {opening.last_start:%Y-%m-%d %H:%M} UTC" for opening in given.also_open]

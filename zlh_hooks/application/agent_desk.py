@@ -1,4 +1,4 @@
-"""Where people say which agent a guest should have: releases, pins, blocks, and what all that means for one guest.
+"""Where people say what guests should have: releases, pins, blocks, packages, and what that means for one guest.
 
 Whatever is said becomes a draft. It counts when the right people have signed it and it was published.
 """
@@ -28,6 +28,7 @@ from zlh_hooks.domain.agent_release import (
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_rules import RingRule
 from zlh_hooks.domain.agent_trust import Expiry, Standing, list_expiries
+from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.guest import GuestSummary
@@ -84,6 +85,21 @@ class AgentDesk:
         self._write(self.states.unpin(self.repository.read_state(), line, ring, self._look_around()))
         self._record("unpin", line=line, ring=ring)
 
+    def wish(self, order: WishOrder) -> WishRow:
+        """Give a ring of a line packages; what guests will call that. ``NotAllowed`` names lines or rings."""
+        self._check_place(order.line, order.ring)
+        state = self.states.wish(self.repository.read_state(), order, self._look_around())
+        self._write(state)
+        place = order.line, order.ring
+        row = next(row for row in self.states.list_wishes(state) if (row.line, row.ring) == place)
+        self._record("wish", line=row.line, ring=row.ring, packages=row.packages, number=row.number)
+        return row
+
+    def unwish(self, line: str, ring: str) -> None:
+        """Nobody brings the ring's packages any more; what is there stays."""
+        self._write(self.states.unwish(self.repository.read_state(), line, ring, self._look_around()))
+        self._record("unwish", line=line, ring=ring)
+
     def block(self, versions: str, reason: str) -> None:
         """Nobody installs these versions any more. Who has one keeps it until a pin leads elsewhere."""
         if not versions or not reason.strip():
@@ -121,6 +137,10 @@ class AgentDesk:
     def list_pins(self) -> tuple[PinRow, ...]:
         """Every pin of the desired state, drafts included."""
         return self.states.list_pins(self.repository.read_state())
+
+    def list_wishes(self) -> tuple[WishRow, ...]:
+        """Every wish of the desired state, drafts included."""
+        return self.states.list_wishes(self.repository.read_state())
 
     def list_blocked(self) -> tuple[tuple[str, str], ...]:
         """Versions that nobody installs, and why."""

@@ -8,6 +8,7 @@ from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surrou
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.agent_trust import Purpose, Standing, TrustRole
+from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 
 
 class AgentKeys(Protocol):
@@ -93,6 +94,12 @@ class AgentStates(Protocol):
     def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
         """Without it."""
 
+    def wish(self, data: bytes | None, order: WishOrder, around: Surroundings) -> bytes:
+        """With this wish in place of the ring's old one."""
+
+    def unwish(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
+        """Without it."""
+
     def block(self, data: bytes | None, versions: str, reason: str, around: Surroundings) -> bytes:
         """With versions that nobody installs."""
 
@@ -103,6 +110,9 @@ class AgentStates(Protocol):
         """The same pins, with rings and windows as they are now."""
 
     def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
+        """For tables."""
+
+    def list_wishes(self, data: bytes | None) -> tuple[WishRow, ...]:
         """For tables."""
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:

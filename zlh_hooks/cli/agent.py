@@ -1,5 +1,6 @@
-"""``zlh-hooks agent``: which agent guests install. What is said here counts when it was signed and published."""
+"""``zlh-hooks agent``: which agent and packages guests get. What is said counts when it was signed and published."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.agent_release import PinOrder, Span
 from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole
+from zlh_hooks.domain.agent_wish import WishOrder
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.window_rule import Component
 
@@ -28,6 +30,8 @@ BackTo = Annotated[str, typer.Option("--back-to", help="To which versions a gues
 SignAs = Annotated[str | None, typer.Option("--sign", metavar="HOLDER", help="Sign it at once with these keys.")]
 STANDING_COLUMNS = ("document", "version", "state", "ends (UTC)", "signed by", "still needed")
 PIN_COLUMNS = ("pin", "line", "ring", "asked", "version", "leads back", "beside windows")
+WISH_COLUMNS = ("wish", "line", "ring", "packages", "beside windows", "id")
+SHORT_ID = 12
 EXPIRY_COLUMNS = ("document", "version", "ends (UTC)", "state", "what renews it")
 
 
@@ -87,6 +91,45 @@ def pin(
     order = PinOrder(line, ring, asked, come_from, back_to, downgrade, span)
     version = _open(config, policy).pin(order)
     typer.echo(f"line {line}, ring {ring}: {version}")
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+@app.command()
+def wish(
+    line: Line,
+    ring: Ring,
+    security: Annotated[
+        bool, typer.Option("--security", help="Every security fix that the guest's own sources have.")
+    ] = False,
+    packages: Annotated[
+        list[str] | None, typer.Option("--package", metavar="NAME=VERSION", help="Exactly this; may be repeated.")
+    ] = None,
+    nothing: Annotated[bool, typer.Option("--none", help="Leave the ring's packages as they are.")] = False,
+    emergency: Annotated[bool, typer.Option("--emergency", help="Now, under the emergency that is open.")] = False,
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Let a ring's guests patch their packages, once; what failed in a guest is tried again under a new wish."""
+    span = _find_emergency(config, policy) if emergency else None
+    order = WishOrder(line, ring, security, tuple(packages or ()), nothing, span)
+    row = _open(config, policy).wish(order)
+    typer.echo(f"line {line}, ring {ring}: wish {row.number}, {row.packages}")
+    _sign(TrustRole.DESIRED, sign, password_file, config, policy)
+
+
+@app.command()
+def unwish(
+    line: Line,
+    ring: Ring,
+    sign: SignAs = None,
+    password_file: PasswordFile = None,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Wish nothing for a ring any more. Guests that have patched keep what they have."""
+    _open(config, policy).unwish(line, ring)
     _sign(TrustRole.DESIRED, sign, password_file, config, policy)
 
 
@@ -185,13 +228,15 @@ def _describe_expiry(expiry: Expiry) -> dict[str, Any]:
 
 @app.command()
 def status(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
-    """How the documents stand, who must sign, and what is pinned and blocked."""
+    """How the documents stand, who must sign, and what is pinned, wished and blocked."""
     desk = _open(config, policy)
-    standings, pins, blocked = desk.list_standings(), desk.list_pins(), desk.list_blocked()
+    standings, pins, wishes = desk.list_standings(), desk.list_pins(), desk.list_wishes()
+    blocked = desk.list_blocked()
     if json:
         print_json({
             "documents": [_describe_standing(standing) for standing in standings],
             "pins": [{name: getattr(pin, name) for name in pin.__dataclass_fields__} for pin in pins],
+            "wishes": [asdict(row) for row in wishes],
             "blocked": [{"versions": versions, "reason": reason} for versions, reason in blocked],
         })  # fmt: skip
         return
@@ -199,6 +244,9 @@ def status(config: Config = None, policy: PolicyFile = None, json: Json = False)
     print_table(PIN_COLUMNS, [
         (str(pin.number), pin.line, pin.ring, pin.asked, pin.version, "yes" if pin.downgrade else "no", pin.emergency)
         for pin in pins
+    ])  # fmt: skip
+    print_table(WISH_COLUMNS, [
+        (str(row.number), row.line, row.ring, row.packages, row.emergency, row.id[:SHORT_ID]) for row in wishes
     ])  # fmt: skip
     print_table(("blocked", "reason"), blocked)
 
@@ -231,12 +279,13 @@ def explain(
     policy: PolicyFile = None,
     json: Json = False,
 ) -> None:
-    """Print the rule that decides for a guest now; the guest decides with the same one."""
+    """Print the rules that decide for a guest now, its packages too; the guest decides with the same ones."""
     found = _open(config, policy).explain(vmid, line, installed, machine)
     if json:
         print_json({name: getattr(found, name) for name in found.__dataclass_fields__})
     else:
         typer.echo(f"guest {found.vmid}: {found.ruling}: {found.rule}")
+        typer.echo(f"guest {found.vmid}, packages: {found.wish}: {found.wish_rule}")
 
 
 @app.command()

@@ -9,9 +9,12 @@ from zlh_hooks import wiring
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.agent_report import AgentPatch
+from zlh_hooks.domain.agent_report import AgentPatch, AgentWish
 
-REPORT_COLUMNS = ("guest", "name", "standing", "release", "last swap", "last patch", "at (UTC)", "key", "what is wrong")
+REPORT_COLUMNS = (
+    *("guest", "name", "standing", "release", "last swap", "last patch", "wish"),
+    *("at (UTC)", "key", "what is wrong"),
+)
 _SHORT_KEY = 12
 
 
@@ -52,11 +55,12 @@ def _row(one: GuestReport) -> tuple[str, ...]:
     first = (str(one.guest.vmid), one.guest.name, one.standing.value)
     report = one.report
     if report is None:
-        return (*first, "", "", "", "", "", one.why)
+        return (*first, "", "", "", "", "", "", one.why)
     swap = " ".join(part for part in (report.wanted, report.outcome or report.step) if part)
     release = f"{report.current or 'none'}{' (on trial)' if report.on_trial else ''}"
     at, wrong = f"{report.at:%Y-%m-%d %H:%M}", "; ".join(report.list_wrong())
-    return (*first, release, swap, _render_patch(report.patch), at, report.key[:_SHORT_KEY], wrong)
+    packages = _render_patch(report.patch), _render_wish(report.wish)
+    return (*first, release, swap, *packages, at, report.key[:_SHORT_KEY], wrong)
 
 
 def _render_patch(patch: AgentPatch | None) -> str:
@@ -64,6 +68,10 @@ def _render_patch(patch: AgentPatch | None) -> str:
         return ""
     waits = f"{len(patch.waits)} to restart" if patch.waits else ""
     return ", ".join(filter(None, (patch.outcome or patch.step, patch.impact, waits)))
+
+
+def _render_wish(wish: AgentWish | None) -> str:
+    return f"{wish.number} {wish.state or 'not tried'}" if wish else ""
 
 
 def _describe(one: GuestReport) -> dict[str, Any]:

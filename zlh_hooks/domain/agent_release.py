@@ -91,7 +91,10 @@ class PinRow:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the state means for one guest: the ruling's word, the rule as a sentence, and when it may start."""
+    """What the state means for one guest: the ruling's word, the rule as a sentence, and when it may start.
+
+    ``wish``, ``wish_rule``, ``wish_opens``: the same for its packages; until then only what nobody feels is brought.
+    """
 
     vmid: int
     line: str
@@ -99,6 +102,9 @@ class Explanation:
     rule: str
     version: str | None
     opens: datetime | None
+    wish: str
+    wish_rule: str
+    wish_opens: datetime | None
 
 
 def check_version(text: str) -> str:

@@ -44,12 +44,31 @@ class AgentPatch:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentWish:
+    """The packages that a guest was wished, as it found it signed. ``state``: empty if it was not tried yet; ``done``,
+    ``failed``, ``again`` or ``waits``; ``reason`` says why; ``tries``: how often it ended with nothing changed.
+    """
+
+    number: int
+    words: str
+    said: str
+    state: str
+    reason: str
+    tries: int
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a person may want to know why it is not there: once may be a road that was away."""
+        return self.state == "failed" or (self.state == "again" and self.tries > 1)
+
+
+@dataclass(frozen=True, slots=True)
 class AgentReport:
     """A report whose signature is right. ``key``: the SHA-256 of the public key, in hex; times are aware.
 
     ``at``: when the guest signed, ``written``: when its document was written, both by the guest's clock. Releases are
     ``<version>-<sha8>``, empty where there is none; ``failed`` is the release that failed last, ``failure`` says why.
-    ``check`` and ``patch``: None if there never was one.
+    ``check`` and ``patch``: None if there never was one; ``wish``: None if packages are not wished.
     """
 
     key: str
@@ -66,13 +85,15 @@ class AgentReport:
     failure: str
     check: AgentCheck | None = None
     patch: AgentPatch | None = None
+    wish: AgentWish | None = None
 
     def list_wrong(self) -> tuple[str, ...]:
         """What a person may want to know of, in the guest's words."""
         swap = self.reason or (f"{self.failed}: {self.failure}" if self.failed else "")
         check = f"{self.check.outcome}: {self.check.said}" if self.check and self.check.suspicious else ""
         patch = f"patch: {self.patch.reason}" if self.patch and self.patch.reason and not self.patch.is_good else ""
-        return tuple(filter(None, (swap, check, patch)))
+        wish = f"wish {self.wish.number}: {self.wish.reason}" if self.wish and self.wish.is_wrong else ""
+        return tuple(filter(None, (swap, check, patch, wish)))
 
 
 @dataclass(frozen=True, slots=True)
