@@ -243,7 +243,15 @@ class Site:
         """Entries of no rollout: each recovery is told whole, none is resumed."""
         rules = self.policy.rollout
         patience = Patience(rules.lock_wait, rules.start_timeout + rules.shutdown_timeout + TASK_MARGIN)
-        return Journal(self.ledger, self.cluster.tasks, self.clock, "", None, patience)
+        return Journal(
+            ledger=self.ledger,
+            tasks=self.cluster.tasks,
+            clock=self.clock,
+            rollout="",
+            target=None,
+            patience=patience,
+            may_wait=lambda: True,
+        )
 
     # ---------------------------------------------------------------- agents
 

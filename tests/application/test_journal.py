@@ -24,7 +24,15 @@ def test_a_transition_that_is_in_no_table_is_refused_before_it_is_written(
 ) -> None:
     bench = Bench().furnish(2)
     plan = bench.submit("2")
-    journal = Journal(bench.ledger, bench.datacentre, bench.clock, plan.id, target, Patience(MINUTE, MINUTE))
+    journal = Journal(
+        ledger=bench.ledger,
+        tasks=bench.datacentre,
+        clock=bench.clock,
+        rollout=plan.id,
+        target=target,
+        patience=Patience(MINUTE, MINUTE),
+        may_wait=lambda: True,
+    )
     journal.event(before)
     length = len(bench.ledger.read())
     with pytest.raises(KeyError):

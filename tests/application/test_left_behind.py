@@ -165,7 +165,15 @@ def test_with_the_ledger_lost_a_clone_that_is_still_being_made_is_found_and_take
     scratch = _scratch_of(bench, GUEST)
     bench.ledger = MemoryLedger(bench.clock, bench.datacentre.faults)
     recovery = Recovery(bench.datacentre.cluster, bench.policy.scratch_vmids, 2 * MINUTE)
-    journal = Journal(bench.ledger, bench.datacentre, bench.clock, "", None, Patience(MINUTE, MINUTE))
+    journal = Journal(
+        ledger=bench.ledger,
+        tasks=bench.datacentre,
+        clock=bench.clock,
+        rollout="",
+        target=None,
+        patience=Patience(MINUTE, MINUTE),
+        may_wait=lambda: True,
+    )
     found = next(one for one in recovery.list_remnants() if one.ref.vmid == scratch)
     assert found.mode is Mode.SCRATCH
     with pytest.raises(TargetError, match=r"is locked \(create\): when no task works on it, unlock it"):

@@ -116,7 +116,15 @@ def test_a_stuck_guest_is_counted_until_it_is_recovered() -> None:
     bench.run("2")
     assert find_up(bench)["targets_stuck"] == 1
     recovery = Recovery(bench.datacentre.cluster, bench.policy.scratch_vmids, timedelta(minutes=2))
-    journal = Journal(bench.ledger, bench.datacentre, bench.clock, "", None, Patience(HOUR, HOUR))
+    journal = Journal(
+        ledger=bench.ledger,
+        tasks=bench.datacentre,
+        clock=bench.clock,
+        rollout="",
+        target=None,
+        patience=Patience(HOUR, HOUR),
+        may_wait=lambda: True,
+    )
     (remnant,) = [one for one in recovery.list_remnants() if one.ref.vmid == CANARY]
     recovery.take_back(remnant, journal)
     assert "targets_stuck" not in find_up(bench)

@@ -98,7 +98,15 @@ def _recovery(bench: Bench) -> Recovery:
 
 def _journal(bench: Bench) -> Journal:
     patience = Patience(timedelta(minutes=10), timedelta(minutes=15))
-    return Journal(bench.ledger, bench.datacentre, bench.clock, "recover", None, patience)
+    return Journal(
+        ledger=bench.ledger,
+        tasks=bench.datacentre,
+        clock=bench.clock,
+        rollout="recover",
+        target=None,
+        patience=patience,
+        may_wait=lambda: True,
+    )
 
 
 def _assert_as_before(bench: Bench, left: Collection[int] = ()) -> None:

@@ -54,7 +54,14 @@ class Engine:
         """The journal of one target (None: of the rollout), with what earlier workers recorded."""
         rules = plan.rules
         patience = Patience(rules.lock_wait, rules.start_timeout + rules.shutdown_timeout + TASK_MARGIN)
-        journal = Journal(self.ledger, self.cluster.tasks, self.clock, plan.id, target, patience)
+        journal = Journal(
+            ledger=self.ledger,
+            tasks=self.cluster.tasks,
+            clock=self.clock,
+            rollout=plan.id,
+            target=target,
+            patience=patience,
+        )
         return journal.load(self.ledger.read(plan.id) if entries is None else entries)
 
     def open_rollout(self, plan: Plan) -> Rollout:

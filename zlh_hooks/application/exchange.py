@@ -12,7 +12,6 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.application.turn import Turn
 from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Skipped
-from zlh_hooks.application.way_back import never
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
@@ -95,8 +94,9 @@ class Exchange:
             if journal.last_name() in ENDED:
                 return  # while its turn was waited for, by a restart of its customer's
             try:
-                self._bring_new_root(target, journal)
-                self._prove(target, journal)
+                with journal.waiting(lambda: self.turn.may_go_on(target), self.tend):
+                    self._bring_new_root(target, journal)
+                    self._prove(target, journal)
             except Inconclusive:
                 raise
             except TargetError as error:
@@ -118,19 +118,18 @@ class Exchange:
             self.turn.prove_when_free(target, journal)
             if self.case.gate.is_stopped():
                 continue
-            with self.case.alone_with(target):
+            with self.case.alone_with(target), journal.waiting(self._is_wanted, self.tend):
                 self._half_way[target.vmid] = target
-                journal.may_wait = lambda: not self.case.gate.is_stopped()
-                journal.meanwhile = self.tend
                 self.case.driver.leave_pending(target, journal)
+
+    def _is_wanted(self) -> bool:
+        return not self.case.gate.is_stopped()
 
     def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.is_in(TargetEvent.REVERT_BEGAN):
             raise TargetError(journal.last_reason())
         if not journal.is_in(TargetEvent.EXCHANGED):
             self._half_way[target.vmid] = target
-            journal.may_wait = lambda: self.turn.may_go_on(target)
-            journal.meanwhile = self.tend
             self.case.driver.apply(target, journal)
 
     def _prove(self, target: PlannedTarget, journal: Journal) -> None:
@@ -254,7 +253,6 @@ class Exchange:
 
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)
-        journal.may_wait = never  # it is looked at again in the next round
         withdraws = target.vmid in self._given_way
         try:
             self.finish.attempt(

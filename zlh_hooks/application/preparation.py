@@ -102,11 +102,7 @@ class Preparation:
 
     def clear_in_the_end(self) -> None:
         """Like ``clear``, for who comes again: no lock is waited for, and what fails is tried less and less often."""
-        may_wait, self.journal.may_wait = self.journal.may_wait, lambda: False
-        try:
-            self._clear(rests=True)
-        finally:
-            self.journal.may_wait = may_wait
+        self._clear(rests=True)
 
     def _clear(self, *, rests: bool) -> None:
         for node in self.driver.plan.release.templates:

@@ -84,11 +84,16 @@ class Rollout:
         while True:
             self.case.gate.check()
             try:
-                return act()
+                with self.case.journal.waiting(self._is_wanted):
+                    return act()
             except LeaseLost:
                 raise
             except (RoadError, TargetError) as error:
                 self.case.gate.pause(str(error))
+
+    def _is_wanted(self) -> bool:
+        """Whether it is still worth to wait for a lock."""
+        return not self.case.gate.is_stopped()
 
     # ----------------------------------------------------------- preparation
 
@@ -124,12 +129,12 @@ class Rollout:
         A lock is waited for in the steps, where orders are heard too.
         """
         journal, clock = self.case.journal_of(target), self.case.driver.clock
-        journal.may_wait = lambda: not self.case.gate.is_stopped()
         deadline = clock.monotonic() + self.case.plan.rules.lock_wait.total_seconds()
         while True:
             self.case.gate.check()
             try:
-                return self.case.driver.stage(target, journal, twin)
+                with journal.waiting(self._is_wanted):
+                    return self.case.driver.stage(target, journal, twin)
             except HeldUp as error:
                 if clock.monotonic() >= deadline:
                     return self.case.skip(target, str(error))

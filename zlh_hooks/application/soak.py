@@ -16,7 +16,7 @@ from zlh_hooks.application.ports import Ledger
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import baseline_rules, find_candidate
 from zlh_hooks.application.root_driver import RootDriver
-from zlh_hooks.application.way_back import WayBack, never
+from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.health import Outcome
@@ -76,7 +76,6 @@ class Soak:
 
     def _tend_one(self, row: TargetProgress, act: Callable[[TargetProgress, Journal], None]) -> None:
         journal = self.open_journal(row.target.vmid)
-        journal.may_wait = never  # who is locked is looked at again in the next round
         try:
             act(row, journal)
         except GuestMissing as error:

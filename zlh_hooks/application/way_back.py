@@ -33,11 +33,6 @@ UNPROBED = "unprobed"
 _WITHDRAW = "withdraw.put"
 
 
-def never() -> bool:
-    """Whether a journal may wait for a lock on the way back."""
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class WayBack:
     """Takes one container at a time back. Shared by the threads of a rollout."""
@@ -47,13 +42,12 @@ class WayBack:
     # --------------------------------------------------------------- discard
 
     def leave(
-        self, target: PlannedTarget, journal: Journal, reason: str, comes_again: Callable[[], bool] = never
+        self, target: PlannedTarget, journal: Journal, reason: str, comes_again: Callable[[], bool] = lambda: False
     ) -> None:
         """The guest stays as it is: take away what staging left, or owe it if the guest is locked. ``SKIPPED``.
 
         ``comes_again``: whether the caller does while its scratch guest is still being made; else that is owed too.
         """
-        journal.may_wait = never
         try:
             self._discard(target, journal)
         except GuestMissing as error:
@@ -67,7 +61,6 @@ class WayBack:
 
     def clear_owed(self, target: PlannedTarget, journal: Journal) -> None:
         """Take away what could not be when the guest was left or reverted; ``HeldUp`` while it still cannot be."""
-        journal.may_wait = never
         self.driver.assure_free(self.driver.locate(target))
         began = journal.last_event(TargetEvent.REVERT_BEGAN)
         if journal.has_event(TargetEvent.REPLACED):
@@ -83,7 +76,6 @@ class WayBack:
 
         Somebody else may have done that already, or brought a backup back.
         """
-        journal.may_wait = never
         ref, before = self.driver.locate(target), self.driver.baseline(journal)
         self.driver.assure_free(ref)
         if not journal.is_open(PUT) and self.driver.find_loss(ref, journal):
@@ -137,7 +129,6 @@ class WayBack:
 
     def let_go(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Somebody brought it another root: it keeps that, and what is known to be ours is taken away. ``SKIPPED``."""
-        journal.may_wait = never
         try:
             self._forget(target, journal)
         except GuestMissing:
@@ -163,7 +154,6 @@ class WayBack:
         """Take the guest back to its old root and prove it; else it is left ``STUCK``, or let go if somebody brought it
         another one.
         """
-        journal.may_wait = never
         if not journal.is_in(TargetEvent.REVERT_BEGAN):
             journal.event(TargetEvent.REVERT_BEGAN, reason)
         began = journal.last_event()
