@@ -10,7 +10,6 @@ from pathlib import Path
 from agent_plugin.patch_impact import Findings
 from agent_plugin.words import make_printable
 
-_DELETED = " (deleted)"
 _SERVICE, _SCOPE = ".service", ".scope"
 """A container or a session is a scope; services in it are its own."""
 
@@ -44,8 +43,7 @@ def _list_variants(file: str) -> "Iterator[str]":
 def _list_mapped(process: Path) -> "Iterator[str]":
     for line in _read(process / "maps").splitlines():
         path = line.split(None, 5)[5:]
-        if path and not path[0].endswith(_DELETED):
-            yield path[0]
+        yield from path  # one that was replaced earlier ends with " (deleted)", which is no file's of a package
 
 
 def _find_unit(process: Path) -> str:

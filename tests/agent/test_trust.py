@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.desired import Guest, Nothing, Ruling
+from agent_plugin.desired import Guest, Nothing, Ruling, WishRuling
+from agent_plugin.patch_wanted import PatchWanted
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.wanted import Wanted
+from agent_plugin.wish import Wish
 from tests.agent.conftest import GUEST, GuestBench, need_guests_client
 from tests.agent.repository_bench import BYTES, RepositoryBench, now
 from tests.agent.update_server import UpdateServer, break_off, says
@@ -23,6 +25,21 @@ def test_a_guest_is_told_version_bytes_and_ways_back(guest: GuestBench, bench: R
     assert isinstance(wanted, Wanted)
     assert (wanted.version, wanted.size, wanted.pin) == ("1.5.0", len(BYTES), 1)
     assert "pin 1: line game-base, ring all" in wanted.rule
+
+
+def test_a_wish_counts_by_the_last_check_only_and_not_before_one_or_after_one_that_was_refused(
+    guest: GuestBench, bench: RepositoryBench, server: UpdateServer
+) -> None:
+    bench.wish(Wish(1, "game-base", "all", PatchWanted(security=True)))
+    trust = guest.trust()
+    assert trust.decide_wish(GUEST, now()) is None
+    trust.check(GUEST, now())
+    decided = trust.decide_wish(GUEST, now())
+    assert decided is not None and decided.ruling is WishRuling.BRING
+    server.tricks["metadata/timestamp"] = says(200, b"{}")
+    with pytest.raises(Refused):
+        trust.check(GUEST, now())
+    assert trust.decide_wish(GUEST, now()) is None
 
 
 def test_what_is_brought_is_what_was_signed(guest: GuestBench, tmp_path: Path) -> None:
