@@ -337,6 +337,15 @@ def test_a_guest_without_a_tag_of_ours_is_none_of_its_business() -> None:
     assert (answer.exit_code, answer.out, answer.err, notes) == (0, "", "", {})
 
 
+@pytest.mark.parametrize(
+    ("configs", "reason"),
+    [(Configs.GONE, "it is not there"), (Configs.BROKEN, "Input/output error"), (Configs.DEAF, "no answer in 0.3 s")],
+)
+def test_a_config_that_cannot_be_read_is_told_with_the_reason(configs: Configs, reason: str) -> None:
+    answer, _ = call_once(Call(("5001", "pre-start"), DOWN, environment=PVE), Environment(configs=configs))
+    assert answer.err == f"zlh-hooks: guest 5001 goes on, for its config could not be read: {reason}\n"
+
+
 def test_it_does_not_wait_for_a_disk_nor_for_a_cluster_that_hang() -> None:
     answer, _ = call_once(
         Call(("5001", "pre-start"), DOWN, environment=PVE), Environment(Spool.HANGS, Configs.SWALLOWS)
