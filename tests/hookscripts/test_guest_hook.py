@@ -117,7 +117,7 @@ def test_the_last_of_several_lists_of_tags_counts_as_it_does_for_proxmox() -> No
     assert start(render_config(OURS) + f"tags: a,zlh-down.{LATER} {OURS}\n")[0].exit_code == 1
 
 
-@pytest.mark.parametrize("tag", ["down.", "Zlh-down.", "x-zlh-down.", "zlh-hold.", "zlh-downs."])
+@pytest.mark.parametrize("tag", ["down.", "Zlh-down.", "x-zlh-down.", "zlh-hold.", "zlh-downs.", "zlh-x-zlh-down."])
 def test_nothing_else_than_the_tag_itself_vetoes(tag: str) -> None:
     assert start(render_config(OURS, tag + LATER))[0].exit_code == 0
 
@@ -332,8 +332,9 @@ def test_notes_of_one_moment_do_not_overwrite_each_other_and_only_root_reads_the
     assert [name for name in performance.notes if not NAME.fullmatch(name)] == []
 
 
-def test_a_guest_without_a_tag_of_ours_is_none_of_its_business() -> None:
-    answer, notes = call_once(Call(("5001", "pre-start"), CONFIGS["ordinary"].text, environment=PVE))
+@pytest.mark.parametrize("tags", [(), ("game",), ("x-zlh-version.1",), ("ZLH-version.1",), ("zlh",)])
+def test_a_guest_without_a_tag_of_ours_is_none_of_its_business(tags: tuple[str, ...]) -> None:
+    answer, notes = call_once(Call(("5001", "pre-start"), render_config(*tags), environment=PVE))
     assert (answer.exit_code, answer.out, answer.err, notes) == (0, "", "", {})
 
 
@@ -344,6 +345,12 @@ def test_a_guest_without_a_tag_of_ours_is_none_of_its_business() -> None:
 def test_a_config_that_cannot_be_read_is_told_with_the_reason(configs: Configs, reason: str) -> None:
     answer, _ = call_once(Call(("5001", "pre-start"), DOWN, environment=PVE), Environment(configs=configs))
     assert answer.err == f"zlh-hooks: guest 5001 goes on, for its config could not be read: {reason}\n"
+
+
+def test_a_config_that_opens_and_cannot_be_read_is_not_taken_for_an_empty_one() -> None:
+    makes_folder = Call(("5001", "pre-start"), render_config(), place="lxc/5002.conf", environment=PVE)
+    _, answer = call_hook(Environment(), (makes_folder, Call(("5002", "pre-start"), environment=PVE))).answers
+    assert "guest 5002 goes on, for its config could not be read: Is a directory" in answer.err
 
 
 def test_it_does_not_wait_for_a_disk_nor_for_a_cluster_that_hang() -> None:

@@ -119,7 +119,7 @@ def test_a_guest_goes_on_with_one_thing_wrong_on_its_node(
 ) -> None:
     is_readable = environment.configs.are_readable
     starts = generate(("pre-start",), CONFIGS, (RIGHT,), is_readable)
-    stops = generate(("post-stop",), ("ordinary", "ours"), (RIGHT,), is_readable)
+    stops = generate(("post-stop",), ("ordinary", "ours", "down"), (RIGHT,), is_readable)
     check(environment, starts + stops, record_property)
 
 
