@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.hookscripts.config import CONFIGS
-from tests.hookscripts.linux import bind, leave_mounts, mount
+from tests.hookscripts.linux import bind, leave_host, mount
 from tests.hookscripts.node import HOOK, PVE, REPOSITORY, call_hook
 from tests.hookscripts.stage import make_room
 from tests.hookscripts.world import CONFIGS as CONFIG_FOLDER
-from tests.hookscripts.world import SPOOL, Call, Configs, Environment, Spool
+from tests.hookscripts.world import HOST, SPOOL, Call, Configs, Environment, Spool
 
 ROUNDS, AT_ONCE, CROWDS, CALLS = 300, 200, 7, 5
 MOST_NOTHING, MOST_EVENT = 1.0, 1.5
@@ -33,7 +33,7 @@ Command = tuple[str, ...]
 
 def make_node(spool: Path) -> None:
     """Two guests: one that is none of ours, one that is."""
-    leave_mounts()
+    leave_host(HOST)
     make_room()
     Path(SPOOL).mkdir(mode=0o700)
     bind(spool, Path(SPOOL))

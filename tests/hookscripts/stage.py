@@ -17,8 +17,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.hookscripts.linux import READ_ONLY, REMOUNT, break_off, leave_mounts, mount, mount_fuse, swallow
-from tests.hookscripts.world import CONFIGS, HANG_SECONDS, SPOOL, Answer, Call, Configs, Environment, Performance, Spool
+from tests.hookscripts.linux import READ_ONLY, REMOUNT, break_off, leave_host, mount, mount_fuse, swallow
+from tests.hookscripts.world import (
+    CONFIGS,
+    HANG_SECONDS,
+    HOST,
+    SPOOL,
+    Answer,
+    Call,
+    Configs,
+    Environment,
+    Performance,
+    Spool,
+)
 
 LATE, MISSED = "a process was left to it", "no answer in"
 MOST_ATTEMPTS = 6
@@ -175,7 +186,7 @@ def perform(task: dict[str, Any]) -> Performance:
     calls = [Call(**{**call, "words": tuple(call["words"]), "closed": tuple(call["closed"])}) for call in task["calls"]]
     told = task["environment"]
     environment = Environment(Spool(told["spool"]), Configs(told["configs"]))
-    leave_mounts()
+    leave_host(HOST)
     make_room()
     devices = (make_spool(environment.spool), make_configs(environment.configs, calls))
     with ThreadPoolExecutor(task["at_once"]) as pool:

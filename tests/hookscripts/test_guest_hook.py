@@ -1,7 +1,6 @@
 """What the guest hook promises, rule by rule: each call is a real process on a node in a namespace of its own."""
 
 import json
-import platform
 import stat
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -11,7 +10,7 @@ import pytest
 
 from tests.hookscripts.config import CONFIGS, EARLIER, LATER, NOW, render_config
 from tests.hookscripts.node import HOOK, PVE, call_hook, call_once, needs_root
-from tests.hookscripts.world import HANG_SECONDS, Answer, Call, Configs, Environment, Spool
+from tests.hookscripts.world import HANG_SECONDS, NODE, Answer, Call, Configs, Environment, Spool
 from zlh_hooks.domain.guest_note import NAME, GuestNote, Occasion, parse_guest_note
 from zlh_hooks.domain.tag import parse_time, render_time
 
@@ -238,7 +237,7 @@ def test_the_environment_cannot_change_what_it_does(environment: dict[str, str])
         1,
         plain.err,
         True,
-        platform.node().partition(".")[0],
+        NODE,
     )
 
 
@@ -318,7 +317,7 @@ def test_a_note_tells_when_where_and_of_whom() -> None:
     assert answer == Answer(0, "", "", answer.seconds, answer.attempts, True)
     assert before <= note.at <= datetime.now(UTC)
     assert (note.guest, note.phase, note.kind, note.lock) == (123456789, "post-stop", "lxc", "")
-    assert note.node == platform.node().partition(".")[0]
+    assert note.node == NODE
     assert name.startswith(note.at.strftime("%Y%m%dt%H%M%S.%fz-123456789-post-stop-"))
 
 
@@ -351,6 +350,24 @@ def test_a_config_that_opens_and_cannot_be_read_is_not_taken_for_an_empty_one() 
     makes_folder = Call(("5001", "pre-start"), render_config(), place="lxc/5002.conf", environment=PVE)
     _, answer = call_hook(Environment(), (makes_folder, Call(("5002", "pre-start"), environment=PVE))).answers
     assert "guest 5002 goes on, for its config could not be read: Is a directory" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("spool", "reason"),
+    [
+        (Spool.FULL, "/var/spool/zlh-hooks: No space left on device"),
+        (Spool.NO_INODES, "/var/spool/zlh-hooks: No space left on device"),
+        (Spool.READ_ONLY, "/var/spool/zlh-hooks: Read-only file system"),
+        (Spool.MISSING, "/var/spool/zlh-hooks: No such file or directory"),
+        (Spool.NOT_ROOTS, "/var/spool/zlh-hooks must belong to root, and only root may write there"),
+        (Spool.GROUP_MAY_WRITE, "/var/spool/zlh-hooks must belong to root, and only root may write there"),
+        (Spool.SYMLINK, "/var/spool/zlh-hooks is not a directory"),
+        (Spool.FILE, "/var/spool/zlh-hooks is not a directory"),
+    ],
+)
+def test_a_note_that_cannot_be_written_is_told_with_the_reason(spool: Spool, reason: str) -> None:
+    answer, _ = call_once(Call(("5001", "post-stop"), DOWN, environment=PVE), Environment(spool))
+    assert answer.err == f"zlh-hooks: guest 5001: post-stop is not noted: {reason}\n"
 
 
 def test_it_does_not_wait_for_a_disk_nor_for_a_cluster_that_hang() -> None:
