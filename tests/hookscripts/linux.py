@@ -2,21 +2,23 @@
 
 import ctypes
 import os
+import socket
 import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 READ_ONLY, REMOUNT, PRIVATE = 1, 32, 0x44000
-_NEW_MOUNTS, _BIND = 0x20000, 4096
+_NEW_MOUNTS, _NEW_NAMES, _BIND = 0x20000, 0x4000000, 4096
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _INIT = 26
 _IO_ERROR = -5
 
 
-def leave_mounts() -> None:
-    """From here on what this process mounts is seen by nobody else, and ends with it."""
-    _must(_LIBC.unshare(_NEW_MOUNTS), "unshare")
+def leave_host(name: str) -> None:
+    """From here on what this process mounts is seen by nobody else and ends with it, and the host has this name."""
+    _must(_LIBC.unshare(_NEW_MOUNTS | _NEW_NAMES), "unshare")
+    socket.sethostname(name)
     _must(_LIBC.mount(b"none", b"/", None, PRIVATE, None), "making mounts private")
 
 

@@ -17,8 +17,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.hookscripts.linux import READ_ONLY, REMOUNT, break_off, leave_mounts, mount, mount_fuse, swallow
-from tests.hookscripts.world import CONFIGS, HANG_SECONDS, SPOOL, Answer, Call, Configs, Environment, Performance, Spool
+from tests.hookscripts.linux import READ_ONLY, REMOUNT, break_off, leave_host, mount, mount_fuse, swallow
+from tests.hookscripts.world import (
+    CONFIGS,
+    HANG_SECONDS,
+    HOST,
+    SPOOL,
+    Answer,
+    Call,
+    Configs,
+    Environment,
+    Performance,
+    Spool,
+)
 
 LATE, MISSED = "a process was left to it", "no answer in"
 MOST_ATTEMPTS = 6
@@ -175,34 +186,33 @@ def perform(task: dict[str, Any]) -> Performance:
     calls = [Call(**{**call, "words": tuple(call["words"]), "closed": tuple(call["closed"])}) for call in task["calls"]]
     told = task["environment"]
     environment = Environment(Spool(told["spool"]), Configs(told["configs"]))
-    leave_mounts()
+    leave_host(HOST)
     make_room()
     devices = (make_spool(environment.spool), make_configs(environment.configs, calls))
     with ThreadPoolExecutor(task["at_once"]) as pool:
         answers = tuple(pool.map(partial(run_call, task["script"], environment), calls))
-    is_stuck = environment.configs is Configs.SWALLOWS or environment.spool is Spool.HANGS
-    left = count_left(task["script"], can_end=not is_stuck)
+    left = count_left(task["script"], can_end=environment.spool is not Spool.HANGS)
     for device in filter(None, devices):
         os.close(device)
     return _look_round(environment, answers, left)
 
 
 def count_left(script: str, can_end: bool) -> int:
-    """Processes of this script on this node."""
+    """Processes of this script on this node, when all others have ended than those that nothing can end."""
     deadline = time.monotonic() + (HANG_SECONDS if can_end else 0)
-    while (left := len(list(find_processes(script)))) and time.monotonic() < deadline:
+    while (states := list(find_states(script))).count("D") < len(states) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return left
+    return len(states)
 
 
-def find_processes(script: str) -> Iterator[int]:
-    """Of this mount namespace alone."""
+def find_states(script: str) -> Iterator[str]:
+    """A letter for each process of this mount namespace; ``D``: in the kernel, where no signal reaches it."""
     ours = Path("/proc/self/ns/mnt").readlink()
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended meanwhile
             words = (path / "cmdline").read_bytes().split(b"\0")
             if script.encode() in words and (path / "ns" / "mnt").readlink() == ours and path.name != str(os.getpid()):
-                yield int(path.name)
+                yield (path / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _look_round(environment: Environment, answers: tuple[Answer, ...], left: int) -> Performance:

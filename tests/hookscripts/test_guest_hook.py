@@ -1,7 +1,6 @@
 """What the guest hook promises, rule by rule: each call is a real process on a node in a namespace of its own."""
 
 import json
-import platform
 import stat
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -11,7 +10,7 @@ import pytest
 
 from tests.hookscripts.config import CONFIGS, EARLIER, LATER, NOW, render_config
 from tests.hookscripts.node import HOOK, PVE, call_hook, call_once, needs_root
-from tests.hookscripts.world import HANG_SECONDS, Answer, Call, Configs, Environment, Spool
+from tests.hookscripts.world import HANG_SECONDS, NODE, Answer, Call, Configs, Environment, Spool
 from zlh_hooks.domain.guest_note import NAME, GuestNote, Occasion, parse_guest_note
 from zlh_hooks.domain.tag import parse_time, render_time
 
@@ -117,7 +116,7 @@ def test_the_last_of_several_lists_of_tags_counts_as_it_does_for_proxmox() -> No
     assert start(render_config(OURS) + f"tags: a,zlh-down.{LATER} {OURS}\n")[0].exit_code == 1
 
 
-@pytest.mark.parametrize("tag", ["down.", "Zlh-down.", "x-zlh-down.", "zlh-hold.", "zlh-downs."])
+@pytest.mark.parametrize("tag", ["down.", "Zlh-down.", "x-zlh-down.", "zlh-hold.", "zlh-downs.", "zlh-x-zlh-down."])
 def test_nothing_else_than_the_tag_itself_vetoes(tag: str) -> None:
     assert start(render_config(OURS, tag + LATER))[0].exit_code == 0
 
@@ -238,7 +237,7 @@ def test_the_environment_cannot_change_what_it_does(environment: dict[str, str])
         1,
         plain.err,
         True,
-        platform.node().partition(".")[0],
+        NODE,
     )
 
 
@@ -318,7 +317,7 @@ def test_a_note_tells_when_where_and_of_whom() -> None:
     assert answer == Answer(0, "", "", answer.seconds, answer.attempts, True)
     assert before <= note.at <= datetime.now(UTC)
     assert (note.guest, note.phase, note.kind, note.lock) == (123456789, "post-stop", "lxc", "")
-    assert note.node == platform.node().partition(".")[0]
+    assert note.node == NODE
     assert name.startswith(note.at.strftime("%Y%m%dt%H%M%S.%fz-123456789-post-stop-"))
 
 
@@ -332,9 +331,43 @@ def test_notes_of_one_moment_do_not_overwrite_each_other_and_only_root_reads_the
     assert [name for name in performance.notes if not NAME.fullmatch(name)] == []
 
 
-def test_a_guest_without_a_tag_of_ours_is_none_of_its_business() -> None:
-    answer, notes = call_once(Call(("5001", "pre-start"), CONFIGS["ordinary"].text, environment=PVE))
+@pytest.mark.parametrize("tags", [(), ("game",), ("x-zlh-version.1",), ("ZLH-version.1",), ("zlh",)])
+def test_a_guest_without_a_tag_of_ours_is_none_of_its_business(tags: tuple[str, ...]) -> None:
+    answer, notes = call_once(Call(("5001", "pre-start"), render_config(*tags), environment=PVE))
     assert (answer.exit_code, answer.out, answer.err, notes) == (0, "", "", {})
+
+
+@pytest.mark.parametrize(
+    ("configs", "reason"),
+    [(Configs.GONE, "it is not there"), (Configs.BROKEN, "Input/output error"), (Configs.DEAF, "no answer in 0.3 s")],
+)
+def test_a_config_that_cannot_be_read_is_told_with_the_reason(configs: Configs, reason: str) -> None:
+    answer, _ = call_once(Call(("5001", "pre-start"), DOWN, environment=PVE), Environment(configs=configs))
+    assert answer.err == f"zlh-hooks: guest 5001 goes on, for its config could not be read: {reason}\n"
+
+
+def test_a_config_that_opens_and_cannot_be_read_is_not_taken_for_an_empty_one() -> None:
+    makes_folder = Call(("5001", "pre-start"), render_config(), place="lxc/5002.conf", environment=PVE)
+    _, answer = call_hook(Environment(), (makes_folder, Call(("5002", "pre-start"), environment=PVE))).answers
+    assert "guest 5002 goes on, for its config could not be read: Is a directory" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("spool", "reason"),
+    [
+        (Spool.FULL, "/var/spool/zlh-hooks: No space left on device"),
+        (Spool.NO_INODES, "/var/spool/zlh-hooks: No space left on device"),
+        (Spool.READ_ONLY, "/var/spool/zlh-hooks: Read-only file system"),
+        (Spool.MISSING, "/var/spool/zlh-hooks: No such file or directory"),
+        (Spool.NOT_ROOTS, "/var/spool/zlh-hooks must belong to root, and only root may write there"),
+        (Spool.GROUP_MAY_WRITE, "/var/spool/zlh-hooks must belong to root, and only root may write there"),
+        (Spool.SYMLINK, "/var/spool/zlh-hooks is not a directory"),
+        (Spool.FILE, "/var/spool/zlh-hooks is not a directory"),
+    ],
+)
+def test_a_note_that_cannot_be_written_is_told_with_the_reason(spool: Spool, reason: str) -> None:
+    answer, _ = call_once(Call(("5001", "post-stop"), DOWN, environment=PVE), Environment(spool))
+    assert answer.err == f"zlh-hooks: guest 5001: post-stop is not noted: {reason}\n"
 
 
 def test_it_does_not_wait_for_a_disk_nor_for_a_cluster_that_hang() -> None:

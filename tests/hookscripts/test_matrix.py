@@ -117,8 +117,10 @@ CROSS = [Environment(spool=spool) for spool in Spool] + [Environment(configs=con
 def test_a_guest_goes_on_with_one_thing_wrong_on_its_node(
     environment: Environment, record_property: Callable[[str, object], None]
 ) -> None:
-    cases = generate(("pre-start", "post-stop"), CONFIGS, (RIGHT,), environment.configs.are_readable)
-    check(environment, cases, record_property)
+    is_readable = environment.configs.are_readable
+    starts = generate(("pre-start",), CONFIGS, (RIGHT,), is_readable)
+    stops = generate(("post-stop",), ("ordinary", "ours", "down"), (RIGHT,), is_readable)
+    check(environment, starts + stops, record_property)
 
 
 @pytest.mark.matrix

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 SPOOL = "/var/spool/zlh-hooks"
 CONFIGS = "/etc/pve"
+NODE = "pve-2"
+HOST = f"{NODE}.example.com"
 HANG_SECONDS = 30.0
 """Far more than any call takes on the busiest machine: what is not back by then hangs."""
 
