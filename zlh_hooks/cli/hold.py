@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True)
 COLUMNS = ("guest", "name", "node", "claim", "until (UTC)", "owner", "reason")
 
 
-Vmids = Annotated[list[int] | None, typer.Argument(metavar="[VMID]...", help="Containers, by number.")]
+Vmids = Annotated[list[int] | None, typer.Argument(metavar="VMID", help="Containers, by number.")]
 Node = Annotated[str | None, typer.Option("--node", help="Every container that is on this node now.")]
 Line = Annotated[str | None, typer.Option("--line", help="A line of templates: no rollout of it, and none goes on.")]
 
