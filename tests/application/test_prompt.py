@@ -223,6 +223,17 @@ def test_a_lock_that_was_waited_for_before_a_restart_is_not_what_the_next_guest_
     assert took is not None and took < MINUTE
 
 
+def test_how_long_a_storage_was_away_after_a_restart_is_not_what_the_next_guest_needs() -> None:
+    bench = Bench().furnish(3)
+    store = bench.datacentre.store("n1", "local")
+    bench.datacentre.faults.afterwards("reboot", lambda: setattr(store, "active", False), vmid=CANARY)
+    bench.later(5 * HOUR, lambda: setattr(store, "active", True))
+    bench.answers = [lambda: bench.later(6 * HOUR, bench.order("resume"))]
+    bench.deadline += 12 * HOUR
+    progress = bench.run("2")
+    assert (progress.state, progress.of(CANARY).took) == (RolloutState.SUCCEEDED, None)
+
+
 def test_a_half_way_guest_is_looked_after_while_the_write_of_another_one_waits_for_a_lock() -> None:
     bench = Bench(make_policy(lock_wait="2h", max_failures=2)).furnish(4).spoil(GUEST, behaviour=turns_unhealthy("2"))
     _switch_off(bench, GUEST)

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
-from tests.datacentre import turns_unhealthy
+from tests.datacentre import Crash, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import TargetError
 from zlh_hooks.domain.plan import Plan
@@ -47,6 +47,37 @@ LEAVES = pytest.mark.parametrize(
     "moment", ["write_ha_state 1", "write_ha_state", "exchange", "reboot", "write_ha_state 2"]
 )
 """Before or after our first write to the HA manager, on the way, and just before we give the guest back."""
+
+
+def _die_in_the_way_back(bench: Bench, number: int) -> None:
+    """After the so manyth change of the guest once its way back has begun."""
+    faults, seen = bench.datacentre.faults, 0
+
+    def count() -> None:
+        nonlocal seen
+        seen += bool(bench.entries(Kind.EVENT, "revert_began", GUEST))
+        if seen == number:
+            faults.dead = True
+            raise Crash(f"at change {number} of the way back")
+
+    faults.always(None, count)
+
+
+@pytest.mark.parametrize("number", range(1, 40, 2))
+def test_a_way_back_that_is_taken_up_again_gives_the_guest_back_to_the_ha_manager(number: int) -> None:
+    bench = _open().spoil(GUEST, behaviour=turns_unhealthy("2"))
+    plan = bench.submit("2")
+    _die_in_the_way_back(bench, number)
+    try:
+        bench.work(plan)
+    except Crash:
+        bench.datacentre.faults.restart()
+        bench.datacentre.faults.clear()
+        bench.work(plan)
+    bench.tend(plan, HOUR)
+    assert bench.progress(plan).of(GUEST).state is TargetState.REVERTED
+    assert bench.datacentre.containers[GUEST].ha_state == "started"
+    bench.assert_clean(plan)
 
 
 def _said(bench: Bench) -> list[str]:

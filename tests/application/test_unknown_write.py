@@ -149,6 +149,43 @@ def test_a_customers_restart_while_ours_waits_for_a_lock_is_followed_by_none_of_
     assert ("reboot", CANARY) not in bench.executed("reboot")
 
 
+def _stop_by_task(bench: Bench, vmid: int) -> None:
+    """As the button of Proxmox's own pages does it."""
+    bench.datacentre.containers[vmid].wanted = False
+    bench.datacentre.cluster.power.stop(bench.datacentre.ref(vmid))
+
+
+def test_a_guest_that_somebody_stops_behind_our_restart_while_no_worker_lives_condemns_no_version() -> None:
+    bench = Bench(make_policy(max_failures=0)).furnish(3)
+    plan = bench.submit("2")
+    bench.datacentre.faults.die_after("reboot", vmid=CANARY)
+    _die_at_work(bench, plan)
+    bench.clock.sleep(MINUTE)
+    _stop_by_task(bench, CANARY)
+    bench.clock.sleep(MINUTE)
+    progress = bench.work(plan)
+    assert (bench.revoked(), progress.of(CANARY).state) == ([], TargetState.PROVING)
+    assert "somebody else stopped it" in progress.of(CANARY).reason
+
+
+def test_a_guest_that_its_customer_shuts_down_between_its_proof_and_the_record_of_it_stays_off() -> None:
+    bench = Bench(make_policy(max_failures=0)).furnish(3)
+    plan = bench.submit("2")
+
+    def die_when_proved() -> None:
+        if bench.entries(Kind.EVIDENCE, "after", CANARY):
+            bench.datacentre.faults.dead = True
+            raise Crash("before its end is recorded")
+
+    bench.datacentre.faults.always("write_config", die_when_proved)
+    _die_at_work(bench, plan)
+    bench.datacentre.power_off(CANARY)
+    bench.clock.sleep(MINUTE)
+    progress = bench.work(plan)
+    assert (bench.revoked(), progress.of(CANARY).state) == ([], TargetState.PROVING)
+    assert not bench.datacentre.containers[CANARY].running
+
+
 # ------------------------------------------------------------ what was refused
 
 

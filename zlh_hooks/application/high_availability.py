@@ -41,7 +41,7 @@ class WriteHaState:
 def keep_off(cluster: Cluster, ref: GuestRef, journal: Journal, name: str) -> None:
     """Take the guest from the HA manager, which would answer our stops and starts with its own."""
     power = cluster.inventory.read_power(ref)
-    if power.ha_managed and power.ha_state != "ignored" and journal.done(name) is None:
+    if power.ha_managed and power.ha_state != "ignored":
         journal.write(Kind.EVIDENCE, _HA, {"state": power.ha_state})
         _write(journal, WriteHaState(name, cluster, ref, "ignored"))
 
@@ -61,7 +61,7 @@ def give_back(cluster: Cluster, ref: GuestRef, journal: Journal, name: str) -> N
 def _write(journal: Journal, step: WriteHaState) -> TargetError | None:
     """Why the HA manager has nothing to do with the guest any more; None if it was told."""
     try:
-        journal.clear(step)
+        journal.redo(step)  # a way back that is taken up again has taken it off, and given it back, before
     except (HeldUp, GuestMissing):
         raise
     except TargetError as error:  # no such resource; or it was taken away in the moment after the write

@@ -101,6 +101,13 @@ class Journal(Logbook):
             raise failure
         return self.retry(step)
 
+    def redo(self, step: Step) -> Data:
+        """Like ``clear``, for what may have been undone since it was done, by ourselves too."""
+        intent = self.intent_of(step.name)
+        if intent is not None and self.done(step.name) is not None and step.find(intent) is None:
+            self._records[step.name].forget()
+        return self.clear(step)
+
     def _bring_about(self, step: Step, record: Record) -> Found:
         """A lock may be found out by the task only, which has done nothing then: it is asked for again."""
         deadline = self.clock.monotonic() + self.patience.lock.total_seconds()

@@ -249,8 +249,13 @@ class RootDriver:
         except StorageAway:
             self._start_when_storage_is_back(ref, journal)
         except TargetError:
-            if journal.was_requested(RESTART) or self.cluster.inventory.read_power(ref).running:
+            if self.cluster.inventory.read_power(ref).running:
                 raise
+            if journal.was_requested(RESTART) and self._explain_off(ref, journal) is None:
+                raise
+
+    def _explain_off(self, ref: GuestRef, journal: Journal) -> str | None:
+        return explain_off(self.cluster, ref, journal, was_running=self.baseline(journal).running)
 
     def _start_when_storage_is_back(self, ref: GuestRef, journal: Journal) -> None:
         """Its restart has stopped it, with the new root in force: only its start is missing, and no version is bad."""
@@ -344,7 +349,7 @@ class RootDriver:
         return replace(rules, healthy_deadline=min(rules.healthy_deadline, max(left, shortest)))
 
     def _explain_stopped(self, ref: GuestRef, journal: Journal) -> None:
-        off = explain_off(self.cluster, ref, journal, was_running=self.baseline(journal).running)
+        off = self._explain_off(ref, journal)
         if off is not None:
             raise Deferred(f"{off}; proved at its next start")
         if fails_to_start(self.cluster, ref, journal):

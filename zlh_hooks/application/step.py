@@ -71,7 +71,8 @@ class Record:
     def add(self, entry: Entry) -> None:
         """Take in the next entry of this step."""
         if entry.kind is Kind.INTENT:
-            self.intent, self.accepted, self.upid, self.done, self.failed = entry, None, None, None, None
+            self.forget()
+            self.intent = entry
         elif entry.kind is Kind.REQUESTED:
             self.accepted, self.upid = True, Upid(entry.data["upid"]) if entry.data.get("upid") else None
         elif entry.kind is Kind.DONE:
@@ -108,10 +109,14 @@ class Record:
         is_resting = self.failed_at <= now < self.failed_at + rest and not isinstance(self.failed, GuestMissing)
         return self.failed if is_resting else None
 
+    def forget(self) -> None:
+        """As if the step had never been begun."""
+        self.intent, self.accepted, self.upid, self.done, self.failed = None, None, None, None, None
+
     def forget_failure(self) -> None:
         """As if a step that failed had never been begun."""
         if self.failed is not None:
-            self.intent, self.accepted, self.upid, self.failed = None, None, None, None
+            self.forget()
 
 
 def parse_failure(data: Data) -> TargetError:

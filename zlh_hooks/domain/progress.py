@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import Plan, PlannedTarget, parse_plan
+from zlh_hooks.domain.rollout_outage import AFTER, EXAMINED_SINCE
 from zlh_hooks.domain.steps import (
     EXECUTING,
     ROLLOUT_TABLE,
@@ -183,13 +184,21 @@ def _owes(entries: Sequence[Entry], vmid: int) -> bool:
 
 
 def _took(own: Sequence[Entry]) -> timedelta | None:
-    """From our restart to the proof. Where a stop or restart of others brought the root, nobody can say.
+    """Our restart and the proof after it. Where a stop or restart of others brought the root, nobody can say.
 
-    A lock that was waited for before it is not the guest's need.
+    What was waited for before either (a lock, a storage, whoever had switched it off) is not the guest's need.
     """
-    began = next((e.at for e in reversed(own) if e.kind is Kind.REQUESTED and e.name == RESTART), None)
-    proved = next((entry.at for entry in own if entry.kind is Kind.EVENT and entry.name == TargetEvent.PROVED), None)
-    return proved - began if began and proved else None
+    asked = _find_first(reversed(own), Kind.REQUESTED, RESTART)
+    up = _find_first(own, Kind.DONE, RESTART)
+    proof = _find_first(reversed(own), Kind.EVIDENCE, AFTER)
+    proved = _find_first(own, Kind.EVENT, TargetEvent.PROVED)
+    if asked is None or up is None or proof is None or proved is None or EXAMINED_SINCE not in proof.data:
+        return None
+    return up.at - asked.at + (proved.at - datetime.fromisoformat(proof.data[EXAMINED_SINCE]))
+
+
+def _find_first(entries: Iterable[Entry], kind: Kind, name: str) -> Entry | None:
+    return next((entry for entry in entries if (entry.kind, entry.name) == (kind, name)), None)
 
 
 def _count_since_resumed(entries: Sequence[Entry], count: str) -> int:
