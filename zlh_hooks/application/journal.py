@@ -32,6 +32,8 @@ ARRIVAL = timedelta(seconds=10)
 """How long a request whose answer was lost may still be on its way: Proxmox waits 10 s for a config's file lock."""
 CLOCK_SKEW = timedelta(seconds=60)
 ATTEMPTS = 3
+_EARLIER = "earlier"
+"""In an intent: the newest task of that kind that the guest had before."""
 
 
 @dataclass(slots=True)
@@ -126,36 +128,46 @@ class Journal(Logbook):
 
     def _take_up(self, step: Step, record: Record) -> Found:
         if record.intent is None:
-            intent = self.write(Kind.INTENT, step.name, step.plan())
+            intent = self.write(Kind.INTENT, step.name, self._plan(step))
             found = step.find(intent.data)
             return self._ask(step, record) if found is None else found
         if record.upid is not None:
             return self._follow_task(step, record, record.upid)
-        if record.accepted is False:
-            found = step.find(record.intent.data)
-            return self._ask(step, record) if found is None else found
-        return self._resume(step, record)
+        looked = step.find(record.intent.data) if record.accepted is False else self._resume(step, record)
+        return self._ask(step, record) if looked is None and not record.accepted else looked
+
+    def _plan(self, step: Step) -> Data:
+        """A task of others that is there already is not to be taken for ours, though clocks differ."""
+        plan, adopt = step.plan(), getattr(step, "adopt", None)
+        earlier = adopt(plan, self.clock.now() - CLOCK_SKEW) if adopt is not None else None
+        return {**plan, _EARLIER: earlier} if earlier else plan
 
     def _ask(self, step: Step, record: Record) -> Found:
         """What others do to the guest between two tries may have brought it about: each is preceded by a look."""
         assert record.intent is not None
         found: Found = None
         attempts = 0
-        while found is None:
+        while found is None and not record.accepted:
             try:
                 return self._act_when_free(step, record)
             except Unanswered as error:
                 self.write(Kind.NOTE, UNANSWERED, {"step": step.name, "reason": str(error)})
-                return self._resume(step, record)
+                attempts += 1
+                if attempts == ATTEMPTS:
+                    raise
+                found = self._resume(step, record)
             except ConfigChanged:
                 attempts += 1
                 if attempts == ATTEMPTS:
                     raise
-            found = step.find(record.intent.data)
+                found = step.find(record.intent.data)
         return found
 
     def _resume(self, step: Step, record: Record) -> Found:
-        """The intent stands, its outcome is unknown: look for it until a request on its way must have arrived."""
+        """The intent stands, its outcome is unknown: look for it until a request on its way must have arrived.
+
+        None: it did not come; or, if it is ``accepted`` now, its task has ended without effect.
+        """
         assert record.intent is not None
         deadline = self.clock.monotonic() + ARRIVAL.total_seconds()
         while True:
@@ -167,7 +179,7 @@ class Journal(Logbook):
             if found is not None:
                 return found
             if self.clock.monotonic() >= deadline:
-                return self._ask(step, record)
+                return None
             self.clock.sleep(POLL)
 
     def _adopt(self, step: Step, record: Record) -> Upid | None:
@@ -175,7 +187,7 @@ class Journal(Logbook):
         if adopt is None or record.intent is None:
             return None
         upid = adopt(record.intent.data, record.intent.at - CLOCK_SKEW)
-        return None if upid in self._upids else upid
+        return None if upid in self._upids or upid == record.intent.data.get(_EARLIER) else upid
 
     def _follow_task(self, step: Step, record: Record, upid: Upid) -> Found:
         assert record.intent is not None

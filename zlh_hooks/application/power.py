@@ -7,7 +7,6 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster, Upid
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.progress import RESTART
-from zlh_hooks.domain.rollout_outage import AFTER, HEALTHY_SINCE
 from zlh_hooks.domain.steps import TargetEvent
 
 _KINDS = ("vzstop", "vzshutdown", "vzreboot", "vzmigrate", "vzstart", "vzsuspend")
@@ -50,9 +49,8 @@ def explain_off(cluster: Cluster, ref: GuestRef, journal: Journal, *, was_runnin
 
     ``was_running``: before its exchange. Of a proved guest that is off from inside nobody can say whether its customer
     shut it down or it broke down. It counts as shut down: to start what a customer has switched off cannot be undone.
-    The same once it was seen healthy, though the worker died before that was all recorded.
     """
-    if journal.has_event(TargetEvent.PROVED) or HEALTHY_SINCE in (journal.evidence(AFTER) or {}):
+    if journal.has_event(TargetEvent.PROVED):
         return None if _failed_to_start(cluster, ref, journal) else "it was switched off after its proof"
     if fails_to_start(cluster, ref, journal):
         return None

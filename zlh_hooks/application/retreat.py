@@ -12,6 +12,7 @@ from zlh_hooks.application.exchange import LONGEST_RETRY, ROAD_RETRY
 from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.preparation import Preparation
+from zlh_hooks.application.scratch_guest import BeingMade
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.plan import PlannedTarget
@@ -27,6 +28,7 @@ class Retreat:
     preparation: Preparation
     candidacy: Candidacy
     _patient_until: float = 0.0
+    _left: str = ""
 
     def go_back(self, turn: Turned) -> None:
         """Every guest that may be on the new root goes back to its old one. ``STUCK`` if one could not be proved."""
@@ -39,16 +41,19 @@ class Retreat:
         self._until_all_is_done(lambda: self._take_back(turn, once_more, channel))
         stuck = case.progress().count(TargetState.STUCK)
         if stuck:
-            case.journal.event(RolloutEvent.LEFT_STUCK, f"{stuck} guests could not be proved on their old root")
+            self._end(RolloutEvent.LEFT_STUCK, f"{stuck} guests could not be proved on their old root")
         else:
-            case.journal.event(RolloutEvent.REVERTED, turn.reason)
+            self._end(RolloutEvent.REVERTED, turn.reason)
 
     def abort(self, reason: str) -> None:
         """What is healthy stays, what is staged is taken away. ``Turned`` if all shall go back instead."""
         self.case.gate.tell("ending here")
         withdraw = cache(self.candidacy.withdraw)
         self._until_all_is_done(lambda: self._leave(reason, withdraw))
-        self.case.journal.event(RolloutEvent.ABORTED, reason)
+        self._end(RolloutEvent.ABORTED, reason)
+
+    def _end(self, event: RolloutEvent, reason: str) -> None:
+        self.case.journal.event(event, "; ".join(filter(None, (reason, self._left))))
 
     def _withdraw(self, turn: Turned) -> None:
         self.case.crew.attempt(self.candidacy.withdraw, lambda: self.candidacy.move_stable_back(turn))
@@ -62,8 +67,18 @@ class Retreat:
             lambda: self._revert_all(turn.reason, once_more),
             withdraw,
             lambda: self._discard_staged(turn.reason),
-            self.preparation.clear_in_the_end,
+            self._clear_prepared,
         )
+
+    def _clear_prepared(self) -> None:
+        """A clone that its node's crash left locked keeps no rollout from its end: it is named there."""
+        try:
+            self.preparation.clear_in_the_end()
+        except BeingMade as error:
+            if self._is_patient():
+                raise
+            way = "zlh-hooks recover takes it away, after pct unlock if the lock has outlived its clone"
+            self._left = f"left behind: {error}; {way}"
 
     def _revert_all(self, reason: str, once_more: set[int]) -> None:
         """``once_more``: those whom an earlier retreat left ``STUCK``, until they were tried."""
@@ -108,7 +123,7 @@ class Retreat:
             lambda: self.case.crew.attempt_each(unproved, lambda target: self._revert(target, reason)),
             lambda: self.case.crew.attempt_each(owed, self._finish),
             lambda: self._discard_staged(reason),
-            self.preparation.clear_in_the_end,
+            self._clear_prepared,
         )
 
     def _obey_turn(self) -> None:

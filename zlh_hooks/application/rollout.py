@@ -13,7 +13,7 @@ from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.retreat import Retreat
-from zlh_hooks.application.root_driver import START_AGAIN
+from zlh_hooks.application.start import START_AGAIN
 from zlh_hooks.application.verdict import Unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import HeldUp, LeaseLost, RoadError, TargetError, Unreadable

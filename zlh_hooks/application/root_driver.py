@@ -23,10 +23,11 @@ from zlh_hooks.application.record import (
     read_record,
 )
 from zlh_hooks.application.scratch_guest import ScratchGuests
+from zlh_hooks.application.start import assure_startable, start
 from zlh_hooks.application.verdict import Deferred, Inconclusive, Skipped, Unhealthy
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError, Unreadable
+from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import Expected, Facts, HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -36,7 +37,9 @@ from zlh_hooks.domain.rollout_outage import AFTER, BASELINE, EXAMINED_SINCE, NOT
 from zlh_hooks.domain.steps import TargetEvent
 
 PUT = "exchange.put"
-START_AGAIN = timedelta(seconds=10)
+SETTLE_FREE = "settle.free"
+IS_PROOF = "is_proof"
+"""What the evidence of a proof says: whether it is one, so that only its record is missing if there is none."""
 COMING_UP = timedelta(seconds=10)
 """How long a guest that restarts from inside, of which no task tells, may be off in between."""
 _LOOK_BACK = timedelta(minutes=10)
@@ -167,18 +170,6 @@ class RootDriver:
         """Whether the guest runs now."""
         return self.cluster.inventory.read_power(self.locate(target)).running
 
-    def is_empty(self, target: PlannedTarget) -> bool:
-        """Whether nobody plays: every probe that counts players says so. One that does not answer says nothing."""
-        ref = self.locate(target)
-        if not self.cluster.inventory.read_power(ref).running:
-            return True
-        counting = [probe for probe in self.plan.line.probes if probe.counts_players]
-        try:
-            address = self.cluster.inventory.read_address(ref)
-        except Unreadable:
-            return not counting
-        return all(self.examiner.prober.measure(probe, ref, address).facts.get("players") == "0" for probe in counting)
-
     def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
         """Write the exchange and leave it to the guest's next restart, whoever causes it."""
         ref = self.locate(target)
@@ -241,6 +232,8 @@ class RootDriver:
             raise HeldUp("somebody else's task delayed its restart until its turn was over")
         if not journal.has_intent(RESTART) and (loss := self.find_loss(ref, journal)):
             raise Skipped(loss)
+        if not journal.was_requested(RESTART):
+            self.assure_startable(ref)
         timeout = self.plan.rules.shutdown_timeout
         try:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, self.new_root(journal), timeout))
@@ -265,20 +258,13 @@ class RootDriver:
             raise RoadError(f"guest {ref} is off until its storage is back and the rollout resumes: {error}") from error
 
     def start(self, ref: GuestRef, journal: Journal, name: str, passing: type[TargetError]) -> None:
-        """Start it, again and again while that fails for what may pass, for as long as a start may take."""
-        deadline = self.clock.monotonic() + self.plan.rules.start_timeout.total_seconds()
-        while True:
-            try:
-                journal.retry(root_step.Start(name, self.cluster, ref))
-                return
-            except (GuestLocked, GuestMissing):
-                raise
-            except passing:
-                if self.clock.monotonic() >= deadline:
-                    raise
-            self.clock.sleep(START_AGAIN)
-            while find_storage_away(self.cluster, ref) and self.clock.monotonic() < deadline:
-                self.clock.sleep(START_AGAIN)
+        """Start it, again and again while that fails for what may pass. ``HeldUp`` while it is marked down."""
+        assure_startable(self.cluster, self.clock, ref)
+        start(self.cluster, self.clock, ref, journal, name, passing, self.plan.rules.start_timeout)
+
+    def assure_startable(self, ref: GuestRef) -> None:
+        """``HeldUp`` while the guest is marked down: what we stopped would stay off."""
+        assure_startable(self.cluster, self.clock, ref)
 
     def baseline(self, journal: Journal) -> GuestRecord:
         """The guest as it was when it was last seen before its exchange."""
@@ -304,6 +290,8 @@ class RootDriver:
         ref = self.locate(target)
         before, new = self.baseline(journal), self.new_root(journal)
         root_in_force.assure_new(self.cluster, ref, self.plan.id, before.root, new)
+        if (journal.evidence(AFTER) or {}).get(IS_PROOF):
+            return self._accept(ref, journal)  # only the record of it was missing
         kept_root.keep_room(self.cluster, ref, journal)
         if not self._comes_up(ref, journal, before):
             self._explain_stopped(ref, journal)
@@ -312,10 +300,11 @@ class RootDriver:
         proof = self._examine(ref, self._rules_left(ref, journal), expect)
         after = read_record(self.cluster, ref, proof.facts)
         reason = proof.judgement.reason
-        seen = {"judgement": reason, "note": IDENTITY_CHANGES, **proof.times()}
+        is_proof = proof.judgement.outcome is Outcome.HEALTHY and after.running and after.root == new
+        seen = {"judgement": reason, "note": IDENTITY_CHANGES, IS_PROOF: is_proof, **proof.times()}
         journal.write(Kind.EVIDENCE, AFTER, after.dump() | seen)
         root_in_force.assure_new(self.cluster, ref, self.plan.id, before.root, new)
-        if proof.judgement.outcome is Outcome.HEALTHY and after.running:
+        if is_proof:
             self._accept(ref, journal)
         elif proof.judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(reason)
@@ -377,6 +366,16 @@ class RootDriver:
         return waited
 
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
+        """What cannot be written now is written later: the guest is healthy, and nothing speaks against the version."""
+        try:
+            self._record_version(ref, journal)
+        except (HeldUp, GuestMissing):
+            raise
+        except TargetError as error:
+            raise Deferred(f"it is healthy, and that is not recorded on it yet: {error}") from error
+        journal.event(TargetEvent.PROVED)
+
+    def _record_version(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")
         kept = mark.render_kept(self.plan.id, kept_root.find_known(journal, kept_root.OLD))
         new, outdated = (
@@ -385,8 +384,7 @@ class RootDriver:
         )
         tags = self.cluster.inventory.read_config(ref).tags
         drop = tuple(t for t in tags if t.startswith(outdated) and t not in new)
-        journal.retry(root_step.WriteTags("proved.version", self.cluster, ref, add=new, drop=drop))
-        journal.event(TargetEvent.PROVED)
+        journal.clear(root_step.WriteTags("proved.version", self.cluster, ref, add=new, drop=drop))
 
     # ---------------------------------------------------------------- settle
 
@@ -394,6 +392,6 @@ class RootDriver:
         """The way back is given up: free the old root and take the marks off."""
         ref = self.locate(target)
         old, kept = self.baseline(journal).root, kept_root.find_known(journal, kept_root.OLD)
-        kept_root.free(self.cluster, ref, journal, "settle.free", old, kept)
+        kept_root.free(self.cluster, ref, journal, SETTLE_FREE, old, kept)
         self.unmark(ref, journal, "settle.unmark")
         journal.event(TargetEvent.SETTLED)

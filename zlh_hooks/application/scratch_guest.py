@@ -29,9 +29,19 @@ class ScratchGuests:
     def clone(self, journal: Journal, name: str, source: GuestRef, storage: str, purpose: str) -> GuestRef:
         """Clones from one source go one after another: Proxmox locks it meanwhile."""
         note = scratch.render_note(self.rollout, purpose)
+        self._remove_failed(journal, name, source.node)
         with self._lock_of(source):
             done = journal.retry(scratch.CloneScratch(name, self.cluster, self.numbers, source, storage, note))
         return GuestRef(done["vmid"], source.node)
+
+    def _remove_failed(self, journal: Journal, name: str, node: str) -> None:
+        """A clone that was given up may have been made all the same: the next one has another number."""
+        if journal.failure(name) is not None:
+            made = self.find_made(journal, name, node)
+            if made is not None:
+                journal.redo(
+                    scratch.DestroyScratch(f"{name}.again", self.cluster, made, self.numbers.numbers, self.rollout)
+                )
 
     def find_made(self, journal: Journal, clone: str, node: str) -> GuestRef | None:
         """The guest that the step ``clone`` made, ready to be destroyed; None if there is none, or none of ours.

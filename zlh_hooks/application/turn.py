@@ -9,7 +9,8 @@ from datetime import timedelta
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.gate import LISTEN, Later
 from zlh_hooks.application.journal import POLL, Journal, lose_patience
-from zlh_hooks.application.root_driver import START_AGAIN
+from zlh_hooks.application.players import is_empty
+from zlh_hooks.application.start import START_AGAIN
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.errors import GuestLocked, HeldUp
 from zlh_hooks.domain.plan import PlannedTarget
@@ -87,12 +88,16 @@ class Turn:
             return
         self.case.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {render_duration(longest)}")
         left = timedelta(seconds=max(0.0, wait.until - clock.monotonic()))
-        self.case.gate.wait_until(lambda: self.case.driver.is_empty(target) or not self.may_go_on(target), left)
+        self.case.gate.wait_until(lambda: self._is_empty(target) or not self.may_go_on(target), left)
 
     def _is_free_of_players(self, target: PlannedTarget, wait: PlayerWait) -> bool:
         if wait.until is None or self.case.clock.monotonic() >= wait.until:
             return True
-        return self.case.driver.is_empty(target)
+        return self._is_empty(target)
+
+    def _is_empty(self, target: PlannedTarget) -> bool:
+        driver = self.case.driver
+        return is_empty(driver.cluster, driver.examiner, driver.locate(target), self.case.plan.line.probes)
 
     # ----------------------------------------------------- locks and storages
 

@@ -14,7 +14,7 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import GuestRecord, find_difference, is_edited, parse_record, read_record
-from zlh_hooks.application.root_driver import PUT, RootDriver
+from zlh_hooks.application.root_driver import PUT, SETTLE_FREE, RootDriver
 from zlh_hooks.application.scratch_guest import BeingMade
 from zlh_hooks.application.verdict import Replaced
 from zlh_hooks.domain import tag
@@ -176,7 +176,8 @@ class WayBack:
         ref = self.driver.locate(target)
         self.driver.assure_free(ref)
         before, new = self.driver.baseline(journal), self.driver.new_root(journal)
-        root_in_force.assure_known(cluster, ref, self.driver.plan.id, before.root, new)
+        if not journal.has_intent(SETTLE_FREE):  # else it was ourselves who took its old root away
+            root_in_force.assure_known(cluster, ref, self.driver.plan.id, before.root, new)
         leaving = self._look(ref, journal, before, act)
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         old = kept_root.find_known(journal, kept_root.OLD)
@@ -233,6 +234,8 @@ class WayBack:
         stop = root_step.Stop(f"{act}.stop", cluster, ref, timeout)
         if not journal.has_intent(restart.name) and not cluster.inventory.read_power(ref).running:
             return
+        if not journal.was_requested(restart.name):
+            self.driver.assure_startable(ref)
         try:
             journal.run(restart)
         except GuestLocked:
