@@ -21,6 +21,7 @@ from tests.lab.image import Debian, TemplateVersion, build_images
 from tests.lab.lab import Lab
 from tests.lab.place import HOME
 from zlh_hooks import wiring
+from zlh_hooks.adapters.clock import SystemClock
 from zlh_hooks.application import root_step
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.ports import Cluster
@@ -133,8 +134,15 @@ def main(pairs: int) -> int:
         settings = load_settings(Path(datacentre.settings))
         cluster = wiring.open_cluster(settings)
         ledger = wiring.open_ledger(settings)
-        clock = wiring.SystemClock()
-        journal = Journal(ledger, cluster.tasks, clock, "benchmark", VMID, Patience(PATIENCE, PATIENCE))
+        clock = SystemClock()
+        journal = Journal(
+            ledger=ledger,
+            tasks=cluster.tasks,
+            clock=clock,
+            rollout="benchmark",
+            target=VMID,
+            patience=Patience(PATIENCE, PATIENCE),
+        )
         client = datacentre.client()
         bench = Bench(datacentre, client, cluster, journal)
         try:

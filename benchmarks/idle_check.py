@@ -35,7 +35,8 @@ MOST_SECONDS, MOST_MEGABYTES, MOST_BODY = 2.0, 60.0, 1024
 def measure(server: UpdateServer, home: Path) -> dict[str, float]:
     """One check in a process of its own."""
     began = os.times()
-    words = [sys.executable, "-c", CHECK, home / "guest", server.url, home / "public" / "metadata" / "1.root.json"]
+    root = home / "public" / "metadata" / "1.root.json"
+    words = [sys.executable, "-c", CHECK, str(home / "guest"), server.url, str(root)]
     done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)
     ended = os.times()
     ruling, requests, received, kilobytes = done.stdout.split()
