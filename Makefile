@@ -1,5 +1,5 @@
 # Each target sets up what it needs and may be repeated; what is already there is not fetched again.
-.PHONY: help demo test lint matrix release-tests bench pages lab-clean venv packages
+.PHONY: help demo test lint matrix release-tests bench pages deb deb-test lab-clean venv packages
 
 python := .venv/bin/python
 .DEFAULT_GOAL := help
@@ -12,6 +12,8 @@ help:
 	@echo 'make release-tests  bad releases, hangs and power failures of an agent in real containers: a quarter of an hour'
 	@echo 'make bench      what is measured, and how'
 	@echo 'make pages      print docs/policy anew from the shipped policy'
+	@echo 'make deb        the Debian packages of the last commit, into dist (as root)'
+	@echo 'make deb-test   built twice, compared, and installed into fresh Debian roots'
 	@echo 'make lab-clean  remove all that a killed demo or test left on this machine'
 	@echo 'make venv       only the virtual environment in .venv'
 
@@ -37,6 +39,12 @@ bench: venv
 
 pages: venv
 	$(python) -m zlh_hooks policy render --config /dev/null --policy zlh_hooks/shipped/policy.toml --output docs/policy
+
+deb: venv
+	workshop/deb.sh
+
+deb-test: venv
+	workshop/deb-test.sh
 
 lab-clean: venv
 	$(python) -m tests.lab clean

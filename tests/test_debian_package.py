@@ -1,0 +1,170 @@
+"""The Debian packages say what the code needs: no dependency that drifted, no module or manual page that is missing."""
+
+import ast
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).parents[1]
+DEBIAN = REPOSITORY / "debian"
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+OTHER_NAMES = {"python-dateutil": "python3-dateutil", "markdown-it-py": "python3-markdown-it"}
+"""Debian's packages that are not called ``python3-`` and PyPI's name."""
+
+
+def read_stanzas() -> "dict[str, dict[str, str]]":
+    """Fields of debian/control by the package's name; the source's stand under ``source``."""
+    stanzas = (DEBIAN / "control").read_text().strip().split("\n\n")
+    parsed = [dict(re.findall(r"^([A-Za-z-]+):((?:.|\n[ \t])*)", one, re.MULTILINE)) for one in stanzas]
+    return {one.get("Package", "source").strip(): one for one in parsed}
+
+
+def list_relations(stanza: str, field: str) -> "set[str]":
+    """The field's entries, without those that the build fills in."""
+    entries = (one.strip() for one in read_stanzas()[stanza][field].split(","))
+    return {one for one in entries if one and not one.startswith("${")}
+
+
+def name_in_debian(requirement: str) -> str:
+    parsed = Requirement(requirement)
+    name = canonicalize_name(parsed.name)
+    lowest = str(parsed.specifier).removeprefix(">=")
+    return f"{OTHER_NAMES.get(name, f'python3-{name}')} (>= {lowest})"
+
+
+@pytest.mark.parametrize(("stanza", "field"), [("zlh-hooks", "Depends"), ("source", "Build-Depends")])
+def test_the_controller_asks_debian_for_the_libraries_of_pyproject_in_their_versions(stanza: str, field: str) -> None:
+    asked = {one for one in list_relations(stanza, field) if one.startswith("python3-")}
+    wanted = {name_in_debian(one) for one in PROJECT["dependencies"]}
+    assert asked - {"python3-setuptools (>= 68)"} == wanted
+
+
+def test_a_node_needs_perl_base_and_nothing_else() -> None:
+    assert list_relations("zlh-hooks-node", "Depends") == {"perl-base (>= 5.36)"}
+    hook = (REPOSITORY / "hookscripts/zlh-guest-hook").read_text()
+    assert re.findall(r"^\s*(?:use|require)\b.*", hook, re.MULTILINE) == []
+
+
+def test_a_guest_needs_only_what_debian_12_has_too() -> None:
+    assert list_relations("zlh-agent-plugin", "Depends") == {"python3 (>= 3.10)", "python3-cryptography", "systemd"}
+
+
+def test_packages_have_the_version_of_the_project() -> None:
+    first = (DEBIAN / "changelog").read_text().split("\n")[0]
+    assert re.findall(r"\((.*?)\)", first) == [PROJECT["version"]]
+
+
+def list_imported(path: Path) -> "Iterator[Path]":
+    """The guest's modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (REPOSITORY / f"{one.replace('.', '/')}.py" for one in modules if one.startswith("agent_plugin."))
+
+
+def test_the_controller_has_those_modules_of_the_guest_that_it_imports_and_no_other() -> None:
+    needed: set[Path] = set()
+    found = set((REPOSITORY / "zlh_hooks").rglob("*.py"))
+    while found:
+        found = {one for path in found for one in list_imported(path)} - needed
+        needed |= found
+    installed = re.findall(r"agent_plugin/(\w+)\.py", (DEBIAN / "zlh-hooks.install").read_text())
+    assert sorted(installed) == sorted({"__init__", *(path.stem for path in needed)})
+
+
+def test_guests_get_each_library_that_is_pinned_for_them() -> None:
+    lines = (REPOSITORY / "constraints/vendored.txt").read_text().splitlines()
+    pinned = {line.split("==")[0] for line in lines if line and not line.startswith("#")}
+    assert set(re.findall(r"debian/vendor/(\w+) ", (DEBIAN / "zlh-agent-plugin.install").read_text())) == pinned
+
+
+def load_manual() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("manual", DEBIAN / "manual.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["manual"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+MANUAL = load_manual()
+
+
+def test_each_command_has_a_manual_page_that_names_its_options() -> None:
+    pages = {page.name: MANUAL.render(page, "1.0", "2026-01-01") for page in MANUAL.list_pages()}
+    assert r"\fB\-\-keep\-down\fR" in pages["zlh-hooks hold set"]
+    assert ".SH ARGUMENTS" in pages["zlh-hooks hold set"]
+    assert r"\fBrollout\fR" in pages["zlh-hooks"]
+    assert {len(name.split()) for name in pages} >= {1, 2, 3}
+    assert all(text.isprintable() for page in pages.values() for text in page.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [(".TH", r"\&.TH"), ("'br", r"\&'br"), (r"a\fB-", r"a\efB\-"), ("a\n.b", "a .b")]
+)
+def test_a_manual_page_takes_no_text_for_a_command(text: str, shown: str) -> None:
+    assert MANUAL.escape(text) == shown
+
+
+HOOKED, PLAIN = "hookscript: local:snippets/zlh-guest-hook\n", "hookscript: local:snippets/other.pl\n"
+REFUSALS = {
+    "a container": ({"nodes/a/lxc/5001.conf": HOOKED}, "container 5001, on a: pct set 5001 --delete hookscript"),
+    "a virtual machine": (
+        {"nodes/b/qemu-server/600.conf": HOOKED},
+        "machine 600, on b: qm set 600 --delete hookscript",
+    ),
+    "one that is this node's": ({"lxc/5001.conf": f"tags: a\n{HOOKED}[old]\ntags: b\n"}, "pct set 5001 --delete"),
+    "a config that cannot be read": ({"lxc/5001.conf/not-a-file": ""}, "5001.conf cannot be read"),
+    "no cluster": ({}, "systemctl start pve-cluster"),
+}
+LEAVE = {
+    "another hook": {"lxc/5001.conf": PLAIN},
+    "only a snapshot's": {"lxc/5001.conf": f"tags: a\n[old]\n{HOOKED}"},
+    "no guest": {},
+}
+
+
+def call_prerm(folder: Path, configs: "dict[str, str]", *words: str) -> "subprocess.CompletedProcess[str]":
+    """The node's script, with /etc/pve in a folder, where Proxmox is installed."""
+    for name, content in configs.items():
+        (folder / "pve" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "pve" / name).write_text(content)
+    (folder / "pmxcfs").write_text("")
+    (folder / "pmxcfs").chmod(0o755)
+    script = (DEBIAN / "zlh-hooks-node.prerm").read_text().replace("/etc/pve", f"{folder}/pve")
+    environment = {"PATH": f"{os.environ['PATH']}:{folder}"}
+    return subprocess.run(
+        ["sh", "-c", script, "prerm", *words], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_the_hook_is_not_removed_while_a_guest_names_it_or_may(tmp_path: Path, case: str) -> None:
+    configs, said = REFUSALS[case]
+    mounted = {".version": "{}"} if configs else {}
+    done = call_prerm(tmp_path, configs | mounted, "remove")
+    assert (done.returncode, said in done.stderr) == (1, True), done.stderr
+    assert call_prerm(tmp_path, {}, "upgrade", "9.9").returncode == 0
+
+
+def test_a_guest_of_this_node_is_told_once_though_its_config_has_two_paths(tmp_path: Path) -> None:
+    (tmp_path / "pve/nodes/a/lxc").mkdir(parents=True)
+    (tmp_path / "pve/lxc").symlink_to("nodes/a/lxc")
+    done = call_prerm(tmp_path, {"lxc/5001.conf": HOOKED, ".version": "{}"}, "remove")
+    assert done.stderr.count("5001, on a: ") == done.stderr.count("5001, on") == 1
+
+
+@pytest.mark.parametrize("case", LEAVE)
+def test_the_hook_may_go_when_no_guest_names_it(tmp_path: Path, case: str) -> None:
+    done = call_prerm(tmp_path, LEAVE[case] | {".version": "{}"}, "remove")
+    assert (done.returncode, done.stderr) == (0, "")
