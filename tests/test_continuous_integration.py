@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.conftest import FEWEST_LAB_TESTS
+
 REPOSITORY = Path(__file__).parents[1]
 PASSES = "def test_one(): pass\n"
 LAB = "import pytest\npytestmark = pytest.mark.lab\n"
@@ -65,12 +67,12 @@ def test_what_the_machine_is_may_be_a_reason_to_skip_in_ci_too(tmp_path: Path) -
     assert run(tmp_path, source, CI="true").returncode == 0
 
 
-@pytest.mark.parametrize(("count", "passes"), [(4, False), (5, True)])
-def test_in_ci_five_tests_on_real_containers_must_run(tmp_path: Path, count: int, passes: bool) -> None:
+@pytest.mark.parametrize(("count", "passes"), [(FEWEST_LAB_TESTS - 1, False), (FEWEST_LAB_TESTS, True)])
+def test_in_ci_so_many_tests_on_real_containers_must_run(tmp_path: Path, count: int, passes: bool) -> None:
     source = LAB + "".join(f"def test_{number}(): pass\n" for number in range(count))
     done = run(tmp_path, source, "-m", "lab", CI="true")
     assert (done.returncode == 0) is passes, done.stdout
-    assert passes or f"{count} tests on real containers ran; 5 must" in done.stdout
+    assert passes or f"{count} tests on real containers ran; {FEWEST_LAB_TESTS} must" in done.stdout
 
 
 def test_what_needs_a_library_that_is_declared_absent_is_skipped_in_ci_too(tmp_path: Path) -> None:
