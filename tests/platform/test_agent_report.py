@@ -62,12 +62,12 @@ def test_an_operator_reads_who_runs_what_and_which_swap_failed(guests: Guests) -
     )
     done = guests.terminal.type("agent", "reports")
     assert done.returncode == 0, done.stderr
-    names, first, second = (line.split("\t") for line in done.stdout.splitlines())
-    assert names[:6] == ["guest", "name", "standing", "release", "last swap", "last patch"]
-    assert first[:4] == ["5001", "game-5001", "first", "1.4.0-0a1b2c3d"]
-    assert first[7] == guests.guests[5001].key().key_id[:12]
-    assert second[4] == "1.5.0-deadbeef reverted" and second[8] == "WATCH: it [31m is sick"
-    assert second[5] == "installed, restart, 1 to restart"
+    names, *rows = (line.split("\t") for line in done.stdout.splitlines())
+    first, second = (dict(zip(names, row, strict=True)) for row in rows)
+    assert [*first.values()][:4] == ["5001", "game-5001", "first", "1.4.0-0a1b2c3d"]
+    assert first["key"] == guests.guests[5001].key().key_id[:12]
+    assert (second["last swap"], second["what is wrong"]) == ("1.5.0-deadbeef reverted", "WATCH: it [31m is sick")
+    assert second["last patch"] == "installed, restart, 1 to restart"
     (row,) = guests.terminal.read("agent", "reports", "5001")
     assert (row["standing"], row["report"]["key"]) == ("known", guests.guests[5001].key().key_id)
     assert row["report"]["current"] == "1.4.0-0a1b2c3d"
