@@ -21,6 +21,7 @@ from tests.lab.swap_bench import fetch_libraries
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 need_guests_client()
 
+ENDED = ("failed", "inactive")
 SERVICE = "zlh-agent-update.service"
 PROBE = "/root/probe"
 SECURITY = PatchWanted(security=True)
@@ -53,6 +54,10 @@ class Wishing:
     def probe(self, word: str) -> None:
         self.guest.put(PROBE, f"#!/bin/sh\n{word}\n".encode())
         self.guest.run("chmod", "755", PROBE)
+
+    def is_over(self) -> bool:
+        """Whether no check runs, nor is being ended."""
+        return self.guest.run("systemctl", "show", "--property=ActiveState", "--value", SERVICE).strip() in ENDED
 
     def check(self) -> None:
         self.guest.run("systemctl", "start", SERVICE)
@@ -152,6 +157,7 @@ def test_outside_of_windows_evidence_says_what_the_customer_would_feel_and_that_
     wishing.guest.run("systemctl", "stop", HELPER)
 
 
+@pytest.mark.matrix  # by itself: beside other work it takes systemd seconds to see the end of what it killed
 def test_a_check_that_systemd_kills_with_dpkg_under_it_is_finished_by_the_next_one(wishing: Wishing) -> None:
     wishing.guest.offer(build_toy("4.0", postinst="touch /run/toy-is-being-configured; sleep 3"))
     wishing.number = wishing.bench.last_wish() + 1
@@ -160,6 +166,7 @@ def test_a_check_that_systemd_kills_with_dpkg_under_it_is_finished_by_the_next_o
     until(lambda: wishing.guest.exists("/run/toy-is-being-configured"), 60, "dpkg at its script")
     wishing.guest.run("systemctl", "kill", "--signal=KILL", SERVICE)
     started.communicate()
+    until(wishing.is_over, 60, "the killed check gone with all its children")
     assert wishing.guest.read_patch_step() == "BRING"
     wishing.check()
     assert (wishing.version(), wishing.told()[0].state) == ("4.0", "done")
