@@ -1,6 +1,7 @@
 """Real guests bring the packages that operators wish: from a published repository, by their own timer's service."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,8 @@ need_guests_client()
 
 ENDED = ("failed", "inactive")
 SERVICE = "zlh-agent-update.service"
+OFTEN = Path(f"/etc/systemd/system/{SERVICE}.d/often.conf")
+"""A timer never checks as often as these tests do; on a fast machine systemd would refuse."""
 PROBE = "/root/probe"
 SECURITY = PatchWanted(security=True)
 OWN = "customers-own"
@@ -90,6 +93,9 @@ def wishing(
     guest = PackageGuest(lab, request.param, settings)
     guest.put("/etc/zlh-agent-plugin.root.json", bench.repository.read_root())
     guest.run("systemctl", "stop", "zlh-agent-update.timer")
+    guest.run("mkdir", "-p", str(OFTEN.parent))
+    guest.put(str(OFTEN), b"[Unit]\nStartLimitIntervalSec=0\n")
+    guest.run("systemctl", "daemon-reload")
     yield Wishing(guest, bench)
     lab.containers.stop(guest.vmid)
 
