@@ -118,12 +118,9 @@ class Exchange:
             self.turn.prove_when_free(target, journal)
             if self.case.gate.is_stopped():
                 continue
-            with self.case.alone_with(target), journal.waiting(self._is_wanted, self.tend):
+            with self.case.alone_with(target), journal.waiting(self.case.gate.goes_on, self.tend):
                 self._half_way[target.vmid] = target
                 self.case.driver.leave_pending(target, journal)
-
-    def _is_wanted(self) -> bool:
-        return not self.case.gate.is_stopped()
 
     def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.is_in(TargetEvent.REVERT_BEGAN):

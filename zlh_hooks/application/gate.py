@@ -108,6 +108,10 @@ class Gate:
             self._obey()
             return self.paused or self._order is not None
 
+    def goes_on(self) -> bool:
+        """Whether nothing keeps what is not begun yet from being begun, so that a lock is worth waiting for."""
+        return not self.is_stopped()
+
     def is_turned(self) -> bool:
         """Whether people ordered all back, or an end. Never waits."""
         with self._guard:

@@ -84,16 +84,12 @@ class Rollout:
         while True:
             self.case.gate.check()
             try:
-                with self.case.journal.waiting(self._is_wanted):
+                with self.case.journal.waiting(self.case.gate.goes_on):
                     return act()
             except LeaseLost:
                 raise
             except (RoadError, TargetError) as error:
                 self.case.gate.pause(str(error))
-
-    def _is_wanted(self) -> bool:
-        """Whether it is still worth to wait for a lock."""
-        return not self.case.gate.is_stopped()
 
     # ----------------------------------------------------------- preparation
 
@@ -133,7 +129,7 @@ class Rollout:
         while True:
             self.case.gate.check()
             try:
-                with journal.waiting(self._is_wanted):
+                with journal.waiting(self.case.gate.goes_on):
                     return self.case.driver.stage(target, journal, twin)
             except HeldUp as error:
                 if clock.monotonic() >= deadline:
