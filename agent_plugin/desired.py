@@ -82,7 +82,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Desired:
-    """The whole state. Rings are asked in their order. ``last_wish``: the highest number that a wish ever had."""
+    """The whole state. Rings are asked in their order.
+
+    ``last_pin``, ``last_wish``: the highest number that a pin and a wish ever had; 0 where nobody counted yet.
+    """
 
     made: datetime
     jitter: timedelta = timedelta(0)
@@ -92,6 +95,7 @@ class Desired:
     blocked: tuple[Block, ...] = ()
     wishes: tuple[Wish, ...] = ()
     last_wish: int = 0
+    last_pin: int = 0
     extra: Extra = field(default_factory=dict)
 
 

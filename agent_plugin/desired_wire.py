@@ -1,7 +1,8 @@
 """The desired state as it travels: wire format 1, JSON. Fields that a reader does not know are kept.
 
 Instants are UTC in whole seconds, written ``2026-12-01T03:00:00Z``; the format's samples lie in ``tests/samples/wire``.
-Wishes came later, and are left out while there were none: a reader that does not know them follows the pins.
+Wishes, and the count of pins, came later and are left out while there were none: a reader that does not know them
+follows the pins.
 """
 
 import json
@@ -42,6 +43,7 @@ def render_state(state: Desired) -> bytes:
         "pins": [_render_pin(pin) for pin in state.pins],
         "blocked": [{**block.extra, "versions": block.versions, "reason": block.reason} for block in state.blocked],
         **_render_wishes(state),
+        **({"last_pin": state.last_pin} if state.last_pin else {}),
     }
     return json.dumps(document, sort_keys=True, indent=1).encode() + b"\n"
 
@@ -109,6 +111,7 @@ def parse_state(data: bytes) -> Desired:
         tuple(map(_parse_pin, document.take_tables("pins"))),
         tuple(map(_parse_block, document.take_tables("blocked"))),
         *_parse_wishes(document),
+        document.take_number("last_pin") if "last_pin" in document.left else 0,
         document.rest(),
     )
 

@@ -1,5 +1,6 @@
 """The part of the composition root that joins what agents' updates need. TUF and cryptography are imported with it."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from agent_plugin.report_wire import MOST_BYTES
@@ -10,11 +11,16 @@ from zlh_hooks.adapters.tuf_folder import TufFolder
 from zlh_hooks.adapters.tuf_key import Ask, KeyFolder
 from zlh_hooks.adapters.tuf_publication import TufPublication
 from zlh_hooks.adapters.tuf_repository import TufRepository
+from zlh_hooks.adapters.tuf_series import TufSeries
 from zlh_hooks.adapters.web import Web
 from zlh_hooks.application.agent_desk import AgentDesk
+from zlh_hooks.application.agent_hands import AgentHands
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
+from zlh_hooks.application.agent_planning import AgentPlanner, PreparedRollout, order_rollout
 from zlh_hooks.application.agent_report_desk import AgentReportDesk
-from zlh_hooks.application.ports import Clock, Cluster, Ledger
+from zlh_hooks.application.desk import Desk
+from zlh_hooks.application.ports import Clock, Cluster, Inventory, Ledger
+from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.settings import Settings, find_online_password
 
@@ -71,6 +77,46 @@ def open_agent_desk(site: Parts, ask: Ask) -> AgentDesk:
     )
 
 
+def open_agent_planner(site: Parts, ask: Ask) -> AgentPlanner:
+    """Plans of rollouts of the agent."""
+    return AgentPlanner(open_agent_desk(site, ask), open_agent_report_desk(site))
+
+
+def open_agent_series(site: Parts, ask: Ask, permit: Callable[[], None] = lambda: None) -> TufSeries:
+    """What rollouts of the agent show; ``ask`` gets the passwords of those who sign."""
+    folder, rules, settings = _open_folder(site), site.policy.agents.role_rules(), site.settings
+    machine = KeyFolder(settings.agents.keys, lambda _holder, _is_new: need_online_password(settings))
+    publication = TufPublication(folder, machine, rules)
+    return TufSeries(folder, KeyFolder(settings.agents.keys, ask), publication, rules, site.clock.now, permit)
+
+
+def submit_signed(site: Parts, prepared: PreparedRollout, ask: Ask, holder: str) -> None:
+    """Sign all that a rollout of the agent may show, and order it; ``NotAllowed`` if the worker could not show it."""
+    need_online_password(site.settings)
+    order_rollout(prepared, open_agent_series(site, ask), holder, Desk(site.ledger, site.author))
+
+
+def open_agent_hands(site: Parts, ledger: Ledger, cluster: Cluster, permit: Callable[[], None]) -> AgentHands:
+    """What the worker carries a rollout of the agent out with; nobody is there to be asked for a password."""
+    desk = _open_report_desk(site, cluster.inventory, lambda: ledger)
+    return AgentHands(open_agent_series(site, _refuse_to_ask, permit), desk.find_reports)
+
+
+def _refuse_to_ask(holder: str, is_new: bool) -> str:
+    raise NotAllowed(f"the worker signs nothing in the name of {holder}")
+
+
+def need_online_password(settings: Settings) -> str:
+    """``NotAllowed`` where somebody would have to type it."""
+    password = find_online_password(settings)
+    if password is None:
+        raise NotAllowed(
+            "the worker publishes while nobody is there: agents.online_password_file must name a file with the password"
+            " of the machine that publishes"
+        )
+    return password
+
+
 def open_agent_key_desk(site: Parts, ask: Ask) -> AgentKeyDesk:
     """Whose keys count for agents."""
     keys = KeyFolder(site.settings.agents.keys, ask)
@@ -80,11 +126,13 @@ def open_agent_key_desk(site: Parts, ask: Ask) -> AgentKeyDesk:
 
 def open_agent_report_desk(site: Parts) -> AgentReportDesk:
     """What guests say of their agents."""
+    return _open_report_desk(site, site.cluster.inventory, lambda: site.ledger)
+
+
+def _open_report_desk(site: Parts, inventory: Inventory, open_ledger: Callable[[], Ledger]) -> AgentReportDesk:
     settings = site.settings.agents
     web = Web(site.clock, open_trust(None, ""), settings.report_timeout, MOST_BYTES + _MOST_HEAD)
-    return AgentReportDesk(
-        site.cluster.inventory, GuestReports(web, settings.report_port), lambda: site.ledger, site.policy, site.author
-    )
+    return AgentReportDesk(inventory, GuestReports(web, settings.report_port), open_ledger, site.policy, site.author)
 
 
 def _open_folder(site: Parts) -> TufFolder:

@@ -18,7 +18,9 @@ from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
 from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.agent_desk import AgentDesk
+from zlh_hooks.application.agent_hands import AgentHands
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
+from zlh_hooks.application.agent_planning import PreparedRollout
 from zlh_hooks.application.agent_report_desk import AgentReportDesk
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.deferral_desk import DeferralDesk
@@ -34,12 +36,7 @@ from zlh_hooks.application.launch import LaunchDesk, Survey
 from zlh_hooks.application.measure import Measures, keep_fresh
 from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
-from zlh_hooks.application.ports import (
-    Cluster,
-    LeaseHolder,
-    Ledger,
-    WorkerLease,
-)
+from zlh_hooks.application.ports import Cluster, LeaseHolder, Ledger, WorkerLease
 from zlh_hooks.application.press import Press
 from zlh_hooks.application.proof import Examiner
 from zlh_hooks.application.ready import Readiness, check_ready, want
@@ -215,7 +212,11 @@ class Site:
         return list_progress(self.ledger)
 
     def engine(
-        self, ledger: Ledger, cluster: Cluster | None = None, check_herald: Callable[[], None] = lambda: None
+        self,
+        ledger: Ledger,
+        cluster: Cluster | None = None,
+        check_herald: Callable[[], None] = lambda: None,
+        permit: Callable[[], None] = permit_all,
     ) -> Engine:
         """The engine on this site's cluster, or by the worker's own way to it."""
         cluster = cluster or self.cluster
@@ -229,7 +230,13 @@ class Site:
             self.policy,
             lambda line: open_hooks(lines[line].after_promote) if line in lines else (),
             check_herald,
+            lambda: self._agent_hands(ledger, cluster, permit),
         )
+
+    def _agent_hands(self, ledger: Ledger, cluster: Cluster, permit: Callable[[], None]) -> AgentHands:
+        from zlh_hooks.agent_wiring import open_agent_hands
+
+        return open_agent_hands(self, ledger, cluster, permit)
 
     def recovery(self) -> Recovery:
         """Finds and mends what rollouts left."""
@@ -267,6 +274,23 @@ class Site:
 
         return open_agent_key_desk(self, ask)
 
+    def prepare_agent_rollout(
+        self, ask: "Ask", line: str | None, asked: str, *, security: bool, emergency: bool
+    ) -> PreparedRollout:
+        """A plan and what must be signed for it; every guest that it may concern is asked for its report."""
+        from zlh_hooks.agent_wiring import open_agent_planner
+
+        declared = self.emergency_desk().require_open(Component.AGENT) if emergency else None
+        return open_agent_planner(self, ask).plan_rollout(line, asked, security=security, emergency=declared)
+
+    def submit(self, prepared: PreparedRollout, ask: "Ask", holder: str | None) -> None:
+        """Hand it to the worker; what it may show is signed in the holder's name first."""
+        if prepared.series is None or holder is None:
+            return self.desk().submit(prepared.plan)
+        from zlh_hooks.agent_wiring import submit_signed
+
+        submit_signed(self, prepared, ask, holder)
+
     def agent_report_desk(self) -> AgentReportDesk:
         """What guests report of their agents."""
         from zlh_hooks.agent_wiring import open_agent_report_desk
@@ -283,7 +307,8 @@ class Site:
         lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
         herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
         with gauges, Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
-            engine = self.engine(ledger, open_cluster(self.settings, heartbeat.assure), teller.check)
+            permit = heartbeat.assure
+            engine = self.engine(ledger, open_cluster(self.settings, permit), teller.check, permit)
             worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak, teller)
             worker.run(stays=stays)
             lease.release(held.holder)

@@ -122,7 +122,7 @@ def test_nobody_is_asked_about_no_guest(monkeypatch: pytest.MonkeyPatch) -> None
     assert bench.tend(plan, DAY + HALF).count(TargetState.SETTLED) == 1
     code, said = finalize(bench, monkeypatch)
     assert code == 0
-    assert said == f"nothing to do: no guest of {plan.id} has an old root to give up\n"
+    assert said == f"nothing to do: no guest of {plan.id} has a way back to give up\n"
 
 
 def test_a_yes_is_an_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ agree in that. Templates and guests are made through the API: an installed root 
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,13 +95,17 @@ GUESTS = (
 
 @dataclass(slots=True)
 class Datacentre:
-    """A datacentre that runs. ``api`` is the token's own way in; ``fixed``: path to SHA-256 per guest."""
+    """A datacentre that runs. ``api`` is the token's own way in; ``fixed``: path to SHA-256 per guest.
+
+    ``bake`` may add files to the templates' roots.
+    """
 
     lab: Lab
     serving: Serving
     api: ProxmoxAPI
     settings: Path
     guests: Sequence[GuestPlan]
+    bake: Callable[[Path], None]
     fixed: dict[int, dict[str, str]] = field(default_factory=dict)
 
     @property
@@ -189,7 +193,7 @@ class Datacentre:
     def _make_template(self, node: Node, vmid: int, version: TemplateVersion, stable: bool) -> None:
         tags = [f"zlh-line.{LINE}", f"zlh-version.{version.version}", *(["zlh-channel.stable"] if stable else [])]
         volume = self.lab.volumes.allocate(STORAGE, vmid, ROOT_BYTES)
-        install_root(self.lab.volumes, volume, version, node.first_id)
+        install_root(self.lab.volumes, volume, version, node.first_id, self.bake)
         config = {
             "hostname": f"{LINE}-{version.version}",
             "arch": "amd64",
@@ -219,7 +223,10 @@ class Datacentre:
 
 @contextmanager
 def open_datacentre(
-    lab: Lab, versions: Sequence[TemplateVersion] = VERSIONS, guests: Sequence[GuestPlan] = GUESTS
+    lab: Lab,
+    versions: Sequence[TemplateVersion] = VERSIONS,
+    guests: Sequence[GuestPlan] = GUESTS,
+    bake: Callable[[Path], None] = lambda root: None,
 ) -> Iterator[Datacentre]:
     """Build it in an open lab and serve it at ``https://10.99.0.1:8006`` in the lab's network until the block ends.
 
@@ -240,7 +247,7 @@ def open_datacentre(
             verify_ssl=str(serving.ca_file),
             timeout=35,
         )
-        datacentre = Datacentre(lab, serving, api, settings, guests)
+        datacentre = Datacentre(lab, serving, api, settings, guests, bake)
         datacentre.make_templates(versions)
         for plan in guests:
             datacentre.make_guest(plan)

@@ -79,9 +79,11 @@ def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentRe
         reason=status.reason,
         failed=failure.release if failure else "",
         failure=failure.reason if failure else "",
-        check=AgentCheck(check.outcome, check.said, check.suspicious) if check else None,
+        check=AgentCheck(check.outcome, check.said, check.suspicious, check.pin) if check else None,
         patch=AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits) if patch else None,
         wish=AgentWish(wish.number, wish.words, wish.said, wish.state, wish.reason, wish.tries) if wish else None,
+        swap=status.txn,
+        blocked=frozenset(status.blocked),
     )
 
 

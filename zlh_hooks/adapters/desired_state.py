@@ -5,11 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from agent_plugin.desired import ANY_MACHINE, Block, Build, Desired, Guest, Pin, Ring, decide, decide_wish
+from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, decide, decide_wish
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
-from agent_plugin.opening import Opening
 from agent_plugin.wish import Wish, make_wish
-from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Span, Surroundings
+from zlh_hooks.adapters.desired_series import make_opening, make_pin, make_series, next_pin, without_rollouts
+from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Surroundings
+from zlh_hooks.domain.agent_series import Series, SeriesOrder
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
@@ -27,21 +28,16 @@ class DesiredStates:
     ) -> bytes:
         """The ring of the line has this pin, under a new number, in place of the one that it had."""
         state = _parse(data, around.made)
-        pin = Pin(
-            1 + max((pin.number for pin in state.pins), default=0),
-            order.line,
-            order.ring,
-            builds[0].version,
-            order.asked,
-            {build.machine: Build(build.sha256, build.size) for build in builds},
-            order.come_from,
-            tuple(ways_back),
-            order.downgrade,
-            (_opening(order.emergency),) if order.emergency else (),
+        number = next_pin(state)
+        pin = replace(
+            make_pin(number, order.line, order.ring, builds[0].version, builds, order.asked),
+            come_from=order.come_from,
+            back_to=tuple(ways_back),
+            downgrade=order.downgrade,
+            also_open=(make_opening(order.emergency),) if order.emergency else (),
         )
-        return self.refresh(
-            render_state(replace(state, pins=(*_others(state.pins, order.line, order.ring), pin))), around
-        )
+        pins = (*_others(state.pins, order.line, order.ring), pin)
+        return self.refresh(render_state(replace(state, pins=pins, last_pin=number)), around)
 
     def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
         """The ring of the line follows no version of its own any more; ``NotAllowed`` if it does not now."""
@@ -82,11 +78,15 @@ class DesiredStates:
         return self.refresh(render_state(replace(state, blocked=kept)), around)
 
     def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
-        """The same pins with rings and windows as they are now."""
+        """The same pins with rings and windows as they are now; those of a rollout come to their end."""
         rings = tuple(Ring(ring.name, ring.vmids, ring.percent) for ring in around.rings)
-        windows, jitter = tuple(map(_opening, around.windows)), timedelta(seconds=around.jitter_seconds)
-        state = _parse(data, around.made)
+        windows, jitter = tuple(map(make_opening, around.windows)), timedelta(seconds=around.jitter_seconds)
+        state = without_rollouts(_parse(data, around.made))
         return render_state(replace(state, made=around.made, jitter=jitter, windows=windows, rings=rings))
+
+    def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> Series:
+        """The states of a rollout of the agent; ``NotAllowed`` if no ring of the policy has everybody."""
+        return make_series(_parse(self.refresh(data, around), around.made), order)
 
     def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
         """Every pin, by line and ring."""
@@ -142,11 +142,7 @@ def _make_wish(number: int, order: WishOrder) -> Wish:
         wish = make_wish(number, (order.line, order.ring), order.security, order.packages)
     except ValueError as error:
         raise SettingsError("wish", "--package", str(error), "NAME=VERSION, as apt-get install takes it") from error
-    return replace(wish, also_open=(_opening(order.emergency),) if order.emergency else ())
-
-
-def _opening(span: Span) -> Opening:
-    return Opening(span.name, span.start.replace(microsecond=0), span.last_start.replace(microsecond=0))
+    return replace(wish, also_open=(make_opening(order.emergency),) if order.emergency else ())
 
 
 def _names(given: Pin | Wish) -> list[str]:

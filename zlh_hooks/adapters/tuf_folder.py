@@ -2,6 +2,7 @@
 
 ``draft/ROLE.json`` and ``draft/files/PATH`` are to be published; ``PUBLIC/metadata`` and ``PUBLIC/targets`` are. A
 draft counts as long as its version is above the published one, so that a publisher that died begins where it stopped.
+``series/ROLLOUT`` holds what a rollout may show, each act with its document and its state.
 """
 
 import fcntl
@@ -28,7 +29,7 @@ class TufFolder:
     """Reads and writes whole files; knows nothing of keys."""
 
     def __init__(self, folder: Path, public: Path) -> None:
-        self._draft, self._public = folder / "draft", public
+        self._draft, self._series, self._public = folder / "draft", folder / "series", public
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -73,6 +74,13 @@ class TufFolder:
         meta = listing.signed.snapshot_meta if role is TrustRole.SNAPSHOT else listing.signed.meta[f"{role}.json"]
         return self._read(self._metadata / f"{meta.version}.{role}.json")
 
+    def need_published(self, role: TrustRole) -> Metadata[Any]:
+        """Like ``find_published``; ``NotAllowed`` if nothing is published yet."""
+        document = self.find_published(role)
+        if document is None:
+            raise NotAllowed("nothing is published yet: zlh-hooks agent publish")
+        return document
+
     def _find_root(self) -> Metadata[Root] | None:
         versions = [int(path.name.partition(".")[0]) for path in self._metadata.glob("[0-9]*.root.json")]
         return self._read(self._metadata / f"{max(versions)}.root.json") if versions else None
@@ -91,6 +99,24 @@ class TufFolder:
     def write_draft(self, role: TrustRole, document: Metadata[Any]) -> None:
         """Keep a document until it is published."""
         self._write(self._draft / f"{role}.json", render(document))
+
+    def write_act(self, rollout: str, act: str, document: Metadata[Targets], state: bytes | None = None) -> None:
+        """Keep one act of a rollout; without ``state`` only its document is another one."""
+        place = self._series / rollout
+        if state is not None:
+            self._write(place / f"{act}.state", state)
+        self._write(place / f"{act}.json", render(document))
+
+    def find_act(self, rollout: str, act: str) -> tuple[Metadata[Targets], bytes] | None:
+        """An act's document and state; None if the rollout has none of that name."""
+        place = self._series / rollout
+        document = self._read(place / f"{act}.json")
+        with _translated(place):
+            return (document, (place / f"{act}.state").read_bytes()) if document else None
+
+    def list_acts(self, rollout: str) -> tuple[str, ...]:
+        """The names of a rollout's acts."""
+        return tuple(sorted(path.stem for path in (self._series / rollout).glob("*.json")))
 
     def write_file(self, path: str, data: bytes) -> None:
         """Keep a target's bytes until they are published."""

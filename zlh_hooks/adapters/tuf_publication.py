@@ -12,7 +12,7 @@ from typing import Any
 from tuf.api.metadata import Metadata, Snapshot, Targets
 
 from zlh_hooks.adapters import tuf_document as documents
-from zlh_hooks.adapters.tuf_folder import TufFolder, Write
+from zlh_hooks.adapters.tuf_folder import TufFolder, Write, public_path
 from zlh_hooks.adapters.tuf_key import KeyFolder, holder_of
 from zlh_hooks.adapters.tuf_review import TufReview
 from zlh_hooks.domain.agent_trust import Purpose, RoleRules, TrustRole
@@ -41,12 +41,26 @@ class TufPublication:
             self._folder.clear_drafts()
         return tuple(path for path, _ in writes)
 
+    def show(self, desired: Metadata[Targets], state: bytes, now: datetime) -> None:
+        """This desired state and nothing else that waits; ``NotAllowed`` if it is not signed as readers want it.
+
+        To be called while the folder is locked.
+        """
+        below = {role: self._folder.need_published(role) for role in (TrustRole.TARGETS, TrustRole.RELEASES)}
+        self._refuse_unready(TrustRole.DESIRED, desired, now, is_draft=False)
+        files = [(public_path(file), state) for file in desired.signed.targets.values()]
+        snapshot, writes = self._make_snapshot({**below, TrustRole.DESIRED: desired}, now)
+        timestamp = self._make_timestamp(snapshot, 1, now)
+        body = [*files, _render(f"{desired.signed.version}.{TrustRole.DESIRED}", desired)]
+        for path, data in [*body, *writes, _render("timestamp", timestamp)]:
+            self._folder.write_public(path, data)
+
     def _plan(self, now: datetime) -> list[Write]:
         """All writes in their order."""
         below = {role: self._folder.load(role) for role in BELOW_ROOT}
         documents.check_delegators(below)
         for role, document in {**below, TrustRole.ROOT: self._folder.load(TrustRole.ROOT)}.items():
-            self._refuse_unready(role, document, now)
+            self._refuse_unready(role, document, now, is_draft=True)
         body = [*self._folder.list_new_files([below[role] for role in documents.PATHS]), *self._list_drafts(below)]
         snapshot, writes = self._make_snapshot(below, now)
         timestamps = [self._make_timestamp(snapshot, step, now) for step in (1, 2)]
@@ -58,8 +72,8 @@ class TufPublication:
             return [news, *body, *writes, _render("timestamp", timestamps[0])]
         return [*body, *writes, _render("timestamp", timestamps[0]), news, _render("timestamp", timestamps[1])]
 
-    def _refuse_unready(self, role: TrustRole, document: Metadata[Any], now: datetime) -> None:
-        standing = self._review.stand(role, document, True)
+    def _refuse_unready(self, role: TrustRole, document: Metadata[Any], now: datetime, *, is_draft: bool) -> None:
+        standing = self._review.stand(role, document, is_draft)
         known = f"{role} {standing.version}"
         if not standing.is_signed:
             who = ", ".join(standing.may_sign)

@@ -10,11 +10,10 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from zlh_hooks.adapters import tuf_document as documents
 from zlh_hooks.adapters.tuf_folder import TufFolder
-from zlh_hooks.adapters.tuf_key import KeyFolder, holder_of
+from zlh_hooks.adapters.tuf_key import KeyFolder
 from zlh_hooks.adapters.tuf_review import TufReview
 from zlh_hooks.domain.agent_release import Release
 from zlh_hooks.domain.agent_trust import (
-    PURPOSE_OF,
     SIGNED_BY_PEOPLE,
     Purpose,
     RoleRules,
@@ -104,16 +103,9 @@ class TufRepository:
             return tuple(role for role in roles if self._sign_one(role, holder))
 
     def _sign_one(self, role: TrustRole, holder: str) -> bool:
-        draft, purpose = self._folder.find_draft(role), PURPOSE_OF[role]
-        if draft is None:
+        draft = self._folder.find_draft(role)
+        if draft is None or not self._review.sign(role, draft, holder, self._keys):
             return False
-        unsigned = self._review.count(role, draft)[1]
-        if not any(holder_of(key) == holder for keyid, key in self._review.known_keys().items() if keyid in unsigned):
-            return False
-        signer = self._keys.open_signer(holder, purpose)
-        if signer.public_key.keyid not in unsigned:
-            raise NotAllowed(f"the {purpose} key of {holder} on this machine is not the one that the repository knows")
-        draft.sign(signer, append=True)
         self._folder.write_draft(role, draft)
         return True
 
@@ -156,7 +148,4 @@ class TufRepository:
 
     def read_root(self) -> bytes:
         """The newest published root, which guests carry; ``NotAllowed`` before the first publication."""
-        root = self._folder.find_published(TrustRole.ROOT)
-        if root is None:
-            raise NotAllowed("nothing is published yet: zlh-hooks agent publish")
-        return documents.render(root)
+        return documents.render(self._folder.need_published(TrustRole.ROOT))

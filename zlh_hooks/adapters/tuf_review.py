@@ -8,8 +8,9 @@ from tuf.api.metadata import Metadata, Root, Targets
 
 from zlh_hooks.adapters import tuf_document as documents
 from zlh_hooks.adapters.tuf_folder import TufFolder
-from zlh_hooks.adapters.tuf_key import holder_of
-from zlh_hooks.domain.agent_trust import Standing, TrustRole
+from zlh_hooks.adapters.tuf_key import KeyFolder, holder_of
+from zlh_hooks.domain.agent_trust import PURPOSE_OF, Standing, TrustRole
+from zlh_hooks.domain.errors import NotAllowed
 
 
 class TufReview:
@@ -42,6 +43,17 @@ class TufReview:
         for targets in (self._folder.find_published(TrustRole.TARGETS), self._folder.load(TrustRole.TARGETS)):
             keys |= documents.list_delegated_keys(targets.signed) if targets else {}
         return keys
+
+    def sign(self, role: TrustRole, document: Metadata[Any], holder: str, keys: KeyFolder) -> bool:
+        """Sign it in the holder's name; False if nobody waits for that signature, ``NotAllowed`` with another key."""
+        unsigned, purpose = self.count(role, document)[1], PURPOSE_OF[role]
+        if not any(holder_of(key) == holder for keyid, key in self.known_keys().items() if keyid in unsigned):
+            return False
+        signer = keys.open_signer(holder, purpose)
+        if signer.public_key.keyid not in unsigned:
+            raise NotAllowed(f"the {purpose} key of {holder} on this machine is not the one that the repository knows")
+        document.sign(signer, append=True)
+        return True
 
     def stand(self, role: TrustRole, document: Metadata[Any], is_draft: bool) -> Standing:
         """How the document stands, for people. One that is published is judged by what is published."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zlh_hooks.application.agent_ports import AgentPublisher, AgentRepository, AgentStates
+from zlh_hooks.application.desk import find_executing, list_progress
 from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.agent_release import (
     MACHINES,
@@ -27,7 +28,7 @@ from zlh_hooks.domain.agent_release import (
 )
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_rules import RingRule
-from zlh_hooks.domain.agent_trust import Expiry, Standing, list_expiries
+from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole, list_expiries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -35,6 +36,9 @@ from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.window import list_starts
 from zlh_hooks.domain.window_rule import Component
+
+_OF_SERIES = (TrustRole.TARGETS, TrustRole.DESIRED)
+"""Documents whose change would leave a rollout's series behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +80,19 @@ class AgentDesk:
         whole = PinOrder(order.line, order.ring, asked, come_from, back_to, order.downgrade, order.emergency)
         ways_back = list_ways_back(releases, version, back_to)
         builds = list_builds(releases, version)
-        self._write(self.states.pin(state, whole, builds, ways_back, self._look_around()))
+        self._write(self.states.pin(state, whole, builds, ways_back, self.look_around()))
         self._record("pin", line=order.line, ring=order.ring, asked=asked, version=version, downgrade=order.downgrade)
         return version
 
     def unpin(self, line: str, ring: str) -> None:
         """The ring follows no version of its own any more."""
-        self._write(self.states.unpin(self.repository.read_state(), line, ring, self._look_around()))
+        self._write(self.states.unpin(self.repository.read_state(), line, ring, self.look_around()))
         self._record("unpin", line=line, ring=ring)
 
     def wish(self, order: WishOrder) -> WishRow:
         """Give a ring of a line packages; what guests will call that. ``NotAllowed`` names lines or rings."""
         self._check_place(order.line, order.ring)
-        state = self.states.wish(self.repository.read_state(), order, self._look_around())
+        state = self.states.wish(self.repository.read_state(), order, self.look_around())
         self._write(state)
         place = order.line, order.ring
         row = next(row for row in self.states.list_wishes(state) if (row.line, row.ring) == place)
@@ -97,7 +101,7 @@ class AgentDesk:
 
     def unwish(self, line: str, ring: str) -> None:
         """Nobody brings the ring's packages any more; what is there stays."""
-        self._write(self.states.unwish(self.repository.read_state(), line, ring, self._look_around()))
+        self._write(self.states.unwish(self.repository.read_state(), line, ring, self.look_around()))
         self._record("unwish", line=line, ring=ring)
 
     def block(self, versions: str, reason: str) -> None:
@@ -106,22 +110,24 @@ class AgentDesk:
             found = "no reason" if versions else "no version"
             raise SettingsError("block", "versions and reason", found, "what is blocked, and why: guests report it")
         wanted = check_specifier(versions, "versions")
-        self._write(self.states.block(self.repository.read_state(), wanted, reason.strip(), self._look_around()))
+        self._write(self.states.block(self.repository.read_state(), wanted, reason.strip(), self.look_around()))
         self._record("block", versions=wanted, reason=reason.strip())
 
     def unblock(self, versions: str) -> None:
         """They may be installed again."""
         wanted = check_specifier(versions, "versions")
-        self._write(self.states.unblock(self.repository.read_state(), wanted, self._look_around()))
+        self._write(self.states.unblock(self.repository.read_state(), wanted, self.look_around()))
         self._record("unblock", versions=wanted)
 
     def refresh(self) -> None:
         """The same pins, with the rings and windows of the present policy and the present tags."""
-        self._write(self.states.refresh(self.repository.read_state(), self._look_around()))
+        self._write(self.states.refresh(self.repository.read_state(), self.look_around()))
         self._record("refresh")
 
     def publish(self) -> tuple[str, ...]:
         """Show guests what is signed; the paths that were written."""
+        if any(one.is_draft and one.role in _OF_SERIES for one in self.repository.list_standings()):
+            self._refuse_under_rollout()
         self._record("publish")
         written = self.publisher.publish(self.clock.now())
         self.open_ledger().append(Draft(Kind.NOTE, "agent published", data={"files": [*written]}))
@@ -162,7 +168,15 @@ class AgentDesk:
     # --- inside
 
     def _write(self, state: bytes) -> None:
+        self._refuse_under_rollout()
         self.repository.write_state(state, self.clock.now())
+
+    def _refuse_under_rollout(self) -> None:
+        """What a rollout shows, and its way back, were signed for the state that it began with."""
+        running = find_executing(list_progress(self.open_ledger()))
+        if running is not None and running.plan.agents is not None:
+            way = f"end it first: zlh-hooks rollout revert {running.plan.id}, or abort"
+            raise NotAllowed(f"rollout {running.plan.id} of the agent is {running.state}; {way}")
 
     def _record(self, verb: str, **data: object) -> None:
         self.open_ledger().append(Draft(Kind.COMMAND, f"agent {verb}", data={"author": self.author, **data}))
@@ -174,7 +188,7 @@ class AgentDesk:
         if ring not in rings:
             raise NotAllowed(f"the policy has no ring {ring}; it has {', '.join(rings)}")
 
-    def _look_around(self) -> Surroundings:
+    def look_around(self) -> Surroundings:
         """Rings and windows as they are now; tags are asked of Proxmox only if a ring needs them."""
         now, rules = self.clock.now().replace(microsecond=0), self.policy.agents
         guests = self.list_guests() if any(ring.tags for ring in rules.rings) else ()

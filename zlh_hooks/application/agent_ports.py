@@ -1,12 +1,13 @@
 """What the stories of agents ask of the world; rules and errors are those of ``ports``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surroundings
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
+from zlh_hooks.domain.agent_series import Series, SeriesOrder
 from zlh_hooks.domain.agent_trust import Purpose, Standing, TrustRole
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 
@@ -78,6 +79,25 @@ class AgentPublisher(Protocol):
         """All of it, in the order in which no reader meets half a change; the paths that were written."""
 
 
+class AgentSeries(Protocol):
+    """The signed states of rollouts, and which of them guests see."""
+
+    def draft(self, rollout: str, states: Mapping[str, bytes]) -> None:
+        """Act to state, unsigned; ``NotAllowed`` while another change of the desired state waits to be published."""
+
+    def sign(self, rollout: str, holder: str) -> None:
+        """All acts; ``NotAllowed`` if the holder's signature counts for nothing."""
+
+    def count_missing(self, rollout: str) -> int:
+        """How many signatures are missing."""
+
+    def publish(self, rollout: str, act: str) -> None:
+        """Show guests this act; ``Overtaken`` if others have changed the desired state since it was drafted."""
+
+    def find_shown(self, rollout: str) -> str | None:
+        """The act that guests see now; None if it is none of this rollout's."""
+
+
 class AgentStates(Protocol):
     """The desired state as agents read it: bytes in, bytes out; None is the time before the first."""
 
@@ -108,6 +128,9 @@ class AgentStates(Protocol):
 
     def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
         """The same pins, with rings and windows as they are now."""
+
+    def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> Series:
+        """The states of a rollout of the agent; ``NotAllowed`` if no ring of the policy has everybody."""
 
     def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
         """For tables."""

@@ -1,7 +1,7 @@
 """What guests report of their agents, and whether it is they who speak. Keys that are seen first are recorded."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,7 +70,14 @@ class AgentReportDesk:
 
     def list_reports(self, vmids: Sequence[int] = ()) -> tuple[GuestReport, ...]:
         """Of these guests, else of all that run and are of a kind of the policy; in order of their numbers."""
-        guests = self._choose(vmids)
+        return self._read(self._choose(vmids))
+
+    def find_reports(self, vmids: Collection[int]) -> Mapping[int, GuestReport]:
+        """Of those of these guests that there are, by their numbers."""
+        guests = [guest for guest in self.inventory.list_guests() if guest.vmid in vmids and guest.is_container]
+        return {row.guest.vmid: row for row in self._read(guests)}
+
+    def _read(self, guests: Sequence[GuestSummary]) -> tuple[GuestReport, ...]:
         with ThreadPoolExecutor(READS_AT_ONCE) as pool:
             answers = tuple(pool.map(self._ask, guests))
         ledger = self.open_ledger()

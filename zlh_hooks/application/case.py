@@ -66,11 +66,11 @@ class Case:
 
     def is_proved(self) -> bool:
         """Whether a guest is healthy on this version."""
-        return self.progress().count(TargetState.HEALTHY, TargetState.SETTLED) > 0
+        return self.progress().is_proved
 
     def find_owed(self) -> dict[int, str]:
         """Guests that earlier rollouts have still to bring to their end (VMID), and which rollout that is."""
-        owing = list_owing(self.ledger, self.plan.id)
+        owing = [one for one in list_owing(self.ledger, self.plan.id) if one.plan.agents is None]
         return {row.target.vmid: one.plan.id for one in owing for row in one.targets if row.state in HALF_WAY}
 
     def candidate(self, target: PlannedTarget) -> Facts:

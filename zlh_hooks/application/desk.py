@@ -72,11 +72,15 @@ class Desk:
             way = f"watch it (rollout watch {running.plan.id}), or end it: rollout abort, revert or finalize --force"
             raise NotAllowed(f"rollout {running.plan.id} of {running.plan.release.line} is {running.state}: {way}")
 
+    def refuse_empty(self, plan: Plan) -> None:
+        """``NotAllowed`` for a plan without guests."""
+        if not plan.targets:
+            raise NotAllowed(f"nothing to do: no guest would get {plan.release.line} {plan.release.version}")
+
     def submit(self, plan: Plan) -> None:
         """Put a plan into the ledger, from where the worker takes it up."""
         self.refuse_second()
-        if not plan.targets:
-            raise NotAllowed(f"nothing to do: no guest would get {plan.release.line} {plan.release.version}")
+        self.refuse_empty(plan)
         self.ledger.append(Draft(Kind.PLAN, "plan", plan.id, None, dump_plan(plan)))
 
     def check(self, verb: str, rollout: str | None) -> Progress:
@@ -116,7 +120,8 @@ class Desk:
         if not progress.count(*ON_NEW_ROOT, TargetState.STUCK):
             raise NotAllowed(f"rollout {progress.plan.id} is settled: no old root is left to go back to")
         mine = {target.vmid for target in progress.plan.targets}
-        later = [p for p in list_progress(self.ledger) if p.plan.created > progress.plan.created]
+        rollouts = [p for p in list_progress(self.ledger) if p.plan.component is progress.plan.component]
+        later = [p for p in rollouts if p.plan.created > progress.plan.created]
         overtaken = next((p for p in later if p.is_soaking and mine & {t.vmid for t in p.plan.targets}), None)
         if overtaken is not None:
             raise NotAllowed(f"rollout {overtaken.plan.id} has changed these guests since: revert that one first")

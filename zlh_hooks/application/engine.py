@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from zlh_hooks.application.agent_care import AgentCare, Condemn
+from zlh_hooks.application.agent_driver import AgentDriver
+from zlh_hooks.application.agent_hands import AgentHands, refuse_agents
+from zlh_hooks.application.agent_rollout import AgentRollout
+from zlh_hooks.application.agent_soak import AgentSoak, leave_stuck
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.channel import ChannelPorts
+from zlh_hooks.application.course import Course
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.desk import find_due, list_owing, list_progress
 from zlh_hooks.application.emergency_board import EmergencyBoard
@@ -27,6 +33,7 @@ from zlh_hooks.application.scratch_guest import ScratchGuests
 from zlh_hooks.application.soak import Soak
 from zlh_hooks.application.turn import Turn
 from zlh_hooks.application.way_back import WayBack
+from zlh_hooks.application.worker import Aftercare, Story
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import LeaseLost, RoadError, TargetError, Unreadable
 from zlh_hooks.domain.plan import Plan, PlannedTarget
@@ -36,6 +43,8 @@ TASK_MARGIN = timedelta(minutes=10)
 """How much longer than the policy's start time-out a task may run (a clone, a start that waits for ext4)."""
 
 LOOKS_AT_ONCE = 8
+AGENTS_AT_ONCE = 32
+"""To follow an agent costs the controller next to nothing: almost all of it is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,8 @@ class Engine:
     policy: Policy
     open_hooks: Callable[[str], Sequence[PromotionHook]]
     check_herald: Callable[[], None] = lambda: None
+    agents: Callable[[], AgentHands] = refuse_agents
+    _agent_soaks: dict[str, AgentSoak] = field(default_factory=dict)
 
     def open_journal(self, plan: Plan, target: int | None, entries: tuple[Entry, ...] | None = None) -> Journal:
         """The journal of one target (None: of the rollout), with what earlier workers recorded."""
@@ -64,15 +75,22 @@ class Engine:
         )
         return journal.load(self.ledger.read(plan.id) if entries is None else entries)
 
-    def open_rollout(self, plan: Plan) -> Rollout:
+    def open_rollout(self, plan: Plan) -> Story:
         """The story of a rollout, wherever an earlier worker left it."""
         entries = self.ledger.read(plan.id)
         journal = self.open_journal(plan, None, entries)
-        driver = self._open_driver(plan, entries)
         board = NoticeBoard(plan.id, self.ledger, self.check_herald) if plan.notices else None
-        emergencies = EmergencyBoard(self.ledger)
-        gate = Gate(plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, plan.security)
+        emergencies, security = EmergencyBoard(self.ledger), plan.security
+        gate = Gate(
+            plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, security, plan.component
+        )
         gate.resume_from(entries)
+        course = Course(self.ledger, gate, journal)
+        return self._open_agent_rollout(plan, course) if plan.agents else self._open_root_rollout(plan, course)
+
+    def _open_root_rollout(self, plan: Plan, course: Course) -> Rollout:
+        gate, journal = course.gate, course.journal
+        driver = self._open_driver(plan, self.ledger.read(plan.id))
         driver.goes_back = gate.goes_back
         case = Case(
             plan=plan,
@@ -85,14 +103,28 @@ class Engine:
             crew=Crew(plan.rules.max_parallel, plan.rules.max_parallel_per_node),
             tend_others=self._open_others(plan),
         )
-        return self._open_story(case, Candidacy(plan, self.open_channels(plan.release.line), journal))
+        return self._open_story(case, course, Candidacy(plan, self.open_channels(plan.release.line), journal))
 
-    def _open_story(self, case: Case, candidacy: Candidacy) -> Rollout:
+    def _open_story(self, case: Case, course: Course, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
         finish = Finish(case.driver, case.way_back)
         exchange = Exchange(case, Turn(case), finish)
         case.gate.meanwhile = exchange.tend
-        return Rollout(case, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
+        return Rollout(case, course, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
+
+    def _open_agent_rollout(self, plan: Plan, course: Course) -> AgentRollout:
+        def condemn(target: PlannedTarget, _: Journal, reason: str) -> None:
+            course.gate.turn(f"guest {target.vmid} failed: {reason}")
+
+        care = self._open_care(plan, course.gate.goes_back, condemn)
+        story = AgentRollout(plan, course, care.driver, care, self.agents().series, care.crew, self._open_others(plan))
+        course.gate.meanwhile = story.meanwhile
+        return story
+
+    def _open_care(self, plan: Plan, goes_back: Callable[[], bool], condemn: Condemn) -> AgentCare:
+        driver = AgentDriver(plan, self.agents().find_reports, self.examiner, self.clock, goes_back)
+        crew = Crew(AGENTS_AT_ONCE, AGENTS_AT_ONCE)
+        return AgentCare(self.ledger, driver, lambda vmid: self.open_journal(plan, vmid), crew, condemn)
 
     def _open_others(self, plan: Plan) -> Callable[[Callable[[], bool]], None]:
         """Earlier rollouts that left guests half-way: their worker has only this one in hand, perhaps for days."""
@@ -109,8 +141,15 @@ class Engine:
 
         return tend
 
-    def open_soak(self, plan: Plan, is_called_away: Callable[[], bool] | None = None) -> Soak:
+    def open_soak(self, plan: Plan, is_called_away: Callable[[], bool] | None = None) -> Aftercare:
         """What remains of a rollout that ended. ``is_called_away``: whether other work of the worker is due."""
+        if plan.agents is None:
+            return self._open_root_soak(plan, is_called_away or self._has_due)
+        if plan.id not in self._agent_soaks:  # one for all rounds: it knows when it last looked
+            self._agent_soaks[plan.id] = AgentSoak(self._open_care(plan, self._has_due, leave_stuck))
+        return self._agent_soaks[plan.id]
+
+    def _open_root_soak(self, plan: Plan, is_called_away: Callable[[], bool]) -> Soak:
         entries = self.ledger.read(plan.id)
         driver = self._open_driver(plan, entries)
         journal = self.open_journal(plan, None, entries)
@@ -124,14 +163,19 @@ class Engine:
             policy=self.policy,
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid, entries),
-            is_called_away=is_called_away or self._has_due,
+            is_called_away=is_called_away,
         )
 
     def _has_due(self) -> bool:
         return find_due(self.ledger, list_progress(self.ledger)) is not None
 
     def foresee(self, plan: Plan) -> dict[int, str]:
-        """Guests of the plan that would be skipped if it were carried out now, and why. Reads only."""
+        """Guests of the plan that would be skipped if it were carried out now, and why. Reads only.
+
+        Of a plan for agents all guests were asked when it was made.
+        """
+        if plan.agents is not None:
+            return {}
         driver = self._open_driver(plan, ())
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
             reasons = pool.map(lambda target: _find_reason(driver, target), plan.targets)

@@ -15,13 +15,12 @@ from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Skip
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
-from zlh_hooks.domain.plan import CANARY, PlannedTarget
-from zlh_hooks.domain.progress import GROW, RESTART
-from zlh_hooks.domain.steps import HALF_WAY, TargetEvent, TargetState
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import GROW, RESTART, find_condemning
+from zlh_hooks.domain.steps import HALF_WAY, TargetEvent
 
 ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
 TEND_EVERY = timedelta(seconds=10)
-FAILED = (TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK)
 ENDED = (
     TargetEvent.PROVED,
     TargetEvent.REVERT_PROVED,
@@ -210,11 +209,8 @@ class Exchange:
 
     def check_budget(self) -> None:
         """A failed canary condemns the version; so do more failures in the waves than the rules allow."""
-        progress = self.case.progress()
-        failed = [row for row in progress.targets if row.state in FAILED and not row.spared]
-        canaries = [row for row in failed if row.target.wave == CANARY or not self.case.is_proved()]
-        if canaries or progress.failures > self.case.plan.rules.max_failures:
-            worst = (canaries or failed)[0]
+        worst = find_condemning(self.case.progress())
+        if worst is not None:
             self.case.gate.turn(f"guest {worst.target.vmid} failed: {worst.reason}")
             self.case.gate.obey()
 

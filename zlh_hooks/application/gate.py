@@ -50,7 +50,7 @@ class Aborted(Exception):
 
 @dataclass(slots=True)
 class Gate:
-    """The one place where a rollout waits. ``journal`` is the rollout's own; ``security`` as in its plan.
+    """The one place where a rollout waits. ``journal`` is the rollout's; ``security``, ``component`` as in its plan.
 
     ``board`` knows whose promise is kept, ``emergencies`` when neither that nor a window counts. ``meanwhile`` is done
     again and again while something is waited for. ``takes_deferred``: all others are done, so that a deferred guest's
@@ -65,6 +65,7 @@ class Gate:
     emergencies: EmergencyBoard
     board: NoticeBoard | None = None
     security: bool = False
+    component: Component = Component.TEMPLATE
     meanwhile: Callable[[], None] = lambda: None
     paused: bool = False
     takes_deferred: bool = False
@@ -194,10 +195,10 @@ class Gate:
     def _find_obstacle(self, needs: timedelta, vmid: int) -> tuple[str | None, datetime | None]:
         """Why the guest may not be begun now, and until when at least if that is known."""
         now = self.clock.now()
-        emergency = self.emergencies.find_open(Component.TEMPLATE, now)
+        emergency = self.emergencies.find_open(self.component, now)
         if emergency is not None:
             return self._find_unheard(emergency.id, vmid, now), None
-        decision = decide(self.policy, Component.TEMPLATE, now, needs, security=self.security)
+        decision = decide(self.policy, self.component, now, needs, security=self.security)
         return self._explain(decision, vmid), decision.until
 
     def _find_unheard(self, emergency: str, vmid: int, now: datetime) -> str | None:
@@ -211,7 +212,7 @@ class Gate:
 
     def is_emergency(self) -> bool:
         """Whether windows and promises are passed over now."""
-        return self.emergencies.find_open(Component.TEMPLATE, self.clock.now()) is not None
+        return self.emergencies.find_open(self.component, self.clock.now()) is not None
 
     def _explain(self, decision: Decision, vmid: int) -> str | None:
         untold = self._find_untold(vmid)

@@ -137,6 +137,10 @@ class Logbook:
         self.write(Kind.EVIDENCE, name, data)
         return data
 
+    def has_note(self, name: str) -> bool:
+        """Whether a note of that name was ever written."""
+        return any(entry.kind is Kind.NOTE and entry.name == name for entry in self._others)
+
     def done(self, name: str) -> Data | None:
         """The result of a step, or None if it has none."""
         record = self._records.get(name)

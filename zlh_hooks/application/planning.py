@@ -1,7 +1,7 @@
 """From the cluster's list and the policy to a plan. Reads only: a plan can be shown at any time."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.hold import Claim, find_hold
 from zlh_hooks.domain.line import TemplateVersion, parse_catalogue
 from zlh_hooks.domain.plan import CANARY, LeftOut, Plan, PlannedTarget, Release
-from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.policy import Policy, RolloutRules
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -48,7 +48,7 @@ class Planner:
             id=make_id("r", self.clock.now()),
             release=release,
             previous=_find_previous(catalogue.versions_of(line), wanted),
-            targets=self._assign_waves(chosen, without_canary),
+            targets=assign_waves(chosen, self.policy.rollout, without_canary, _find_version),
             left_out=tuple(left_out),
             rules=self.policy.rollout,
             notices=self.policy.notices,
@@ -94,16 +94,23 @@ class Planner:
             return f"no template of {release.line} {release.version} on {guest.ref.node}"
         return None
 
-    def _assign_waves(self, guests: Sequence[GuestSummary], without_canary: bool) -> tuple[PlannedTarget, ...]:
-        """Canaries are running guests if there are any: a stopped one proves nothing."""
-        rules, first = self.policy.rollout, CANARY + without_canary
-        ordered = sorted(guests, key=lambda guest: (not guest.running, guest.vmid))
-        ringed = sorted(ordered, key=lambda guest: f"{tag.OURS}ring.canary" not in guest.tags)
-        targets: list[PlannedTarget] = []
-        for wave, size in enumerate(rules.plan_batches(len(ringed), without_canary), first):
-            for guest in ringed[len(targets) : len(targets) + size]:
-                targets.append(_make_target(guest, wave))
-        return tuple(targets)
+
+def assign_waves(
+    guests: Sequence[GuestSummary],
+    rules: RolloutRules,
+    without_canary: bool,
+    find_version: Callable[[GuestSummary], str | None],
+) -> tuple[PlannedTarget, ...]:
+    """Canaries are running guests if there are any: a stopped one proves nothing."""
+    ordered = sorted(guests, key=lambda guest: (not guest.running, guest.vmid))
+    ringed = sorted(ordered, key=lambda guest: f"{tag.OURS}ring.canary" not in guest.tags)
+    targets: list[PlannedTarget] = []
+    for wave, size in enumerate(rules.plan_batches(len(ringed), without_canary), CANARY + without_canary):
+        for guest in ringed[len(targets) : len(targets) + size]:
+            version, node = find_version(guest), guest.ref.node
+            target = PlannedTarget(vmid=guest.vmid, node=node, name=guest.name, from_version=version, wave=wave)
+            targets.append(target)
+    return tuple(targets)
 
 
 def make_id(letter: str, now: datetime) -> str:
@@ -111,9 +118,8 @@ def make_id(letter: str, now: datetime) -> str:
     return f"{letter}{now:%m%d}-" + "".join(secrets.choice(_ALPHABET) for _ in range(4))
 
 
-def _make_target(guest: GuestSummary, wave: int) -> PlannedTarget:
-    version = tag.value_of(tag.VERSION, guest.tags)
-    return PlannedTarget(vmid=guest.vmid, node=guest.ref.node, name=guest.name, from_version=version, wave=wave)
+def _find_version(guest: GuestSummary) -> str | None:
+    return tag.value_of(tag.VERSION, guest.tags)
 
 
 def _find_previous(versions: Sequence[TemplateVersion], wanted: TemplateVersion) -> str | None:

@@ -5,24 +5,21 @@ The story is replayed from its start by every worker that takes it up; what was 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
+from zlh_hooks.application.course import Course
 from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.retreat import Retreat
 from zlh_hooks.application.start import START_AGAIN
 from zlh_hooks.application.verdict import Unhealthy
-from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import HeldUp, LeaseLost, RoadError, TargetError, Unreadable
+from zlh_hooks.domain.errors import HeldUp, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.plan import CANARY, PlannedTarget
 from zlh_hooks.domain.progress import Progress
-from zlh_hooks.domain.steps import RolloutEvent, RolloutState, TargetState
-
-Result = TypeVar("Result")
+from zlh_hooks.domain.steps import RolloutEvent, TargetState
 
 IN_WORK = (TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
 
@@ -32,6 +29,7 @@ class Rollout:
     """One rollout in the hands of one worker."""
 
     case: Case
+    course: Course
     exchange: Exchange
     retreat: Retreat
     preparation: Preparation
@@ -39,25 +37,7 @@ class Rollout:
 
     def run(self) -> None:
         """Carry the rollout to its end, as far as people let it."""
-        state = self.progress().state
-        if state is RolloutState.PLANNED:
-            self.case.journal.event(RolloutEvent.STARTED)
-        try:
-            if state is RolloutState.REVERTING:
-                raise Turned(self.progress().reason, revokes=self._ordered_to_revoke())
-            self.case.gate.check()
-            if self.progress().is_executing:
-                self._forward()
-        except Turned as turn:
-            self.retreat.go_back(turn)
-        except Aborted as order:
-            self._abort(order)
-
-    def _abort(self, order: Aborted) -> None:
-        try:
-            self.retreat.abort(str(order))
-        except Turned as turn:
-            self.retreat.go_back(turn)
+        self.course.run(self._forward, self.retreat.go_back, self.retreat.abort)
 
     def progress(self) -> Progress:
         """How it stands, from the ledger."""
@@ -79,17 +59,8 @@ class Rollout:
         if self.case.is_proved():
             self.candidacy.offer()
 
-    def _on_the_road(self, act: Callable[[], Result]) -> Result:
-        """A broken road or a measurement that fails pauses; when a person resumes, the act is replayed."""
-        while True:
-            self.case.gate.check()
-            try:
-                with self.case.journal.waiting(self.case.gate.goes_on):
-                    return act()
-            except LeaseLost:
-                raise
-            except (RoadError, TargetError) as error:
-                self.case.gate.pause(str(error))
+    def _on_the_road(self, act: Callable[[], None]) -> None:
+        self.course.on_the_road(act)
 
     # ----------------------------------------------------------- preparation
 
@@ -182,14 +153,5 @@ class Rollout:
             return
         if not self.case.is_proved():
             raise Aborted("no guest could be proved on this version")
-        if not self.case.plan.rules.auto_promote and self.case.journal.evidence("asked") is None:
-            self.case.gate.pause("all waves are healthy; resume to promote")
-            self.case.journal.write(Kind.EVIDENCE, "asked", {"version": self.case.plan.release.version})
-            self.case.gate.check()
-        self.case.gate.tell("promoting")
+        self.course.ask_for_promotion(self.case.plan)
         self.candidacy.promote()
-
-    def _ordered_to_revoke(self) -> bool:
-        entries = self.case.ledger.read(self.case.plan.id)
-        orders = [e for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.REVERT_ORDERED]
-        return bool(orders) and bool(orders[-1].data.get("revokes"))

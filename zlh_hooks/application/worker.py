@@ -29,6 +29,9 @@ class Aftercare(Protocol):
     def tend(self) -> None:
         """Do what is due now."""
 
+    def tend_half_way(self) -> None:
+        """Only what guests need that were left half-way."""
+
 
 @dataclass(slots=True)
 class HeldLease:

@@ -12,7 +12,7 @@ from zlh_hooks.cli import agent_keys, agent_report
 from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.agent_release import PinOrder, Span
+from zlh_hooks.domain.agent_release import PinOrder, Span, span_of
 from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole
 from zlh_hooks.domain.agent_wish import WishOrder
 from zlh_hooks.domain.errors import SettingsError
@@ -134,8 +134,7 @@ def unwish(
 
 
 def _find_emergency(config: Path | None, policy: Path | None) -> Span:
-    declared = wiring.open_site(config, policy).emergency_desk().require_open(Component.AGENT)
-    return Span(f"emergency {declared.id}", declared.declared_at, declared.closes_at)
+    return span_of(wiring.open_site(config, policy).emergency_desk().require_open(Component.AGENT))
 
 
 @app.command()

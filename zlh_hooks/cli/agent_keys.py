@@ -20,7 +20,11 @@ PasswordFile = Annotated[
 ]
 
 
-def open_ask(password_file: Path | None) -> Callable[[str, bool], str]:
+Ask = Callable[[str, bool], str]
+"""Whose password, and whether it is a new one."""
+
+
+def open_ask(password_file: Path | None) -> Ask:
     """Passwords come from a file or from whoever sits here, never from arguments."""
 
     def ask(holder: str, is_new: bool) -> str:

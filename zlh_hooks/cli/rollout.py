@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.live import Live
 
 from zlh_hooks import wiring
+from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, RolloutId, Security, Yes
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.cli.plan import print_plan
+from zlh_hooks.cli.plan import OnlyLine, RolledOut, Version, prepare, print_plan
 from zlh_hooks.cli.view import (
     TARGET_COLUMNS,
     changed_rows,
@@ -21,6 +22,7 @@ from zlh_hooks.cli.view import (
     rows_of_progress,
 )
 from zlh_hooks.domain.emergency_text import render_moment
+from zlh_hooks.domain.plan import AGENT
 from zlh_hooks.domain.progress import FINALIZE, Progress
 from zlh_hooks.domain.settling import decide_settling
 from zlh_hooks.domain.steps import RolloutState, TargetState
@@ -43,12 +45,18 @@ LOSERS = (TargetState.APPLYING, TargetState.PROVING, TargetState.HEALTHY)
 
 @app.command()
 def start(
-    line: Annotated[str, typer.Argument(help="The template line, e.g. game-base.")],
-    to: Annotated[str, typer.Option("--to", help="The version to bring.")],
+    line: RolledOut,
+    to: Version,
+    only: OnlyLine = None,
     config: Config = None,
     policy: PolicyFile = None,
     security: Security = False,
     emergency: Emergency = False,
+    sign: Annotated[
+        str | None,
+        typer.Option("--sign", metavar="HOLDER", help="Agent: sign all that it may show with this person's keys."),
+    ] = None,
+    password_file: PasswordFile = None,
     yes: Yes = False,
     detach: Detach = False,
     json: Json = False,
@@ -56,20 +64,23 @@ def start(
     """Show the plan, ask, and carry it out: smoke test, canary, waves, promotion; back by itself if it is bad."""
     site = wiring.open_site(config, policy)
     site.desk().refuse_second()
-    plan = site.make_plan(line, to, security=security, emergency=emergency)
+    if (line == AGENT) != (sign is not None):
+        raise typer.BadParameter("a rollout of the agent needs --sign HOLDER, for all that it may show; no other does")
+    ask = open_ask(password_file)
+    prepared = prepare(site, line, to, only, ask, security=security, emergency=emergency)
     if not json:
-        print_plan(site, plan)
-    _warn_of_emergency(site)
-    if not yes and not typer.confirm(f"Bring {line} {to} to {render_guests(len(plan.targets))}?"):
+        print_plan(site, prepared.plan)
+    _warn_of_emergency(site, prepared.plan.component)
+    if not yes and not typer.confirm(f"Bring {line} {to} to {render_guests(len(prepared.plan.targets))}?"):
         raise typer.Abort
-    site.desk().submit(plan)
+    site.submit(prepared, ask, sign)
     site.summon_worker()
-    _follow(site, plan.id, detach, json)
+    _follow(site, prepared.plan.id, detach, json)
 
 
-def _warn_of_emergency(site: wiring.Site) -> None:
-    """It lets every rollout of templates begin at once, also one that it was not declared for."""
-    known = site.emergency_desk().find_open(Component.TEMPLATE)
+def _warn_of_emergency(site: wiring.Site, component: Component) -> None:
+    """It lets every rollout of the component begin at once, also one that it was not declared for."""
+    known = site.emergency_desk().find_open(component)
     if known is not None:
         until = render_moment(known.until, site.policy)
         typer.echo(f"emergency {known.id} is open until {until}: no window or promise is waited for", err=True)
@@ -165,12 +176,15 @@ def finalize(
         return
     found = site.desk().check(FINALIZE, rollout)
     if not found.count(*LOSERS):
-        typer.echo(f"nothing to do: no guest of {found.plan.id} has an old root to give up")
+        typer.echo(f"nothing to do: no guest of {found.plan.id} has a way back to give up")
         return
     if not yes and not typer.confirm(_ask_to_finalize(site, found)):
         raise typer.Abort
     progress = site.desk().order(FINALIZE, found.plan.id, reason)
     site.summon_worker()
+    if progress.plan.agents is not None:
+        typer.echo(f"finalize ordered for {progress.plan.id}; agents go back no more")
+        return
     decision = _decide_settling(site, progress)
     typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, decision)}")
     if decision is not None and decision.allowed and not detach:

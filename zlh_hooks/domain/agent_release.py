@@ -8,6 +8,7 @@ from datetime import datetime
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from zlh_hooks.domain.emergency import Emergency
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
 _PLAIN = re.compile(r"[0-9][0-9a-z.+]*\Z")
@@ -42,6 +43,11 @@ class Span:
     name: str
     start: datetime
     last_start: datetime
+
+
+def span_of(emergency: Emergency) -> Span:
+    """The time that an emergency opens."""
+    return Span(f"emergency {emergency.id}", emergency.declared_at, emergency.closes_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +181,31 @@ def join_spans(vmids: Iterable[int], spans: Iterable[tuple[int, int]]) -> tuple[
         else:
             joined.append((first, last))
     return tuple(joined)
+
+
+def name_builds(builds: Iterable[Release]) -> tuple[str, ...]:
+    """How guests name these builds once they have them: ``<version>-<first 8 of the SHA-256>``."""
+    return tuple(f"{build.version}-{build.sha256[:8]}" for build in builds)
+
+
+def version_of(release: str) -> str:
+    """The version in a guest's name of a release; empty if it is none."""
+    version = release.rpartition("-")[0]
+    return version if _is_version(version) else ""
+
+
+def explain_unfit(installed: str, version: str, releases: Iterable[Release]) -> str | None:
+    """Why a guest with the version ``installed`` can have no part in a rollout of ``version``; None if it can."""
+    releases = tuple(releases)
+    builds = list_builds(releases, version)
+    if not installed:
+        return "it has no release of the agent that the plugin brought: agent pin gives it one"
+    if Version(installed) == Version(version):
+        return f"it has {version} already"
+    if Version(installed) > Version(version):
+        return f"it has {installed}, which is newer: agent pin --downgrade leads back"
+    if not any(SpecifierSet(build.come_from).contains(installed, prereleases=True) for build in builds):
+        return f"only {builds[0].come_from} may come to {version}, and it has {installed}"
+    if not list_builds(releases, installed):
+        return f"its version {installed} is not among the releases: there would be no way back"
+    return None

@@ -19,12 +19,14 @@ KEY_ACCEPTED = "agent.key-accepted"
 class AgentCheck:
     """How a guest's last check for its pin ended: a ruling's or a refusal's name, and what decided.
 
+    ``pin``: the number of the newest pin that it knew, 0 if there was none.
     ``suspicious``: what it was served is an attack or a mistake, and a person must look at it.
     """
 
     outcome: str
     said: str
     suspicious: bool
+    pin: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class AgentReport:
 
     ``at``: when the guest signed, ``written``: when its document was written, both by the guest's clock. Releases are
     ``<version>-<sha8>``, empty where there is none; ``failed`` is the release that failed last, ``failure`` says why.
+    ``swap``: the last one's name, another one each time; ``blocked``: releases that are not tried there again.
     ``check`` and ``patch``: None if there never was one; ``wish``: None if packages are not wished.
     """
 
@@ -86,6 +89,8 @@ class AgentReport:
     check: AgentCheck | None = None
     patch: AgentPatch | None = None
     wish: AgentWish | None = None
+    swap: str = ""
+    blocked: frozenset[str] = frozenset()
 
     def list_wrong(self) -> tuple[str, ...]:
         """What a person may want to know of, in the guest's words."""

@@ -8,7 +8,8 @@
     │   ├── HeldUp             it goes by itself: wait; it speaks against no version
     │   │   ├── GuestLocked    Proxmox holds a config lock: later means later
     │   │   └── StorageAway    a storage that the guest stands on does not answer
-    │   └── ConfigChanged      somebody else edited the guest since we read it
+    │   ├── ConfigChanged      somebody else edited the guest since we read it
+    │   └── Overtaken          others have said since what agents shall have: that counts
     ├── LedgerBroken           the record was changed or damaged: find out by whom before anything goes on
     └── RoadError              network, API or rights: nothing goes on until it is mended
         ├── RightMissing       the token lacks a privilege
@@ -83,6 +84,10 @@ class StorageAway(HeldUp):
 
 class ConfigChanged(TargetError):
     """The digest sent with a write was not the config's any more."""
+
+
+class Overtaken(TargetError):
+    """Others have changed the desired state of agents since: what a rollout would show counts no more."""
 
 
 class LedgerBroken(ZlhError):

@@ -10,8 +10,11 @@ from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.policy import Line, RolloutRules, VmidRange
+from zlh_hooks.domain.window_rule import Component
 
 CANARY = 0
+AGENT = Component.AGENT.value
+"""In place of a line: what is brought is the agent."""
 
 
 class _Value(BaseModel):
@@ -19,7 +22,7 @@ class _Value(BaseModel):
 
 
 class Release(_Value):
-    """A template version and the template that carries it on each node."""
+    """A template version and the template that carries it on each node; or, of line ``agent``, the agent's version."""
 
     line: str
     version: str
@@ -27,13 +30,14 @@ class Release(_Value):
 
 
 class PlannedTarget(_Value):
-    """A guest that will be exchanged. ``wave`` 0 is the canary."""
+    """A guest that will be changed. ``wave`` 0 is the canary; ``line`` is told where a plan is for several."""
 
     vmid: int
     node: str
     name: str
     from_version: str | None
     wave: int
+    line: str = ""
 
     @property
     def ref(self) -> GuestRef:
@@ -49,6 +53,15 @@ class LeftOut(_Value):
     reason: str
 
 
+class AgentPart(_Value):
+    """What a plan of the agent has beside the rest. Guests name a release ``<version>-<first 8 of its SHA-256>``."""
+
+    lines: Mapping[str, Line] = Field(description="Lines whose guests it is for.")
+    pin: int = Field(description="The number under which guests know the version.")
+    releases: tuple[str, ...] = Field(description="The version's builds, as guests name them.")
+    jitter: timedelta = Field(description="How long guests take at most to begin, in an open window.")
+
+
 class Plan(_Value):
     """One rollout: rules and line are those of the policy when it was planned, so that a resumed worker keeps them."""
 
@@ -60,15 +73,21 @@ class Plan(_Value):
     rules: RolloutRules
     notices: NoticeRules | None = Field(default=None, description="The promise under which it was ordered.")
     deferral: DeferralRules | None = Field(default=None, description="How far its dates may be moved.")
-    line: Line
+    line: Line = Field(description="The release's line; of the agent's lines the first.")
     scratch_vmids: VmidRange
     security: bool = Field(default=False, description="It closes a hole: some freezes do not stop it.")
     emergency: str | None = Field(default=None, description="The emergency under which it was ordered.")
     without_canary: bool = Field(
         default=False, description="That emergency spares it the canary: nobody waits for a first guest's proof."
     )
+    agents: AgentPart | None = Field(default=None, description="It brings a release of the agent, and no template.")
     author: str
     created: datetime
+
+    @property
+    def component(self) -> Component:
+        """Whose windows and emergencies count."""
+        return Component.AGENT if self.agents else Component.TEMPLATE
 
     @property
     def deferral_limit(self) -> timedelta:

@@ -177,6 +177,9 @@ class Policy(Value):
 
     @model_validator(mode="after")
     def _check_lines(self) -> Self:
+        if Component.AGENT in self.lines:
+            expected = "another name: `zlh-hooks rollout start agent` brings the agent to guests of any line"
+            raise Misfit(("lines", Component.AGENT.value), render_found(Component.AGENT.value), expected)
         for name, kind in self.kinds.items():
             if kind.line not in self.lines:
                 known = sorted(self.lines)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zlh_hooks.domain.entry import Entry, Kind
-from zlh_hooks.domain.plan import Plan, PlannedTarget, parse_plan
+from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget, parse_plan
 from zlh_hooks.domain.rollout_outage import AFTER, EXAMINED_SINCE
 from zlh_hooks.domain.steps import (
     EXECUTING,
@@ -36,6 +36,7 @@ LEFT = "left"
 UNMARK = ".unmark"
 """The last step of bringing a guest to an end without its rollout."""
 _RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
+_FAILED = frozenset({TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK})
 _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING, TargetState.REVERTING})
 
 
@@ -94,6 +95,11 @@ class Progress:
         ended = self.state in (RolloutState.SUCCEEDED, RolloutState.ABORTED)
         is_open = ended and any(target.state in _OPEN_STATES for target in self.targets)
         return is_open or (self.has_ended and any(target.owes for target in self.targets))
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether a guest is healthy on what is brought."""
+        return self.count(TargetState.HEALTHY, TargetState.SETTLED) > 0
 
     @property
     def has_ended(self) -> bool:
@@ -205,6 +211,18 @@ def _count_since_resumed(entries: Sequence[Entry], count: str) -> int:
     """Failures and errors are told by notes of that name; a person who resumes has seen them."""
     resumed = max((e.sequence for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.RESUMED), default=0)
     return sum(e.kind is Kind.NOTE and e.name == count and e.sequence > resumed for e in entries)
+
+
+def find_condemning(progress: Progress) -> TargetProgress | None:
+    """The failed guest for which all go back; None while failures are within the budget.
+
+    A failed canary condemns what is brought, and whoever is first on it is its canary; so do more failures in the
+    waves than the rules allow.
+    """
+    failed = [row for row in progress.targets if row.state in _FAILED and not row.spared]
+    canaries = [row for row in failed if row.target.wave == CANARY or not progress.is_proved]
+    is_over = progress.failures > progress.plan.rules.max_failures
+    return next(iter(canaries or (failed if is_over else [])), None)
 
 
 CAN_GO_BACK = (RolloutState.SUCCEEDED, RolloutState.ABORTED, RolloutState.STUCK)

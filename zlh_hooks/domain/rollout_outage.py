@@ -179,11 +179,14 @@ def _find_start(entry: Entry, intent: datetime) -> datetime:
 
 
 def fold_guest_logs(entries: Iterable[Entry]) -> Mapping[int, GuestLog]:
-    """Guest to its log, from all entries of a ledger, oldest first."""
+    """Guest to its log, from all entries of a ledger, oldest first. A rollout of the agent stops no guest."""
     logs: dict[int, GuestLog] = {}
+    of_agents: set[str] = set()
     for entry in entries:
+        if entry.kind is Kind.PLAN and entry.data.get("agents"):
+            of_agents.add(entry.rollout)
         vmid = _guest_of(entry)
-        if vmid is not None:
+        if vmid is not None and entry.rollout not in of_agents:
             logs.setdefault(vmid, GuestLog(vmid)).add(entry)
     return logs
 

@@ -1,0 +1,114 @@
+"""The states of an agent's rollout, made from the one before it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from packaging.version import Version
+
+from agent_plugin.desired import Block, Build, Desired, Pin, Ring
+from agent_plugin.desired_wire import render_state
+from agent_plugin.opening import Opening
+from zlh_hooks.domain.agent_release import Release, Span, join_spans
+from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, Series, SeriesOrder, name_wave
+from zlh_hooks.domain.errors import NotAllowed
+
+_OF_ROLLOUT = ":"
+"""In the name of a ring that a rollout made; the policy's rings have none."""
+
+
+def without_rollouts(state: Desired) -> Desired:
+    """What pins say when no rollout is under way, nor one's way back kept up."""
+    rings = tuple(ring for ring in state.rings if _OF_ROLLOUT not in ring.name)
+    return replace(state, rings=rings, pins=tuple(pin for pin in state.pins if _OF_ROLLOUT not in pin.ring))
+
+
+def make_series(before: Desired, order: SeriesOrder) -> Series:
+    """``before`` has rings and windows as they are now."""
+    states = _Maker(without_rollouts(before), order)
+    return Series(states.number, {act: render_state(state) for act, state in states.make().items()})
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    before: Desired
+    order: SeriesOrder
+
+    @property
+    def number(self) -> int:
+        return next_pin(self.before)
+
+    def make(self) -> dict[str, Desired]:
+        waves = sorted(self.order.waves)
+        back = self._go_back()
+        block = Block(f"=={self.order.version}", f"rollout {self.order.rollout} went back from it")
+        return {
+            **{name_wave(wave): self._let_follow(wave) for wave in waves},
+            END: self._promote(),
+            BACK: back,
+            CONDEMN: replace(back, blocked=(*back.blocked, block)),
+        }
+
+    def _pin(self, line: str, ring: str) -> Pin:
+        order = self.order
+        pin = make_pin(self.number, line, ring, order.version, order.builds[order.version])
+        opened = (make_opening(order.emergency),) if order.emergency else ()
+        return replace(pin, back_to=order.ways_back, also_open=opened)
+
+    def _let_follow(self, last: int) -> Desired:
+        ring = f"rollout{_OF_ROLLOUT}{self.order.rollout}"
+        vmids = [vmid for wave, members in self.order.waves.items() if wave <= last for vmid in members]
+        return self._with([_list(ring, vmids)], [self._pin(line, ring) for line in self.order.lines], self.number)
+
+    def _promote(self) -> Desired:
+        """Every pin of the lines that is older, and one for whoever has none.
+
+        Under the one number, so that a guest that failed on the version does not try it once more.
+        """
+        lines, version = self.order.lines, Version(self.order.version)
+        older = [pin for pin in self.before.pins if pin.line in lines and Version(pin.version) < version]
+        kept = tuple(pin for pin in self.before.pins if pin not in older)
+        everybody = next((ring.name for ring in self.before.rings if ring.percent == 100), None)
+        if everybody is None:
+            raise NotAllowed(
+                "no ring of the policy's [agents] has percent = 100: nobody would have the version in the end"
+            )
+        places = dict.fromkeys([*((pin.line, pin.ring) for pin in older), *((line, everybody) for line in lines)])
+        taken = {(pin.line, pin.ring) for pin in kept}
+        pins = tuple(self._pin(*place) for place in places if place not in taken)
+        return replace(self.before, pins=(*kept, *pins), last_pin=self.number)
+
+    def _go_back(self) -> Desired:
+        """To the version that each came from, at any hour; who comes anew gets what was pinned before."""
+        open_now = make_opening(Span("way back", self.before.made, self.before.made + self.order.life))
+        rings, pins = [], []
+        for number, (version, vmids) in enumerate(sorted(self.order.came_from.items()), self.number + 1):
+            ring, builds = f"rollout{_OF_ROLLOUT}{self.order.rollout}/back-to-{version}", self.order.builds[version]
+            rings.append(_list(ring, vmids))
+            for line in self.order.lines:
+                pin = make_pin(number, line, ring, version, builds)
+                pins.append(replace(pin, downgrade=True, also_open=(open_now,)))
+        return self._with(rings, pins, self.number + len(rings))
+
+    def _with(self, rings: Sequence[Ring], pins: Sequence[Pin], last_pin: int) -> Desired:
+        before = self.before
+        return replace(before, rings=(*rings, *before.rings), pins=(*before.pins, *pins), last_pin=last_pin)
+
+
+def next_pin(state: Desired) -> int:
+    """A number that no pin ever had; states that were made before pins were counted say less."""
+    return 1 + max(state.last_pin, *(pin.number for pin in state.pins), 0)
+
+
+def _list(name: str, vmids: Sequence[int]) -> Ring:
+    return Ring(name, join_spans(vmids, ()))
+
+
+def make_pin(number: int, line: str, ring: str, version: str, builds: Sequence[Release], asked: str = "") -> Pin:
+    """A pin to these builds of the version."""
+    by_machine = {build.machine: Build(build.sha256, build.size) for build in builds}
+    return Pin(number, line, ring, version, asked or version, by_machine)
+
+
+def make_opening(span: Span) -> Opening:
+    """As agents read it, in whole seconds."""
+    return Opening(span.name, span.start.replace(microsecond=0), span.last_start.replace(microsecond=0))

@@ -1,0 +1,106 @@
+"""Guests that a rollout of the agent has begun are followed, proved and seen back, whoever waits for what meanwhile."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from zlh_hooks.application.agent_driver import AgentDriver, GoneBack
+from zlh_hooks.application.agent_report_desk import GuestReport
+from zlh_hooks.application.crew import Crew
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.ports import Ledger
+from zlh_hooks.application.verdict import Deferred, Inconclusive, Unhealthy
+from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.errors import LeaseLost, RoadError
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import Progress, fold_progress
+from zlh_hooks.domain.steps import HALF_WAY, TargetEvent
+
+LOOK_EVERY = timedelta(seconds=5)
+Condemn = Callable[[PlannedTarget, Journal, str], None]
+"""What is done where probes find a guest ill whose own agent is content."""
+
+
+@dataclass(slots=True)
+class AgentCare:
+    """``open_journal``: of the guest with that number."""
+
+    ledger: Ledger
+    driver: AgentDriver
+    open_journal: Callable[[int], Journal]
+    crew: Crew
+    condemn: Condemn
+    _journals: dict[int, Journal] = field(default_factory=dict)
+    _due: float = 0.0
+    _tending: threading.Lock = field(default_factory=threading.Lock)
+
+    def progress(self) -> Progress:
+        """How the rollout stands, from the ledger."""
+        return fold_progress(self.ledger.read(self.driver.plan.id))
+
+    def journal_of(self, vmid: int) -> Journal:
+        """The guest's journal; one per guest and worker."""
+        if vmid not in self._journals:
+            self._journals[vmid] = self.open_journal(vmid)
+        return self._journals[vmid]
+
+    def tend(self) -> None:
+        """Look at all that were begun; at once nothing if that was done a moment ago, or is being done."""
+        now = self.driver.clock.monotonic()
+        if now < self._due or not self._tending.acquire(blocking=False):
+            return
+        try:
+            self._tend_all()
+        except LeaseLost:
+            raise
+        except RoadError:
+            return  # looked at again in the next round
+        finally:
+            self._due = self.driver.clock.monotonic() + LOOK_EVERY.total_seconds()
+            self._tending.release()
+
+    def _tend_all(self) -> None:
+        begun = [row.target for row in self.progress().targets if row.state in HALF_WAY]
+        if begun:
+            rows = self.driver.find_reports([target.vmid for target in begun])
+            self.crew.each(begun, lambda target: self._attend(target, rows.get(target.vmid)))
+
+    def _attend(self, target: PlannedTarget, row: GuestReport | None) -> None:
+        journal = self.journal_of(target.vmid)
+        try:
+            self._go_on(target, row, journal)
+        except Deferred as error:
+            journal.defer(str(error))
+        except Inconclusive as error:
+            journal.write(Kind.NOTE, "error", {"reason": str(error)})
+        except GoneBack as error:
+            journal.write(Kind.NOTE, "failure", {"reason": str(error)})
+            journal.event(TargetEvent.REVERT_BEGAN, str(error))
+        except Unhealthy as error:
+            journal.write(Kind.NOTE, "failure", {"reason": str(error)})
+            self.condemn(target, journal, str(error))
+
+    def _go_on(self, target: PlannedTarget, row: GuestReport | None, journal: Journal) -> None:
+        if row is None:
+            return journal.event(TargetEvent.VANISHED, "there is no such guest any more")
+        if journal.is_in(TargetEvent.REVERT_BEGAN):
+            return self.driver.prove_back(target, row, journal)
+        if journal.is_in(TargetEvent.EXCHANGE_BEGAN):
+            self.driver.follow(row, journal)
+            self._note_late(journal)
+        if journal.is_in(TargetEvent.EXCHANGED):
+            self.driver.prove(target, row, journal)
+
+    def _note_late(self, journal: Journal) -> None:
+        """Counted once: nothing speaks against what is brought, and it may still come."""
+        began, patience = journal.event_at(TargetEvent.EXCHANGE_BEGAN), self.driver.patience
+        is_late = began is not None and self.driver.clock.now() - began >= patience
+        if is_late and journal.is_in(TargetEvent.EXCHANGE_BEGAN) and not self.is_late(journal):
+            reason = f"nothing within {render_duration(patience)}: {journal.last_deferral()}"
+            journal.write(Kind.NOTE, "error", {"reason": reason})
+
+    def is_late(self, journal: Journal) -> bool:
+        """Whether the guest has had all the time that it may need, and did not take up what is shown to it."""
+        return journal.is_in(TargetEvent.EXCHANGE_BEGAN) and journal.has_note("error")
