@@ -85,6 +85,7 @@ REFUSED = [
         *("freezes[0].first", '"2026-02-30"', "a date such as"),
     ),
     (ZONE + KIND, "kinds.game.line", '"base"', "a line of [lines]: none yet"),
+    (ZONE + LINE.replace("lines.base", "lines.agent"), "lines.agent", '"agent"', "another name"),
     (
         ZONE + LINE + KIND.replace('"base"', '"bas"'),
         *("kinds.game.line", '"bas"', 'a line of [lines]: base; did you mean "base"?'),

@@ -36,6 +36,7 @@ STATES = st.builds(
     st.lists(st.builds(Ring, st.text(), SPANS, NUMBERS), max_size=2).map(tuple),
     st.lists(PINS, max_size=2).map(tuple),
     st.lists(st.builds(Block, SPECIFIERS, st.text()), max_size=2).map(tuple),
+    last_pin=NUMBERS,
 )
 
 

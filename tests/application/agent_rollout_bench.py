@@ -116,6 +116,7 @@ class DyingSeries:
     shown: list[str] = field(default_factory=list)
     dies: tuple[str, int] | None = None
     broken: int = 0
+    afterwards: dict[str, Callable[[], object]] = field(default_factory=dict)
 
     def publish(self, rollout: str, act: str) -> None:
         number = len(self.shown) + 1
@@ -127,6 +128,7 @@ class DyingSeries:
             raise RoadError("no space left on the web server")
         self.real.publish(rollout, act)
         self.shown.append(act)
+        self.afterwards.get(act, lambda: None)()
         if self.dies == ("after", number):
             self.dies = None
             raise Crash("after")

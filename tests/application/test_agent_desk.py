@@ -117,3 +117,11 @@ def test_what_the_tags_and_windows_are_now_is_told_by_a_refresh(tmp_path: Path, 
     later.refresh()
     after = parse_state(desk.repository.read_state() or b"")
     assert after.pins == before.pins and [ring.name for ring in after.rings] == ["canary", "all"]
+
+
+def test_no_pin_has_the_number_of_one_that_was_taken_away(tmp_path: Path, ledger: Ledger) -> None:
+    desk = open_desk(tmp_path, ledger, [], with_rings(EVERYBODY))
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    desk.unpin("game-base", "all")
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    assert [pin.number for pin in desk.list_pins()] == [2]

@@ -144,7 +144,7 @@ def test_a_silent_guest_is_left_out_and_one_that_falls_silent_holds_up_nobody(be
     plan = bench.submit()
     assert [(one.vmid, "nothing answers" in one.reason) for one in plan.left_out] == [(5001, True)]
     late = plan.targets[-1].vmid
-    bench.later(timedelta(minutes=3), lambda: setattr(bench.agents[late], "answers", False))
+    bench.series.afterwards["wave-2"] = lambda: setattr(bench.agents[late], "answers", False)
     progress = bench.work(plan)
     assert (progress.state, progress.errors) == (RolloutState.SUCCEEDED, 1)
     assert bench.states(plan)[late] is TargetState.APPLYING
@@ -171,7 +171,7 @@ def test_a_customer_who_restarts_a_guest_during_its_proof_condemns_nothing(bench
 def test_a_guest_that_its_customer_switched_off_is_proved_when_it_runs(bench: AgentBench) -> None:
     plan = bench.submit()
     off = plan.targets[-1].vmid
-    bench.later(timedelta(minutes=5), lambda: bench.datacentre.power_off(off))
+    bench.series.afterwards["wave-2"] = lambda: bench.datacentre.power_off(off)
     bench.work(plan)
     assert bench.states(plan)[off] in (TargetState.APPLYING, TargetState.PROVING)
     bench.datacentre.power_on(off)
@@ -181,9 +181,36 @@ def test_a_guest_that_its_customer_switched_off_is_proved_when_it_runs(bench: Ag
 def test_a_deleted_guest_is_told_and_holds_up_nobody(bench: AgentBench) -> None:
     plan = bench.submit()
     gone = plan.targets[-1].vmid
-    bench.later(timedelta(minutes=5), lambda: bench.datacentre.delete_guest(gone))
+    bench.series.afterwards["wave-2"] = lambda: bench.datacentre.delete_guest(gone)
     assert bench.work(plan).state is RolloutState.SUCCEEDED
     assert bench.states(plan)[gone] is TargetState.SKIPPED
+
+
+def test_a_guest_on_hold_is_left_out_and_one_that_comes_on_hold_holds_up_its_wave(bench: AgentBench) -> None:
+    until = bench.clock.now() + timedelta(hours=9)
+    bench.datacentre.edit_config(5001, tags=f"zlh-hold.{until:%Y%m%dt%H%Mz}")
+    plan = bench.submit()
+    assert [(one.vmid, "on hold until" in one.reason) for one in plan.left_out] == [(5001, True)]
+    late = plan.targets[-1].vmid
+    shown_at_pause: list[str] = []
+
+    def release() -> None:
+        shown_at_pause.extend(bench.series.shown)
+        bench.datacentre.edit_config(late, tags="")
+        bench.order("resume")()
+
+    def wait_for_the_end() -> None:
+        bench.clock.sleep(timedelta(hours=9))
+        bench.order("resume")()
+
+    bench.series.afterwards["wave-0"] = lambda: bench.datacentre.edit_config(
+        late, tags=f"zlh-hold.{until:%Y%m%dt%H%Mz}"
+    )
+    bench.answers = [release, wait_for_the_end]
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    assert shown_at_pause == ["wave-0", "wave-1"]
+    pauses = [entry.data["reason"] for entry in bench.ledger.read(plan.id) if entry.name == "paused"]
+    assert [reason.split(",")[0] for reason in pauses] == [f"guest {late}", "guest 5001"]
 
 
 def test_what_was_pinned_since_is_not_taken_back_by_an_old_rollout(bench: AgentBench) -> None:

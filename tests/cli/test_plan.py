@@ -23,7 +23,7 @@ def bench() -> Bench:
 def submitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """Plans that were ordered; no worker takes them up."""
     plans = list[Plan]()
-    desk = SimpleNamespace(refuse_second=lambda: None, submit=plans.append)
+    desk = SimpleNamespace(refuse_second=lambda: None)
 
     def make_plan(line: str, version: str, *, security: bool, emergency: bool) -> Plan:
         declared = bench.emergency_desk().require_open(Component.TEMPLATE) if emergency else None
@@ -33,6 +33,7 @@ def submitted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
         make_plan=make_plan,
         foresee=lambda plan: bench.engine().foresee(plan),
         desk=lambda: desk,
+        submit=lambda prepared, _ask, _holder: plans.append(prepared.plan),
         emergency_desk=bench.emergency_desk,
         policy=bench.policy,
         author="ada",
@@ -100,3 +101,19 @@ def test_a_plan_says_of_whom_it_would_skip_and_why(bench: Bench, submitted: list
     assert shown.stdout.count("would be skipped") == 1
     told = CliRunner().invoke(app, ["plan", "game-base", "--to", "2", "--json"])
     assert list(json.loads(told.stdout)["foreseen"]) == ["5002"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["agent", "--to", "1.5.0"], "needs --sign HOLDER"),
+        (["game-base", "--to", "2", "--sign", "anna"], "needs --sign HOLDER"),
+        (["game-base", "--to", "2", "--line", "game-base"], "--line is for a rollout of the agent"),
+    ],
+)
+def test_what_belongs_to_a_rollout_of_the_agent_is_asked_of_no_other(
+    submitted: list[Plan], words: list[str], told: str
+) -> None:
+    done = CliRunner().invoke(app, ["rollout", "start", *words, "--yes"], env={"COLUMNS": "300"})
+    assert (done.exit_code, told in done.output) == (2, True), done.output
+    assert submitted == []

@@ -51,8 +51,7 @@ class _Maker:
     def _pin(self, line: str, ring: str) -> Pin:
         order = self.order
         pin = make_pin(self.number, line, ring, order.version, order.builds[order.version])
-        opened = (make_opening(order.emergency),) if order.emergency else ()
-        return replace(pin, back_to=order.ways_back, also_open=opened)
+        return replace(pin, back_to=order.ways_back, also_open=tuple(map(make_opening, order.also_open)))
 
     def _let_follow(self, last: int) -> Desired:
         ring = f"rollout{_OF_ROLLOUT}{self.order.rollout}"

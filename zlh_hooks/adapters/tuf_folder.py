@@ -8,6 +8,7 @@ draft counts as long as its version is above the published one, so that a publis
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,13 +33,13 @@ class TufFolder:
         self._draft, self._series, self._public = folder / "draft", folder / "series", public
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """One change at a time; ``NotAllowed`` while another process is at it."""
+    def locked(self, patience_seconds: float = 0) -> Iterator[None]:
+        """One change at a time; ``NotAllowed`` while another process is at it, for longer than ``patience_seconds``."""
         with _translated(self._draft):
             self._draft.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._draft, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(handle, time.monotonic() + patience_seconds)
             yield
         except BlockingIOError as error:
             raise NotAllowed(f"another process changes {self._draft}; try again when it is done") from error
@@ -164,6 +165,17 @@ class TufFolder:
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_files({path: data})
+
+
+def _lock(handle: int, deadline: float) -> None:
+    """``BlockingIOError`` if it is another's still at the deadline (monotonic)."""
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.05)
 
 
 def public_path(file: TargetFile) -> str:

@@ -18,6 +18,8 @@ from zlh_hooks.domain.agent_trust import RoleRules, TrustRole
 from zlh_hooks.domain.errors import NotAllowed, Overtaken
 
 ROLE = TrustRole.DESIRED
+PATIENCE_SECONDS = 30
+"""For the daily publication, or whoever else is at the folder for a moment: no rollout pauses for that."""
 
 
 class TufSeries:
@@ -68,7 +70,7 @@ class TufSeries:
 
         ``Overtaken`` if somebody else has changed the desired state since the rollout was drafted.
         """
-        with self._folder.locked():
+        with self._folder.locked(PATIENCE_SECONDS):
             document, state = self._need(rollout, act)
             self._refuse_overtaken(rollout, document.signed.version)
             self._permit()

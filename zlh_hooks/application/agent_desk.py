@@ -6,7 +6,7 @@ Whatever is said becomes a draft. It counts when the right people have signed it
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from zlh_hooks.application.agent_ports import AgentPublisher, AgentRepository, AgentStates
 from zlh_hooks.application.desk import find_executing, list_progress
@@ -194,17 +194,17 @@ class AgentDesk:
         guests = self.list_guests() if any(ring.tags for ring in rules.rings) else ()
         return Surroundings(
             tuple(_gather(ring, guests) for ring in rules.rings),
-            tuple(self._list_windows(now)),
+            self.list_windows(),
             int(rules.jitter.total_seconds()),
             now,
         )
 
-    def _list_windows(self, now: datetime) -> list[Span]:
-        """For as long as the state counts, with time left for the way back."""
-        rule = self.policy.components.get(Component.AGENT)
-        needs = rule.time_limit if rule else timedelta(0)
-        spans = list_starts(self.policy, Component.AGENT, now, now + self.policy.agents.desired_life, needs)
-        return [Span(name, start, last) for name, start, last in spans]
+    def list_windows(self, *, security: bool = False) -> tuple[Span, ...]:
+        """For as long as the state counts, with time left for the way back; of a fix that closes a hole, or others."""
+        rule, now = self.policy.components.get(Component.AGENT), self.clock.now().replace(microsecond=0)
+        needs, until = rule.time_limit if rule else timedelta(0), now + self.policy.agents.desired_life
+        spans = list_starts(self.policy, Component.AGENT, now, until, needs, security=security)
+        return tuple(Span(name, start, last) for name, start, last in spans)
 
     def _find_line(self, vmid: int) -> str:
         guest = next((guest for guest in self.list_guests() if guest.vmid == vmid), None)

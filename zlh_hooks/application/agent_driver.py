@@ -4,7 +4,7 @@ A guest goes back by itself from a release that does not start or that answers w
 seen by the line's probes: then all go back, for nothing is signed that would take back a single one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,6 +28,7 @@ BEFORE, AFTER, BACK = "agent.before", "agent.after", "agent.back"
 CHECKING = timedelta(minutes=15)
 """A guest asks every ten to eleven minutes what it shall have, and then brings it."""
 FAILED_HERE = "failed-here"
+UNWATCHED = "it follows what is signed, and nobody proves it"
 FindReports = Callable[[Sequence[int]], Mapping[int, GuestReport]]
 
 
@@ -56,18 +57,21 @@ class AgentDriver:
         """How long a guest may take to begin and to end what is shown to it."""
         return self.part.jitter + CHECKING + self.plan.rules.healthy_deadline
 
+    def find_holds(self, vmids: Collection[int]) -> list[str]:
+        """Which of these guests are on hold now, and until when."""
+        guests = (guest for guest in self.examiner.inventory.list_guests() if guest.vmid in vmids)
+        holds = ((guest, find_hold(Claim.HOLD, guest.tags, self.clock.now())) for guest in guests)
+        return [f"guest {guest.vmid}, on hold {hold}," for guest, hold in holds if hold is not None]
+
     def stage(self, target: PlannedTarget, row: GuestReport, journal: Journal) -> None:
-        """Record what the guest has, if it is well; ``Skipped`` says why it has no part."""
-        held = find_hold(Claim.HOLD, row.guest.tags, self.clock.now())
-        if held is not None:
-            raise Skipped(f"on hold {held}")
+        """Record what the guest has, if it is well; ``Skipped`` says why it is not watched, though it follows."""
         report = _need(row)
         if version_of(report.current) != target.from_version or report.on_trial:
             now = f"{report.current or 'no release'}{' on trial' if report.on_trial else ''}"
-            raise Skipped(f"it has {now}; {target.from_version} was planned from")
+            raise Skipped(f"{UNWATCHED}: it has {now}; {target.from_version} was planned from")
         proof = self._examine(target, row.guest.ref, baseline_rules(self._probes_of(target)))
         if proof.judgement.outcome is not Outcome.HEALTHY:
-            raise Skipped(f"not healthy before the change: {proof.judgement.reason}")
+            raise Skipped(f"{UNWATCHED}: it is not healthy before the change: {proof.judgement.reason}")
         journal.write(Kind.EVIDENCE, BEFORE, {"release": report.current, "swap": report.swap, **proof.times()})
         journal.event(TargetEvent.STAGED)
 
@@ -174,7 +178,7 @@ class AgentDriver:
 
 def _need(row: GuestReport) -> AgentReport:
     if row.report is None:
-        raise Skipped(f"nothing is known of its agent: {row.why}")
+        raise Skipped(f"{UNWATCHED}: nothing is known of its agent: {row.why}")
     return row.report
 
 

@@ -13,6 +13,7 @@ from zlh_hooks.domain.agent_series import Series, SeriesOrder
 from zlh_hooks.domain.emergency import Emergency
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.guest import GuestSummary
+from zlh_hooks.domain.hold import Claim, find_hold
 from zlh_hooks.domain.plan import AGENT, AgentPart, LeftOut, Plan, PlannedTarget, Release
 from zlh_hooks.domain.policy import Line
 
@@ -52,7 +53,8 @@ class AgentPlanner:
             for target in assign_waves(guests, desk.policy.rollout, without_canary, lambda _: None)
         )
         rollout = make_id("a", desk.clock.now())
-        series = self._make_series(rollout, tuple(lines), version, targets, releases, emergency)
+        also_open = self._list_openings(security, emergency)
+        series = self._make_series(rollout, tuple(lines), version, targets, releases, also_open)
         plan = Plan(
             id=rollout,
             release=Release(line=AGENT, version=version, templates={}),
@@ -97,7 +99,7 @@ class AgentPlanner:
         for row in self.reports.list_reports():
             if self._line_of(row.guest) not in lines:
                 continue
-            reason = _leave_out(row, version, releases)
+            reason = self._find_hold(row.guest) or _leave_out(row, version, releases)
             if reason is None:
                 chosen[row.guest.vmid] = row
             else:
@@ -107,6 +109,10 @@ class AgentPlanner:
     def _line_of(self, guest: GuestSummary) -> str:
         kind = self.desk.policy.kind_of(guest.vmid, guest.tags)
         return kind[1].line if kind else ""
+
+    def _find_hold(self, guest: GuestSummary) -> str | None:
+        held = find_hold(Claim.HOLD, guest.tags, self.desk.clock.now())
+        return f"on hold {held}" if held else None
 
     def _complete(self, target: PlannedTarget, row: GuestReport) -> PlannedTarget:
         return target.model_copy(update={"from_version": _installed(row), "line": self._line_of(row.guest)})
@@ -118,7 +124,7 @@ class AgentPlanner:
         version: str,
         targets: Sequence[PlannedTarget],
         releases: Releases,
-        emergency: Emergency | None,
+        also_open: tuple[agents.Span, ...],
     ) -> Series:
         waves: dict[int, list[int]] = {}
         came_from: dict[str, list[int]] = {}
@@ -134,9 +140,14 @@ class AgentPlanner:
             builds={one: agents.list_builds(releases, one) for one in (version, *came_from)},
             ways_back=agents.list_ways_back(releases, version, ""),
             life=self.desk.policy.agents.desired_life,
-            emergency=agents.span_of(emergency) if emergency else None,
+            also_open=also_open,
         )
         return self.desk.states.series(self.desk.repository.read_state(), order, self.desk.look_around())
+
+    def _list_openings(self, security: bool, emergency: Emergency | None) -> tuple[agents.Span, ...]:
+        """What a state's windows do not say: they are everybody's."""
+        spared = self.desk.list_windows(security=True) if security else ()
+        return spared if emergency is None else (agents.span_of(emergency), *spared)
 
 
 def _leave_out(row: GuestReport, version: str, releases: Releases) -> str | None:

@@ -3,12 +3,12 @@
 The worker shows what people signed at the start (``domain.agent_series``); it cannot want anything else.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from zlh_hooks.application.agent_care import LOOK_EVERY, AgentCare
-from zlh_hooks.application.agent_driver import AgentDriver
+from zlh_hooks.application.agent_driver import CHECKING, AgentDriver
 from zlh_hooks.application.agent_ports import AgentSeries
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.course import Course
@@ -22,7 +22,7 @@ from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, list_acts, name_wa
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.errors import LeaseLost, NotAllowed, Overtaken, RoadError, SettingsError, TargetError
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
-from zlh_hooks.domain.progress import TargetProgress, find_condemning, predict_need
+from zlh_hooks.domain.progress import TargetProgress, find_condemning
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
 
@@ -63,7 +63,8 @@ class Show:
 class AgentRollout:
     """One rollout in the hands of one worker. ``care`` follows and proves each guest that was begun.
 
-    ``tend_others`` looks after what other rollouts left half-way, until it is called away.
+    ``list_line``: every guest that follows in the end. ``tend_others`` looks after what other rollouts left half-way,
+    until it is called away.
     """
 
     plan: Plan
@@ -72,6 +73,7 @@ class AgentRollout:
     care: AgentCare
     series: AgentSeries
     crew: Crew
+    list_line: Callable[[], Collection[int]]
     tend_others: Callable[[Callable[[], bool]], None]
 
     def run(self) -> None:
@@ -88,20 +90,12 @@ class AgentRollout:
 
     def _forward(self) -> None:
         on_the_road = self.course.on_the_road
-        on_the_road(self._stage_all)
         for wave in self.plan.waves:
             on_the_road(lambda wave=wave: self._bring(wave))  # type: ignore[misc]
         on_the_road(self._promote)
         self.course.journal.event(RolloutEvent.SUCCEEDED)
 
     # --------------------------------------------------------------- forward
-
-    def _stage_all(self) -> None:
-        pending = self._list_in(self.plan.targets, TargetState.PENDING)
-        if pending:
-            self.course.gate.tell("asking guests what they have")
-            rows = self.driver.find_reports([target.vmid for target in pending])
-            self.crew.each(pending, lambda target: self._stage(target, rows))
 
     def _stage(self, target: PlannedTarget, rows: Mapping[int, GuestReport]) -> None:
         journal, row = self.care.journal_of(target.vmid), rows.get(target.vmid)
@@ -113,10 +107,7 @@ class AgentRollout:
             journal.event(TargetEvent.SKIPPED, str(error))
 
     def _bring(self, wave: Sequence[PlannedTarget]) -> None:
-        gate, number = self.course.gate, wave[0].wave
-        if not self._list_in(wave, TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING):
-            return
-        gate.tell("canary" if number == CANARY else f"wave {number} of {self.plan.waves[-1][0].wave}")
+        gate = self.course.gate
         self._open(wave)
         while self._list_waiting(wave):
             gate.check()
@@ -125,14 +116,32 @@ class AgentRollout:
         self._pause_over_errors()
 
     def _open(self, wave: Sequence[PlannedTarget]) -> None:
-        """Who dies in between has a successor who waits for the window once more, and shows it then."""
-        act = name_wave(wave[0].wave)
+        """What guests have is recorded right before. A worker that dies meanwhile has a successor who waits again."""
+        number, need = wave[0].wave, CHECKING + self.plan.rules.expected_duration
+        act = name_wave(number)
         if self.course.journal.done(f"show.{act}") is not None:
             return
-        self.course.gate.wait_for_window(predict_need(self.care.progress()), wave[0].vmid)
+        self.course.gate.tell("canary" if number == CANARY else f"wave {number} of {self.plan.waves[-1][0].wave}")
+        while True:
+            self.course.gate.wait_for_window(need, wave[0].vmid)
+            self._wait_for_holds([target.vmid for target in wave])
+            self._stage_all(wave)
+            if self.course.gate.may_begin(need, wave[0].vmid):
+                break
         for target in self._list_in(wave, TargetState.STAGED):
             self.care.journal_of(target.vmid).event(TargetEvent.EXCHANGE_BEGAN)
         self._show(act)
+
+    def _wait_for_holds(self, vmids: Collection[int]) -> None:
+        """All of a state's guests follow it, so that one on hold holds up the others: a person decides."""
+        while held := self.driver.find_holds(vmids):
+            self.course.gate.pause(f"{held[0]} would follow too: resume when the hold is over or cleared, or abort")
+            self.course.gate.check()
+
+    def _stage_all(self, wave: Sequence[PlannedTarget]) -> None:
+        pending = self._list_in(wave, TargetState.PENDING)
+        rows = self.driver.find_reports([target.vmid for target in pending])
+        self.crew.each(pending, lambda target: self._stage(target, rows))
 
     def _show(self, act: str) -> None:
         self.course.journal.retry(Show(self.series, self.plan.id, list_acts(self.plan), act))
@@ -153,6 +162,7 @@ class AgentRollout:
         if not progress.is_proved:
             raise self._end_unproved()
         self.course.ask_for_promotion(self.plan)
+        self._wait_for_holds(self.list_line())
         self._show(END)
 
     def _end_unproved(self) -> Exception:

@@ -1,6 +1,6 @@
 """Builds the stories of rollouts on whatever stands behind the ports."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -117,9 +117,23 @@ class Engine:
             course.gate.turn(f"guest {target.vmid} failed: {reason}")
 
         care = self._open_care(plan, course.gate.goes_back, condemn)
-        story = AgentRollout(plan, course, care.driver, care, self.agents().series, care.crew, self._open_others(plan))
+        story = AgentRollout(
+            plan,
+            course,
+            care.driver,
+            care,
+            self.agents().series,
+            care.crew,
+            lambda: self._list_line(care.driver.part.lines),
+            self._open_others(plan),
+        )
         course.gate.meanwhile = story.meanwhile
         return story
+
+    def _list_line(self, lines: Collection[str]) -> list[int]:
+        guests = self.cluster.inventory.list_guests()
+        kinds = {guest.vmid: self.policy.kind_of(guest.vmid, guest.tags) for guest in guests if not guest.template}
+        return [vmid for vmid, kind in kinds.items() if kind is not None and kind[1].line in lines]
 
     def _open_care(self, plan: Plan, goes_back: Callable[[], bool], condemn: Condemn) -> AgentCare:
         driver = AgentDriver(plan, self.agents().find_reports, self.examiner, self.clock, goes_back)

@@ -26,6 +26,7 @@ class SeriesOrder:
     ``came_from``: version to the guests that go back to it.
     ``builds``: of every version that is named here. ``ways_back``: versions to which a guest may go back by itself.
     ``life``: for how long after it was signed the way back is open at any hour.
+    ``also_open``: times beside the windows.
     """
 
     rollout: str
@@ -36,7 +37,7 @@ class SeriesOrder:
     builds: Mapping[str, Sequence[Release]]
     ways_back: tuple[str, ...]
     life: timedelta
-    emergency: Span | None = None
+    also_open: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,11 +119,12 @@ def decide(
 
 
 def list_starts(
-    policy: Policy, component: Component, after: datetime, until: datetime, needs: timedelta
+    policy: Policy, component: Component, after: datetime, until: datetime, needs: timedelta, *, security: bool = False
 ) -> tuple[tuple[str, datetime, datetime], ...]:
     """Each time within ``[after, until)`` in which work that takes up to ``needs`` may start: the window's name, the
     first moment and the last one, denials taken out. For whoever cannot ask ``decide``.
     """
+    policy = _without_spared(policy, security)
     windows = _list_allowed(policy, component, after, until, shortest=needs)
     openings = (opening for window in windows for opening in _list_openings(policy, component, window, needs))
     return tuple((one.window.name, one.start, one.last_start) for one in openings if one.last_start > one.start)
