@@ -30,6 +30,7 @@ class Site:
     storages: list[dict[str, Any]] = field(default_factory=lambda: [LOCAL, FAST])
     pools: dict[str, list[int]] = field(default_factory=dict)
     unreachable: list[str] = field(default_factory=list)
+    hanging: list[str] = field(default_factory=list)
     kill_at: int | None = None
     edit_at: int | None = None
 
@@ -62,6 +63,13 @@ class ClusterNode:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         return self.run_command(str(PROGRAM), *words)
+
+    def run_changed(self, old: str, new: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Of the program, with one place of its text replaced."""
+        text = PROGRAM.read_text()
+        assert text.count(old) == 1
+        self.write("/srv/changed", text.replace(old, new)).chmod(0o755)
+        return self.run_command("/srv/changed", *words)
 
     def run_command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         into = ["nsenter", "--target", str(self.process), "--mount", "--uts", "--"]
