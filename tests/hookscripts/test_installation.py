@@ -334,6 +334,7 @@ def test_status_names_guests_without_it_with_another_one_and_with_one_that_is_mi
     node.add_guest(5002)
     node.add_guest(5003, OTHERS)
     node.add_guest(5004, "hookscript: gone:snippets/a.pl\n")
+    node.add_guest(5005, "hookscript: local:iso/a.iso\n")
     lines = node.run("status").stdout.splitlines()
     assert lines[1:-1] == [
         f"container 5001 on {NODE} could start on a node without its script: pve-3 lacks it",
@@ -341,6 +342,8 @@ def test_status_names_guests_without_it_with_another_one_and_with_one_that_is_mi
         f"container 5003 on {NODE} names local:snippets/backup.pl",
         f"container 5004 on {NODE} names gone:snippets/a.pl; could start on a node without its script: "
         + "; ".join(f"{name} cannot be asked, for there is no storage gone with snippets" for name in THREE),
+        f"container 5005 on {NODE} names local:iso/a.iso; could start on a node without its script: "
+        + "; ".join(f"{name} cannot run it, for it is no snippet" for name in THREE),
     ]
 
 
