@@ -128,6 +128,19 @@ def test_so_is_one_below_a_folder_that_others_may_change(node: ClusterNode) -> N
     check(node.run("install"), 2, "/var/lib/vz must belong to root")
 
 
+@pytest.mark.parametrize(("open_folder", "code"), [("/srv/way", 2), ("/srv/there", 2), ("", 0)])
+def test_so_is_one_to_which_a_link_leads_that_others_may_exchange(
+    node: ClusterNode, open_folder: str, code: int
+) -> None:
+    node.describe(Site(storages=[{**LOCAL, "path": "/srv/way/vz"}]))
+    node.path("/srv/there/vz/snippets").mkdir(parents=True)
+    node.path("/srv/way").mkdir()
+    node.path("/srv/way/vz").symlink_to("/srv/there/vz")
+    if open_folder:
+        node.path(open_folder).chmod(0o777)
+    check(node.run("install"), code, f"{open_folder} must belong to root" if code else "is written")
+
+
 # --- guests
 
 
