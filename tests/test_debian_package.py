@@ -49,10 +49,17 @@ def test_the_controller_asks_debian_for_the_libraries_of_pyproject_in_their_vers
     assert asked - {"python3-setuptools (>= 68)"} == wanted
 
 
-def test_a_node_needs_perl_base_and_nothing_else() -> None:
-    assert list_relations("zlh-hooks-node", "Depends") == {"perl-base (>= 5.36)"}
-    hook = (REPOSITORY / "hookscripts/zlh-guest-hook").read_text()
-    assert re.findall(r"^\s*(?:use|require)\b.*", hook, re.MULTILINE) == []
+def list_modules(program: str) -> "set[str]":
+    """Perl's modules that it loads."""
+    text = (REPOSITORY / "hookscripts" / program).read_text()
+    return set(re.findall(r"^\s*(?:use|require)\b\s*([\w:]+)", text, re.MULTILINE))
+
+
+def test_a_node_needs_perl_with_its_own_modules_and_nothing_else() -> None:
+    assert list_relations("zlh-hooks-node", "Depends") == {"perl (>= 5.36)"}
+    assert list_modules("zlh-guest-hook") == set()
+    core = {"strict", "warnings", "Cwd", "Digest::SHA", "Fcntl", "Getopt::Long", "IO::Handle", "JSON::PP"}
+    assert list_modules("zlh-hooks-node") == core
 
 
 def test_a_guest_needs_only_what_debian_12_has_too() -> None:

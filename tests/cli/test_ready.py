@@ -8,8 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.command_line import parse
+from tests.cli.site_file import write_served_site
 from tests.stand_in.fixture import stand_in
-from tests.stand_in.serving import TOKEN_NAME, USER, Serving
+from tests.stand_in.serving import Serving
 from zlh_hooks.cli.ready import app
 from zlh_hooks.domain.point import Point
 
@@ -30,15 +31,7 @@ smoke_net0 = "name=eth0,bridge=vmbr1"
 @pytest.fixture
 def files(stand_in: Serving, tmp_path: Path) -> list[str]:
     """The options that name both files."""
-    token, config, policy = (tmp_path / name for name in ("token", "zlh-hooks.toml", "policy.toml"))
-    token.touch(mode=0o600)
-    token.write_text(stand_in.token)
-    ledger = f'[ledger]\npath = "{tmp_path / "ledger.sqlite"}"'
-    reach = {"host": stand_in.pve.host, "user": USER, "token_name": TOKEN_NAME, "token_file": str(token)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in (reach | {"ca_file": str(stand_in.ca_file)}).items()]
-    config.write_text("\n".join(["[proxmox]", f"port = {stand_in.pve.port}", *lines, ledger]))
-    policy.write_text(POLICY)
-    return ["--config", str(config), "--policy", str(policy)]
+    return write_served_site(tmp_path, stand_in, POLICY)
 
 
 def _run(*options: str) -> Result:

@@ -1,10 +1,11 @@
-"""What the guest hook asks of the kernel: durable in the right order, and nothing that it has no business with."""
+"""What is asked of the kernel: durable in the right order, and nothing that the hook has no business with."""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.hookscripts.cluster_node import PROGRAM, open_node
 from tests.hookscripts.config import CONFIGS
 from tests.hookscripts.node import HOOK, PVE, call_hook, needs_root
 from tests.hookscripts.world import Call, Environment
@@ -57,6 +58,22 @@ def test_nothing_that_it_opens_takes_the_place_of_a_closed_stream(tmp_path: Path
     trace = record(tmp_path, "0>&- 1>&- 2>&-")
     sockets = re.search(r"\[(\d+)<.*, (\d+)<", trace[find(trace, r"socketpair\(")])
     assert sockets and min(map(int, sockets.groups())) > 2
+
+
+def test_a_copy_in_snippets_is_on_the_disk_before_it_has_its_name() -> None:
+    with open_node() as node:
+        done = node.run_command("strace", "-f", "-y", "-s", "200", "-o", "/srv/trace", str(PROGRAM), "install")
+        assert done.returncode == 0, done.stderr
+        lines = [line.split(maxsplit=1)[1] for line in node.path("/srv/trace").read_text().splitlines()]
+    order = [
+        r"openat\(AT_FDCWD<.*>, \"\S+/snippets/\.zlh-guest-hook\.pve-2\", O_WRONLY\|O_CREAT\|O_EXCL\|O_CLOEXEC, 0600",
+        r"fchmod\(\d+<.*/\.zlh-guest-hook\.pve-2>, 0755",
+        r"fsync\(\d+<.*/\.zlh-guest-hook\.pve-2>",
+        r"rename\(\"\S+/\.zlh-guest-hook\.pve-2\", \"\S+/snippets/zlh-guest-hook\"",
+        r"fsync\(\d+<.*/snippets>",
+    ]
+    places = [find(lines, pattern) for pattern in order]
+    assert places == sorted(places)
 
 
 def test_it_runs_no_program_asks_no_network_and_writes_nothing_but_its_note(trace: list[str]) -> None:

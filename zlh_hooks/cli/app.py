@@ -31,6 +31,7 @@ NOUNS = {
     "template": "Versions and channels of container templates.",
     "rollout": "Carry a template version out to guests, and back.",
     "hold": "Keep our work away from guests for a while; keep a guest from starting.",
+    "hooks": "Which guests name the guest hook, and how the others come to it.",
     "agent": "Which agent guests install: keys, releases, pins.",
     "notice": "What customers are told of a rollout.",
     "emergency": "What cannot wait for a window.",
