@@ -99,6 +99,7 @@ class Node:
     def state(self, unit: str) -> str:
         return self.run(f"systemctl is-active {unit} || true").strip()
 
+
 @pytest.fixture(scope="module")
 def node(lab: Lab) -> Iterator[Node]:
     made = Node(lab)

@@ -11,8 +11,8 @@ from zlh_hooks.cli.option import Config, PolicyFile
 
 def take_in(
     spool: Annotated[
-        Path, typer.Option("--spool", metavar="DIR", help="Where the notes lie, or were brought to.")
-    ] = intake_wiring.SPOOL,
+        Path, typer.Option("--spool", metavar="DIR", help="Where the notes lie, or were brought to.", readable=False)
+    ] = intake_wiring.SPOOL,  # whether it can be read is found by reading: access(2) knows of no capability
     config: Config = None,
     policy: PolicyFile = None,
 ) -> None:
