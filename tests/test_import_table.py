@@ -32,6 +32,7 @@ MAY_KNOW = {
         "zlh_hooks.cli",
         "zlh_hooks.wiring",
         "zlh_hooks.downtime_wiring",
+        "zlh_hooks.intake_wiring",
         "zlh_hooks.settings",
         "zlh_hooks.application",
         "zlh_hooks.domain",

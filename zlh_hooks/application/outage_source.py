@@ -1,7 +1,6 @@
-"""Who knows of outages: the rollouts' own record, and the watcher's.
+"""Who knows of outages: the rollouts' own record, what guest hooks have noted, and the watcher's record.
 
-Another source joins them in ``open_sources``, by the port ``OutageSource`` alone. Stops that zlh-hooks did not cause
-are seen by neither of these two, except through the points that are watched from outside.
+Another source joins them in ``open_sources``, by the port ``OutageSource`` alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +12,8 @@ from zlh_hooks.application.ports import OutageSource
 from zlh_hooks.domain.announcement import list_announced, read_announcements
 from zlh_hooks.domain.availability_rules import AvailabilityRules, WatchRules
 from zlh_hooks.domain.entry import Entry
+from zlh_hooks.domain.note_book import read_notes
+from zlh_hooks.domain.noted_outage import NotedGuest, fold_notes
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
 from zlh_hooks.domain.progress import group_by_rollout
@@ -52,6 +53,30 @@ class RolloutOutages:
             log = self._logs.get(guest.vmid)
             for gap in log.list_gaps(within.end) if log else ():
                 yield from (replace(gap, span=span) for span in intersect([gap.span], [within]))
+
+
+@dataclass(frozen=True)
+class NotedOutages:
+    """What the hooks of guests have noted, of stops that no rollout caused too. None of it was announced."""
+
+    entries: Sequence[Entry]
+
+    @cached_property
+    def _guests(self) -> Mapping[int, NotedGuest]:
+        return fold_notes(read_notes(self.entries))
+
+    def _tell(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Outage | Gap]:
+        noted = (self._guests[guest.vmid] for guest in guests if guest.vmid in self._guests)
+        return (one for guest in noted for one in guest.tell(within.end) if intersect([one.span], [within]))
+
+    def list_outages(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Outage]:
+        """Those that no owner can have wanted."""
+        return (one for one in self._tell(guests, within) if isinstance(one, Outage))
+
+    def list_gaps(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Gap]:
+        """When a guest was off and nobody knows by whose will."""
+        gaps = (one for one in self._tell(guests, within) if isinstance(one, Gap))
+        return (replace(gap, span=span) for gap in gaps for span in intersect([gap.span], [within]))
 
 
 @dataclass(frozen=True)
@@ -100,5 +125,5 @@ class WatchOutages:
 
 def open_sources(rules: AvailabilityRules, entries: Sequence[Entry], seen_until: datetime) -> tuple[OutageSource, ...]:
     """Everybody who knows of outages. ``entries``: the whole ledger; ``seen_until``: see ``WatchOutages``."""
-    own = RolloutOutages(entries, rules.emergencies == "planned")
-    return (own,) if rules.watch is None else (own, WatchOutages(entries, rules.watch, seen_until))
+    recorded = (RolloutOutages(entries, rules.emergencies == "planned"), NotedOutages(entries))
+    return recorded if rules.watch is None else (*recorded, WatchOutages(entries, rules.watch, seen_until))

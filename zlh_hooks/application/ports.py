@@ -273,6 +273,22 @@ class OutageSource(Protocol):
         """When, in that time, it should have known how these guests are, and did not."""
 
 
+class Spool(Protocol):
+    """Where guest hooks leave a file for each phase of a guest. ``RoadError`` if it cannot be read or changed."""
+
+    def list_notes(self) -> tuple[str, ...]:
+        """The names of all that lies there, sorted: notes come in the order in which they were written."""
+
+    def read_note(self, name: str) -> str:
+        """Its text; ``ValueError`` says why it can be no note."""
+
+    def delete_note(self, name: str) -> None:
+        """Take it away, once what it says is recorded."""
+
+    def set_aside(self, name: str) -> None:
+        """Keep it where it is not listed any more, for a person to look at."""
+
+
 class Clock(Protocol):
     """Time. ``now`` for people and windows, ``monotonic`` for durations."""
 

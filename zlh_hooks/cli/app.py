@@ -45,6 +45,7 @@ COMMANDS = {
     "defer": "defer",
     "worker": "run_worker",
     "recover": "recover",
+    "intake": "take_in",
     "metrics": "print_metrics",
 }
 

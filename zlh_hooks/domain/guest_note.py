@@ -29,6 +29,11 @@ class GuestPhase(StrEnum):
     PRE_STOP = "pre-stop"
     POST_STOP = "post-stop"
 
+    @property
+    def is_stop(self) -> bool:
+        """Whether the guest is about to stop, or has."""
+        return self in (GuestPhase.PRE_STOP, GuestPhase.POST_STOP)
+
 
 class GuestKind(StrEnum):
     """Whose config was read; ``UNKNOWN`` if none could be."""

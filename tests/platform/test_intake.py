@@ -1,0 +1,89 @@
+"""Notes of a node, taken in by the command line against a real API."""
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.note_file import write_note
+from tests.platform.site import open_site
+from tests.platform.test_command_line import Terminal
+from zlh_hooks.adapters.clock import SystemClock
+from zlh_hooks.adapters.spool import BAD, open_spool
+
+pytestmark = pytest.mark.process
+
+RULES = "[availability]\ngoal_percent = 99.5\n"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, worker_id: str) -> Iterator[Terminal]:
+    network = 230 + int(worker_id.removeprefix("gw") or 0) if worker_id != "master" else 230
+    with open_site(tmp_path, guests=2, network=network) as site:
+        policy = tmp_path / "policy.toml"
+        policy.write_text(policy.read_text() + RULES)
+        (tmp_path / "spool").mkdir(mode=0o700)
+        yield Terminal(site)
+
+
+def spool_of(terminal: Terminal) -> Path:
+    return terminal.site.directory / "spool"
+
+
+def take_in(terminal: Terminal) -> list[str]:
+    done = terminal.type("intake", "--spool", str(spool_of(terminal)))
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    return done.stdout.splitlines()
+
+
+def test_notes_become_entries_and_downtime_and_a_clone_loses_its_templates_tags(terminal: Terminal) -> None:
+    begin = datetime(2025, 3, 10, 2, tzinfo=UTC)
+    for minute, phase in enumerate(("pre-stop", "post-stop", "pre-start", "post-start")):
+        write_note(spool_of(terminal), begin + timedelta(minutes=minute), 5001, phase, lock="backup")
+    (spool_of(terminal) / "hello").touch()
+    assert take_in(terminal) == [
+        "'hello' is no note and is set aside: its name is none of a note",
+        "guest 5001 on pve1 is no template: taken off zlh-line.game-base",
+        "4 notes of 1 guests recorded",
+    ]
+    assert [path.name for path in spool_of(terminal).iterdir()] == [BAD]
+    assert take_in(terminal) == ["0 notes of 0 guests recorded"]
+    exported = terminal.read("downtime", "export", "--month", "2025-03")
+    seconds = {one["guest"]: one["unplanned_seconds"] for one in exported["accounts"]}
+    assert seconds == {5001: 180, 5002: 0}
+
+
+def test_a_cluster_that_cannot_be_reached_keeps_no_note_from_being_recorded(terminal: Terminal) -> None:
+    write_note(spool_of(terminal), datetime.now(UTC), 5001, "post-start")
+    settings = terminal.site.settings
+    settings.write_text(settings.read_text().replace(f"port = {terminal.site.pve.port}", "port = 1"))
+    first, last = take_in(terminal)
+    assert first.startswith("tags of 1 guests were not looked at, until these are noted again: ")
+    assert last == "1 notes of 1 guests recorded"
+    assert list(spool_of(terminal).iterdir()) == []
+
+
+def test_a_ledger_that_cannot_be_written_keeps_the_notes_where_they_are(terminal: Terminal) -> None:
+    name = write_note(spool_of(terminal), datetime.now(UTC), 5001, "post-start")
+    settings = terminal.site.settings
+    settings.write_text(settings.read_text().replace("ledger.sqlite", "policy.toml/ledger.sqlite"))
+    done = terminal.type("intake", "--spool", str(spool_of(terminal)))
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert [path.name for path in spool_of(terminal).iterdir()] == [name]
+
+
+def test_a_place_that_others_may_write_is_refused(terminal: Terminal) -> None:
+    spool_of(terminal).chmod(0o777)
+    done = terminal.type("intake", "--spool", str(spool_of(terminal)))
+    assert (done.returncode, "nobody else may write" in done.stderr) == (2, True)
+
+
+def test_the_second_of_two_waits_until_the_first_has_ended(terminal: Terminal) -> None:
+    write_note(spool_of(terminal), datetime.now(UTC), 5001, "post-start")
+    with open_spool(spool_of(terminal), SystemClock()):
+        second = terminal.begin("intake", "--spool", str(spool_of(terminal)))
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(2)
+    assert second.communicate(timeout=60)[0].splitlines()[-1] == "1 notes of 1 guests recorded"

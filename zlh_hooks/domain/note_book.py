@@ -1,0 +1,71 @@
+"""What the ledger holds of the notes that guest hooks left: one entry for each, known by its file's name. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from zlh_hooks.domain.entry import Draft, Entry, Kind
+from zlh_hooks.domain.guest_note import GuestKind, GuestNote, GuestPhase
+
+PHASE = "guest.phase"
+"""Evidence of a guest: a phase that its node's hook has noted."""
+
+
+def draft_note(file: str, note: GuestNote, moved_from: str) -> Draft:
+    """What is recorded. ``moved_from``: the node where the guest was when it was last noted, if that is another one."""
+    data = {
+        "file": file,
+        "phase": note.phase.value,
+        "at": note.at.isoformat(timespec="microseconds"),
+        "node": note.node,
+        "kind": note.kind.value,
+        "lock": note.lock,
+        "migrated_from": note.migrated_from,
+        "vetoed": note.vetoed,
+        "moved_from": moved_from,
+    }
+    return Draft(Kind.EVIDENCE, PHASE, target=note.guest, data=data)
+
+
+def read_notes(entries: Iterable[Entry]) -> Iterable[GuestNote]:
+    """Every note that was recorded, in the order of the entries; those of other things are passed over."""
+    return (_read_note(entry.target, entry.data) for entry in entries if entry.name == PHASE and entry.target)
+
+
+def _read_note(guest: int, data: Mapping[str, Any]) -> GuestNote:
+    return GuestNote(
+        guest=guest,
+        phase=GuestPhase(data["phase"]),
+        at=datetime.fromisoformat(data["at"]),
+        node=data["node"],
+        kind=GuestKind(data["kind"]),
+        lock=data["lock"],
+        migrated_from=data["migrated_from"],
+        vetoed=data["vetoed"],
+    )
+
+
+@dataclass(slots=True)
+class NoteBook:
+    """Which files are recorded, and where each guest was when it was last noted."""
+
+    files: set[str] = field(default_factory=set)
+    _last: dict[int, GuestNote] = field(default_factory=dict)
+
+    def add(self, entries: Iterable[Entry]) -> "NoteBook":
+        """Take in more entries, of whatever."""
+        recorded = [entry for entry in entries if entry.name == PHASE]
+        self.files |= {entry.data["file"] for entry in recorded}
+        for note in read_notes(recorded):
+            last = self._last.get(note.guest)
+            if note.node and (last is None or last.at < note.at):
+                self._last[note.guest] = note
+        return self
+
+    def find_move(self, note: GuestNote) -> str:
+        """The node from which the guest came since it was last noted; empty if it did not, or the note comes late."""
+        last = self._last.get(note.guest)
+        if last is None or not note.node or note.at < last.at or note.node == last.node:
+            return ""
+        return last.node
