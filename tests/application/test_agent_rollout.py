@@ -152,6 +152,24 @@ def test_a_silent_guest_is_left_out_and_one_that_falls_silent_holds_up_nobody(be
     assert bench.tend(plan, timedelta(minutes=20)).of(late).state is TargetState.HEALTHY
 
 
+def test_nobody_else_sees_what_the_canary_was_never_proved_on(bench: AgentBench) -> None:
+    plan = bench.submit()
+    canary = plan.waves[0][0].vmid
+    shown_at_pause: list[str] = []
+
+    def look() -> None:
+        shown_at_pause.extend(bench.series.shown)
+        bench.agents[canary].answers = True
+        bench.order("resume")()
+
+    bench.series.afterwards["wave-0"] = lambda: setattr(bench.agents[canary], "answers", False)
+    bench.answers = [look]
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    assert shown_at_pause == ["wave-0"]
+    pauses = [entry.data["reason"] for entry in bench.ledger.read(plan.id) if entry.name == "paused"]
+    assert pauses == ["nobody could be proved on it yet; resume to go on with the next wave all the same"]
+
+
 def test_a_customer_who_restarts_a_guest_during_its_proof_condemns_nothing(bench: AgentBench) -> None:
     plan = bench.submit()
     canary = plan.waves[0][0].vmid

@@ -20,6 +20,7 @@ from zlh_hooks.application.step import Data, Found
 from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, list_acts, name_wave
 from zlh_hooks.domain.duration import double
+from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import LeaseLost, NotAllowed, Overtaken, RoadError, SettingsError, TargetError
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import TargetProgress, find_condemning
@@ -114,6 +115,17 @@ class AgentRollout:
             gate.wait(LOOK_EVERY)
         gate.check()
         self._pause_over_errors()
+        if wave != self.plan.waves[-1]:
+            self._pause_unproved(f"unproved.{wave[0].wave}")
+
+    def _pause_unproved(self, name: str) -> None:
+        """Nobody else sees what nobody was proved on; once, for a person may know better."""
+        journal, gate = self.course.journal, self.course.gate
+        if self.care.progress().is_proved or journal.evidence(name) is not None:
+            return
+        gate.pause("nobody could be proved on it yet; resume to go on with the next wave all the same")
+        journal.write(Kind.EVIDENCE, name, {})
+        gate.check()
 
     def _open(self, wave: Sequence[PlannedTarget]) -> None:
         """What guests have is recorded right before. A worker that dies meanwhile has a successor who waits again."""
