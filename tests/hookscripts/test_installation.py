@@ -85,6 +85,12 @@ def test_what_a_killed_call_left_is_cleared_away(node: ClusterNode) -> None:
     assert list_names(node) == ["zlh-guest-hook"]
 
 
+def test_what_could_not_be_written_whole_leaves_nothing(node: ClusterNode) -> None:
+    done = node.run_changed("chmod(0755, $file) &&", "0 &&", "install")
+    check(done, 2, f".zlh-guest-hook.{NODE}: ")
+    assert list_names(node) == []
+
+
 STORAGES: "dict[str, tuple[list[dict[str, Any]], str]]" = {
     "unknown": ([FAST], "there is no storage local"),
     "disabled": ([{**LOCAL, "disable": 1}], "pvesm set local --disable 0"),
@@ -213,7 +219,7 @@ CHOICES = {
 @pytest.mark.parametrize("words", CHOICES)
 def test_only_guests_that_are_chosen_get_it_and_choices_add_up(node: ClusterNode, words: str) -> None:
     node.describe(Site(pools={"customers/gold": [5002]}))
-    node.add_guest(5001, "tags: a;game\n")
+    node.add_guest(5001, "tags: a;GAME\n")
     node.add_guest(5002, "tags: games\n[old]\ntags: game\n")
     node.add_guest(600, kind="qemu-server")
     done = node.run("install", *words.split())
