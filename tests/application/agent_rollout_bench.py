@@ -170,6 +170,7 @@ class AgentBench:
         self.pin("all", "1.4.0")
         self.clock.on_sleep.append(self._answer_pauses)
         self.answers: list[Callable[[], object]] = []
+        self.deadline = self.clock.now() + timedelta(days=2)
         self._seen = 0
 
     def _furnish(self, guests: int) -> None:
@@ -266,7 +267,8 @@ class AgentBench:
 
         self.clock.on_sleep.append(watch)
 
-    def _answer_pauses(self, _: datetime) -> None:
+    def _answer_pauses(self, now: datetime) -> None:
+        assert now < self.deadline, f"it does not end: {self.ledger.read()[-1]}"
         fresh = self.ledger.read(after=self._seen)
         self._seen += len(fresh)
         for entry in fresh:

@@ -196,6 +196,22 @@ def test_a_guest_that_its_customer_switched_off_is_proved_when_it_runs(bench: Ag
     assert bench.tend(plan, timedelta(minutes=30)).of(off).state is TargetState.HEALTHY
 
 
+def test_a_guest_that_its_customer_switches_off_during_its_proof_holds_up_nobody(bench: AgentBench) -> None:
+    plan = bench.submit()
+    off = plan.waves[1][-1].vmid
+
+    def switch_off(_: object) -> None:
+        if bench.states(plan)[off] is TargetState.PROVING:
+            bench.clock.on_sleep.remove(switch_off)
+            bench.datacentre.power_off(off)
+
+    bench.clock.on_sleep.append(switch_off)
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
+    assert (bench.states(plan)[off], bench.progress(plan).failures) == (TargetState.PROVING, 0)
+    bench.datacentre.power_on(off)
+    assert bench.tend(plan, timedelta(minutes=30)).of(off).state is TargetState.HEALTHY
+
+
 def test_a_deleted_guest_is_told_and_holds_up_nobody(bench: AgentBench) -> None:
     plan = bench.submit()
     gone = plan.targets[-1].vmid

@@ -102,5 +102,9 @@ class AgentCare:
             journal.write(Kind.NOTE, "error", {"reason": reason})
 
     def is_late(self, journal: Journal) -> bool:
-        """Whether the guest has had all the time that it may need, and did not take up what is shown to it."""
-        return journal.is_in(TargetEvent.EXCHANGE_BEGAN) and journal.has_note("error")
+        """Whether the guest has had all the time that it may need: it took nothing up, or could not be proved since."""
+        took_up_at = journal.event_at(TargetEvent.EXCHANGED)
+        if took_up_at is None:
+            return journal.is_in(TargetEvent.EXCHANGE_BEGAN) and journal.has_note("error")
+        is_open = journal.is_in(TargetEvent.EXCHANGED)
+        return is_open and self.driver.clock.now() - took_up_at >= self.driver.patience
