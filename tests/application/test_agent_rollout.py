@@ -266,8 +266,14 @@ def test_nobody_pins_while_a_rollout_is_under_way(bench: AgentBench) -> None:
 
 def test_a_change_that_waits_for_its_publication_comes_first(bench: AgentBench) -> None:
     bench.agent_desk().pin(PinOrder("game-base", "all", "1.6.0"))
-    with pytest.raises(NotAllowed, match="is not published yet"):
+    with pytest.raises(NotAllowed, match="a change of desired is not published yet"):
         bench.submit("1.5.0")
+
+
+def test_a_release_that_no_guest_can_see_yet_is_not_brought(bench: AgentBench) -> None:
+    bench.repository.release("1.7.0")
+    with pytest.raises(NotAllowed, match="a change of releases is not published yet"):
+        bench.submit("1.7.0")
 
 
 def test_a_broken_road_on_the_way_back_is_tried_until_it_works(bench: AgentBench) -> None:

@@ -41,11 +41,12 @@ class TufSeries:
         self._review = TufReview(folder)
 
     def draft(self, rollout: str, states: Mapping[str, bytes]) -> None:
-        """Unsigned; ``NotAllowed`` while another change of the desired state waits to be published."""
+        """Unsigned; ``NotAllowed`` while another change of the desired state, or a release, waits to be published."""
         with self._folder.locked():
             published = self._folder.need_published(ROLE)
-            if self._folder.find_draft(ROLE) is not None:
-                raise NotAllowed("a change of the desired state is not published yet: zlh-hooks agent publish")
+            for role in (ROLE, TrustRole.RELEASES):
+                if self._folder.find_draft(role) is not None:
+                    raise NotAllowed(f"a change of {role} is not published yet: zlh-hooks agent publish")
             end = documents.end_of(ROLE, self._rules, self._read_now())
             for version, (act, state) in enumerate(states.items(), published.signed.version + 1):
                 document = documents.revise(published, version, end)

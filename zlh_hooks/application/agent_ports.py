@@ -83,7 +83,7 @@ class AgentSeries(Protocol):
     """The signed states of rollouts, and which of them guests see."""
 
     def draft(self, rollout: str, states: Mapping[str, bytes]) -> None:
-        """Act to state, unsigned; ``NotAllowed`` while another change of the desired state waits to be published."""
+        """Act to state, unsigned; ``NotAllowed`` while another change of it, or a release, waits to be published."""
 
     def sign(self, rollout: str, holder: str) -> None:
         """All acts; ``NotAllowed`` if the holder's signature counts for nothing."""
