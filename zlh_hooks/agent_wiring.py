@@ -20,6 +20,7 @@ from zlh_hooks.application.agent_planning import AgentPlanner, PreparedRollout, 
 from zlh_hooks.application.agent_report_desk import AgentReportDesk
 from zlh_hooks.application.desk import Desk
 from zlh_hooks.application.ports import Clock, Cluster, Inventory, Ledger
+from zlh_hooks.domain.agent_trust import Purpose
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.settings import Settings, find_online_password
@@ -92,7 +93,7 @@ def open_agent_series(site: Parts, ask: Ask, permit: Callable[[], None] = lambda
 
 def submit_signed(site: Parts, prepared: PreparedRollout, ask: Ask, holder: str) -> None:
     """Sign all that a rollout of the agent may show, and order it; ``NotAllowed`` if the worker could not show it."""
-    need_online_password(site.settings)
+    _try_online_key(site.settings)
     order_rollout(prepared, open_agent_series(site, ask), holder, Desk(site.ledger, site.author))
 
 
@@ -104,6 +105,16 @@ def open_agent_hands(site: Parts, ledger: Ledger, cluster: Cluster, permit: Call
 
 def _refuse_to_ask(holder: str, is_new: bool) -> str:
     raise NotAllowed(f"the worker signs nothing in the name of {holder}")
+
+
+def _try_online_key(settings: Settings) -> None:
+    """``NotAllowed`` if the worker could not sign with it: else that would be noticed at night."""
+    keys = KeyFolder(settings.agents.keys, lambda _holder, _is_new: need_online_password(settings))
+    holders = [holder for holder in keys.list_holders() if keys.has(holder, Purpose.ONLINE)]
+    if not holders:
+        raise NotAllowed(f"{settings.agents.keys} has no online key: the worker of this machine publishes")
+    for holder in holders:
+        keys.open_signer(holder, Purpose.ONLINE)
 
 
 def need_online_password(settings: Settings) -> str:

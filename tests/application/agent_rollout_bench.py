@@ -26,6 +26,7 @@ from zlh_hooks.application.engine import Engine
 from zlh_hooks.application.proof import Examiner
 from zlh_hooks.domain.agent_release import PinOrder, name_builds, version_of
 from zlh_hooks.domain.agent_report import AgentCheck, AgentReport
+from zlh_hooks.domain.agent_series import Series
 from zlh_hooks.domain.agent_trust import TrustRole
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import RoadError
@@ -133,14 +134,17 @@ class DyingSeries:
             self.dies = None
             raise Crash("after")
 
-    def draft(self, rollout: str, states: dict[str, bytes]) -> None:
-        self.real.draft(rollout, states)
+    def draft(self, rollout: str, series: Series) -> None:
+        self.real.draft(rollout, series)
 
     def sign(self, rollout: str, holder: str) -> None:
         self.real.sign(rollout, holder)
 
     def count_missing(self, rollout: str) -> int:
         return self.real.count_missing(rollout)
+
+    def has_draft(self) -> bool:
+        return self.real.has_draft()
 
     def find_shown(self, rollout: str) -> str | None:
         return self.real.find_shown(rollout)

@@ -66,7 +66,7 @@ def test_a_release_that_the_canary_itself_leaves_goes_no_further(bench: AgentBen
     }
     assert bench.series.shown == ["wave-0", "condemn"]
     blocked = parse_state(bench.read_state()).blocked
-    assert [block.versions for block in blocked] == ["==1.5.0"]
+    assert [block.versions for block in blocked] == ["===1.5.0"]
     with pytest.raises(NotAllowed, match="blocked"):
         bench.submit()
 
@@ -163,11 +163,11 @@ def test_nobody_else_sees_what_the_canary_was_never_proved_on(bench: AgentBench)
         bench.order("resume")()
 
     bench.series.afterwards["wave-0"] = lambda: setattr(bench.agents[canary], "answers", False)
-    bench.answers = [look]
+    bench.answers = [bench.order("resume"), look]
     assert bench.work(plan).state is RolloutState.SUCCEEDED
     assert shown_at_pause == ["wave-0"]
     pauses = [entry.data["reason"] for entry in bench.ledger.read(plan.id) if entry.name == "paused"]
-    assert pauses == ["nobody could be proved on it yet; resume to go on with the next wave all the same"]
+    assert pauses == ["nobody could be proved on it: abort or revert, and plan anew; resume waits once more"] * 2
 
 
 def test_a_customer_who_restarts_a_guest_during_its_proof_condemns_nothing(bench: AgentBench) -> None:

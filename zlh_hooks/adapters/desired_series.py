@@ -1,31 +1,49 @@
 """The states of an agent's rollout, made from the one before it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from packaging.version import Version
 
-from agent_plugin.desired import Block, Build, Desired, Pin, Ring
+from agent_plugin.desired import Block, Build, Desired, Pin, Ring, meets
 from agent_plugin.desired_wire import render_state
 from agent_plugin.opening import Opening
 from zlh_hooks.domain.agent_release import Release, Span, join_spans
-from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, Series, SeriesOrder, name_wave
+from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, SeriesOrder, name_wave
 from zlh_hooks.domain.errors import NotAllowed
 
+BACK_TO = "/back-to-"
 _OF_ROLLOUT = ":"
 """In the name of a ring that a rollout made; the policy's rings have none."""
 
 
-def without_rollouts(state: Desired) -> Desired:
-    """What pins say when no rollout is under way, nor one's way back kept up."""
-    rings = tuple(ring for ring in state.rings if _OF_ROLLOUT not in ring.name)
-    return replace(state, rings=rings, pins=tuple(pin for pin in state.pins if _OF_ROLLOUT not in pin.ring))
+def without_rollouts(state: Desired, line: str | None = None) -> Desired:
+    """What pins say when no rollout is under way, nor a way back kept up; of one line, or of all."""
+    pins = tuple(pin for pin in state.pins if _OF_ROLLOUT not in pin.ring or line not in (None, pin.line))
+    return _with_rings_of(replace(state, pins=pins))
 
 
-def make_series(before: Desired, order: SeriesOrder) -> Series:
-    """``before`` has rings and windows as they are now."""
+def with_ways_back(state: Desired) -> Desired:
+    """What rollouts have left: guests that they led back and that were off all the time still go."""
+    pins = tuple(pin for pin in state.pins if _OF_ROLLOUT not in pin.ring or BACK_TO in pin.ring)
+    return _with_rings_of(replace(state, pins=pins))
+
+
+def list_ways_back(state: Desired) -> tuple[Ring, ...]:
+    """The rings that rollouts have left."""
+    return tuple(ring for ring in state.rings if _OF_ROLLOUT in ring.name)
+
+
+def _with_rings_of(state: Desired) -> Desired:
+    """A rollout's ring goes with its last pin."""
+    pinned = {pin.ring for pin in state.pins}
+    return replace(state, rings=tuple(r for r in state.rings if _OF_ROLLOUT not in r.name or r.name in pinned))
+
+
+def make_series(before: Desired, order: SeriesOrder) -> tuple[int, dict[str, bytes]]:
+    """The pins' number, and act to state. ``before`` has rings and windows as they are now."""
     states = _Maker(without_rollouts(before), order)
-    return Series(states.number, {act: render_state(state) for act, state in states.make().items()})
+    return states.number, {act: render_state(state) for act, state in states.make().items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +58,7 @@ class _Maker:
     def make(self) -> dict[str, Desired]:
         waves = sorted(self.order.waves)
         back = self._go_back()
-        block = Block(f"=={self.order.version}", f"rollout {self.order.rollout} went back from it")
+        block = Block(f"==={self.order.version}", f"rollout {self.order.rollout} went back from it")
         return {
             **{name_wave(wave): self._let_follow(wave) for wave in waves},
             END: self._promote(),
@@ -54,7 +72,7 @@ class _Maker:
         return replace(pin, back_to=order.ways_back, also_open=tuple(map(make_opening, order.also_open)))
 
     def _let_follow(self, last: int) -> Desired:
-        ring = f"rollout{_OF_ROLLOUT}{self.order.rollout}"
+        ring = self._name_ring()
         vmids = [vmid for wave, members in self.order.waves.items() if wave <= last for vmid in members]
         return self._with([_list(ring, vmids)], [self._pin(line, ring) for line in self.order.lines], self.number)
 
@@ -77,16 +95,34 @@ class _Maker:
         return replace(self.before, pins=(*kept, *pins), last_pin=self.number)
 
     def _go_back(self) -> Desired:
-        """To the version that each came from, at any hour; who comes anew gets what was pinned before."""
-        open_now = make_opening(Span("way back", self.before.made, self.before.made + self.order.life))
-        rings, pins = [], []
-        for number, (version, vmids) in enumerate(sorted(self.order.came_from.items()), self.number + 1):
-            ring, builds = f"rollout{_OF_ROLLOUT}{self.order.rollout}/back-to-{version}", self.order.builds[version]
-            rings.append(_list(ring, vmids))
-            for line in self.order.lines:
-                pin = make_pin(number, line, ring, version, builds)
-                pins.append(replace(pin, downgrade=True, also_open=(open_now,)))
-        return self._with(rings, pins, self.number + len(rings))
+        """To the version that each came from, at any hour, though it may be blocked by now."""
+        came_from = sorted(self.order.came_from.items())
+        rings = [_list(self._name_ring(f"{BACK_TO}{version}"), vmids) for version, vmids in came_from]
+        pins = [
+            self._lead_back(make_pin(number, line, ring.name, version, self.order.builds[version]))
+            for number, ((version, _), ring) in enumerate(zip(came_from, rings, strict=True), self.number + 1)
+            for line in self.order.lines
+        ]
+        others = [*self._lead_others_back(self.number + len(rings) + 1)]
+        rings += [Ring(others[0].ring, percent=100)] if others else []
+        back = self._with(rings, [*pins, *others], self.number + len(rings))
+        blocked = (one for one in back.blocked if not any(meets(version, one.versions) for version, _ in came_from))
+        return replace(back, blocked=tuple(blocked))
+
+    def _lead_others_back(self, number: int) -> Iterator[Pin]:
+        """Who was not planned and followed in the end goes to what was pinned for everybody; nobody else does."""
+        version, ring = self.order.version, self._name_ring("/back-of-others")
+        everybody = {one.name for one in self.before.rings if one.percent == 100}
+        for pin in self.before.pins:
+            if pin.line in self.order.lines and pin.ring in everybody and Version(pin.version) < Version(version):
+                yield self._lead_back(replace(pin, number=number, ring=ring, come_from=f"==={version}"))
+
+    def _lead_back(self, pin: Pin) -> Pin:
+        open_now = Span("way back", self.before.made, self.before.made + self.order.life)
+        return replace(pin, downgrade=True, also_open=(make_opening(open_now),))
+
+    def _name_ring(self, what: str = "") -> str:
+        return f"rollout{_OF_ROLLOUT}{self.order.rollout}{what}"
 
     def _with(self, rings: Sequence[Ring], pins: Sequence[Pin], last_pin: int) -> Desired:
         before = self.before

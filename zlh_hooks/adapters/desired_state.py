@@ -8,7 +8,15 @@ from typing import TypeVar
 from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, decide, decide_wish
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
 from agent_plugin.wish import Wish, make_wish
-from zlh_hooks.adapters.desired_series import make_opening, make_pin, make_series, next_pin, without_rollouts
+from zlh_hooks.adapters.desired_series import (
+    list_ways_back,
+    make_opening,
+    make_pin,
+    make_series,
+    next_pin,
+    with_ways_back,
+    without_rollouts,
+)
 from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Surroundings
 from zlh_hooks.domain.agent_series import Series, SeriesOrder
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
@@ -27,7 +35,7 @@ class DesiredStates:
         around: Surroundings,
     ) -> bytes:
         """The ring of the line has this pin, under a new number, in place of the one that it had."""
-        state = _parse(data, around.made)
+        state = without_rollouts(_parse(data, around.made), order.line)
         number = next_pin(state)
         pin = replace(
             make_pin(number, order.line, order.ring, builds[0].version, builds, order.asked),
@@ -41,7 +49,7 @@ class DesiredStates:
 
     def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
         """The ring of the line follows no version of its own any more; ``NotAllowed`` if it does not now."""
-        state = _parse(data, around.made)
+        state = without_rollouts(_parse(data, around.made), line)
         others = _others(state.pins, line, ring)
         if len(others) == len(state.pins):
             raise NotAllowed(f"line {line} has no pin in ring {ring}")
@@ -78,15 +86,17 @@ class DesiredStates:
         return self.refresh(render_state(replace(state, blocked=kept)), around)
 
     def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
-        """The same pins with rings and windows as they are now; those of a rollout come to their end."""
+        """The same pins with rings and windows as they are now; of a rollout only its way back stays."""
         rings = tuple(Ring(ring.name, ring.vmids, ring.percent) for ring in around.rings)
         windows, jitter = tuple(map(make_opening, around.windows)), timedelta(seconds=around.jitter_seconds)
-        state = without_rollouts(_parse(data, around.made))
+        state = with_ways_back(_parse(data, around.made))
+        rings = (*list_ways_back(state), *rings)
         return render_state(replace(state, made=around.made, jitter=jitter, windows=windows, rings=rings))
 
     def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> Series:
         """The states of a rollout of the agent; ``NotAllowed`` if no ring of the policy has everybody."""
-        return make_series(_parse(self.refresh(data, around), around.made), order)
+        pin, states = make_series(_parse(self.refresh(data, around), around.made), order)
+        return Series(data, pin, states)
 
     def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
         """Every pin, by line and ring."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tuf.api.metadata import Metadata, Snapshot, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets
 
 from zlh_hooks.adapters import tuf_document as documents
 from zlh_hooks.adapters.tuf_folder import TufFolder, Write, public_path
@@ -48,9 +48,10 @@ class TufPublication:
         """
         below = {role: self._folder.need_published(role) for role in (TrustRole.TARGETS, TrustRole.RELEASES)}
         self._refuse_unready(TrustRole.DESIRED, desired, now, is_draft=False)
+        root = self._folder.need_published(TrustRole.ROOT)
         files = [(public_path(file), state) for file in desired.signed.targets.values()]
-        snapshot, writes = self._make_snapshot({**below, TrustRole.DESIRED: desired}, now)
-        timestamp = self._make_timestamp(snapshot, 1, now)
+        snapshot, writes = self._make_snapshot({**below, TrustRole.DESIRED: desired}, now, root)
+        timestamp = self._make_timestamp(snapshot, 1, now, root)
         body = [*files, _render(f"{desired.signed.version}.{TrustRole.DESIRED}", desired)]
         for path, data in [*body, *writes, _render("timestamp", timestamp)]:
             self._folder.write_public(path, data)
@@ -62,8 +63,9 @@ class TufPublication:
         for role, document in {**below, TrustRole.ROOT: self._folder.load(TrustRole.ROOT)}.items():
             self._refuse_unready(role, document, now, is_draft=True)
         body = [*self._folder.list_new_files([below[role] for role in documents.PATHS]), *self._list_drafts(below)]
-        snapshot, writes = self._make_snapshot(below, now)
-        timestamps = [self._make_timestamp(snapshot, step, now) for step in (1, 2)]
+        newest = self._review.list_roots()[-1]
+        snapshot, writes = self._make_snapshot(below, now, newest)
+        timestamps = [self._make_timestamp(snapshot, step, now, newest) for step in (1, 2)]
         root = self._folder.find_draft(TrustRole.ROOT)
         if root is None:
             return [*body, *writes, _render("timestamp", timestamps[0])]
@@ -85,14 +87,16 @@ class TufPublication:
         drafts = [(role, document) for role, document in below.items() if self._folder.find_draft(role)]
         return [_render(f"{document.signed.version}.{role}", document) for role, document in drafts]
 
-    def _make_snapshot(self, below: Documents, now: datetime) -> tuple[Metadata[Snapshot], list[Write]]:
+    def _make_snapshot(
+        self, below: Documents, now: datetime, root: Metadata[Root]
+    ) -> tuple[Metadata[Snapshot], list[Write]]:
         """The snapshot that counts then, and its write unless it is there already."""
         published = self._folder.find_published(TrustRole.SNAPSHOT)
         if published and not self._is_stale(published, below, now):
             return published, []
         number = published.signed.version + 1 if published else 1
         made = documents.make_snapshot(below, number, self._rules, now)
-        self._sign(TrustRole.SNAPSHOT, made)
+        self._sign(TrustRole.SNAPSHOT, made, root)
         return made, [_render(f"{number}.snapshot", made)]
 
     def _is_stale(self, published: Metadata[Snapshot], below: Documents, now: datetime) -> bool:
@@ -103,22 +107,24 @@ class TufPublication:
         unknown = self._review.count(TrustRole.SNAPSHOT, published)[2]
         return listed != versions or published.signed.expires - now < life / 2 or unknown > 0
 
-    def _make_timestamp(self, snapshot: Metadata[Snapshot], step: int, now: datetime) -> Metadata[Any]:
+    def _make_timestamp(
+        self, snapshot: Metadata[Snapshot], step: int, now: datetime, root: Metadata[Root]
+    ) -> Metadata[Any]:
         published = self._folder.find_published(TrustRole.TIMESTAMP)
         number = (published.signed.version if published else 0) + step
         made = documents.make_timestamp(snapshot.signed.version, number, self._rules, now)
-        self._sign(TrustRole.TIMESTAMP, made)
+        self._sign(TrustRole.TIMESTAMP, made, root)
         return made
 
-    def _sign(self, role: TrustRole, document: Metadata[Any]) -> None:
-        """With every online key that a root names and this machine has; ``NotAllowed`` without the newest root's."""
+    def _sign(self, role: TrustRole, document: Metadata[Any], root: Metadata[Root]) -> None:
+        """With every online key that a root names and this machine has; ``NotAllowed`` without that of ``root``."""
         roots = self._review.list_roots()
         keys = {keyid: root.signed.keys[keyid] for root in roots for keyid in root.signed.roles[role].keyids}
         for holder in sorted({holder_of(key) for key in keys.values()}):
             if self._keys.has(holder, Purpose.ONLINE):
                 document.sign(self._keys.open_signer(holder, Purpose.ONLINE), append=True)
-        if documents.count_signatures(role, document, [roots[-1].signed])[2]:
-            needed = ", ".join(holder_of(keys[keyid]) for keyid in roots[-1].signed.roles[role].keyids)
+        if documents.count_signatures(role, document, [root.signed])[2]:
+            needed = ", ".join(holder_of(keys[keyid]) for keyid in root.signed.roles[role].keyids)
             raise NotAllowed(f"{role} is signed with the online key of {needed}, which is not on this machine")
 
     def _is_bridged(self, timestamp: Metadata[Any]) -> bool:

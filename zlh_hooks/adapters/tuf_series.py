@@ -3,7 +3,7 @@
 Each act has a version of its own, above that of all before it, so that readers take whichever is shown next.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 from tuf.api.metadata import Metadata, Targets
@@ -14,6 +14,7 @@ from zlh_hooks.adapters.tuf_key import KeyFolder
 from zlh_hooks.adapters.tuf_publication import TufPublication
 from zlh_hooks.adapters.tuf_repository import STATE
 from zlh_hooks.adapters.tuf_review import TufReview
+from zlh_hooks.domain.agent_series import Series
 from zlh_hooks.domain.agent_trust import RoleRules, TrustRole
 from zlh_hooks.domain.errors import NotAllowed, Overtaken
 
@@ -40,15 +41,17 @@ class TufSeries:
         self._read_now, self._permit = read_now, permit
         self._review = TufReview(folder)
 
-    def draft(self, rollout: str, states: Mapping[str, bytes]) -> None:
+    def draft(self, rollout: str, series: Series) -> None:
         """Unsigned; ``NotAllowed`` while another change of the desired state, or a release, waits to be published."""
         with self._folder.locked():
             published = self._folder.need_published(ROLE)
             for role in (ROLE, TrustRole.RELEASES):
                 if self._folder.find_draft(role) is not None:
                     raise NotAllowed(f"a change of {role} is not published yet: zlh-hooks agent publish")
+            if self._folder.read_file(published, STATE) != series.before:
+                raise NotAllowed("the desired state was changed since this was planned: plan it again")
             end = documents.end_of(ROLE, self._rules, self._read_now())
-            for version, (act, state) in enumerate(states.items(), published.signed.version + 1):
+            for version, (act, state) in enumerate(series.states.items(), published.signed.version + 1):
                 document = documents.revise(published, version, end)
                 documents.put_file(document, STATE, state, {})
                 self._folder.write_act(rollout, act, document, state)
@@ -69,11 +72,13 @@ class TufSeries:
     def publish(self, rollout: str, act: str) -> None:
         """Show readers this act. Again after a crash, or if it is shown already: then it is only said anew.
 
-        ``Overtaken`` if somebody else has changed the desired state since the rollout was drafted.
+        ``Overtaken`` if somebody else has changed the desired state since it was drafted, or its signatures have ended.
         """
         with self._folder.locked(PATIENCE_SECONDS):
             document, state = self._need(rollout, act)
             self._refuse_overtaken(rollout, document.signed.version)
+            if document.signed.expires <= self._read_now():
+                raise Overtaken(f"what was signed for {rollout} ended on {document.signed.expires:%Y-%m-%d}")
             self._permit()
             self._publication.show(document, state, self._read_now())
 
@@ -85,6 +90,10 @@ class TufSeries:
             raise Overtaken(
                 f"others have changed the desired state since {rollout} began: say by agent pin what is to be had now"
             )
+
+    def has_draft(self) -> bool:
+        """Whether a change of the desired state waits to be published; showing an act takes its place."""
+        return self._folder.find_draft(ROLE) is not None
 
     def find_shown(self, rollout: str) -> str | None:
         """The act that readers see now; None if it is none of this rollout."""

@@ -3,17 +3,18 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from zlh_hooks.application.agent_driver import AgentDriver, GoneBack
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
-from zlh_hooks.application.verdict import Deferred, Inconclusive, Unhealthy
+from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Unhealthy
+from zlh_hooks.domain.agent_series import BACK, CONDEMN, name_wave
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import LeaseLost, RoadError
+from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import Progress, fold_progress
 from zlh_hooks.domain.steps import HALF_WAY, TargetEvent
@@ -33,6 +34,7 @@ class AgentCare:
     crew: Crew
     condemn: Condemn
     _journals: dict[int, Journal] = field(default_factory=dict)
+    _shown_at: dict[str, datetime] = field(default_factory=dict)
     _due: float = 0.0
     _tending: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,8 +64,10 @@ class AgentCare:
             self._tending.release()
 
     def _tend_all(self) -> None:
-        begun = [row.target for row in self.progress().targets if row.state in HALF_WAY]
+        entries = self.ledger.read(self.driver.plan.id)
+        begun = [row.target for row in fold_progress(entries).targets if row.state in HALF_WAY]
         if begun:
+            self._shown_at = {e.name: e.at for e in entries if e.kind is Kind.DONE and e.target is None}
             rows = self.driver.find_reports([target.vmid for target in begun])
             self.crew.each(begun, lambda target: self._attend(target, rows.get(target.vmid)))
 
@@ -71,32 +75,40 @@ class AgentCare:
         journal = self.journal_of(target.vmid)
         try:
             self._go_on(target, row, journal)
-        except Deferred as error:
+        except (Deferred, GuestMissing) as error:  # a guest that has moved is found in the next round
             journal.defer(str(error))
         except Inconclusive as error:
             journal.write(Kind.NOTE, "error", {"reason": str(error)})
+        except Replaced as error:
+            journal.event(TargetEvent.REPLACED, str(error))
         except GoneBack as error:
-            journal.write(Kind.NOTE, "failure", {"reason": str(error)})
+            self._note_failure(journal, str(error))
             journal.event(TargetEvent.REVERT_BEGAN, str(error))
         except Unhealthy as error:
-            journal.write(Kind.NOTE, "failure", {"reason": str(error)})
+            self._note_failure(journal, str(error))
             self.condemn(target, journal, str(error))
+
+    def _note_failure(self, journal: Journal, reason: str) -> None:
+        """Once for each guest: whoever takes over from a worker that died in between finds it noted."""
+        if not journal.has_note("failure"):
+            journal.write(Kind.NOTE, "failure", {"reason": reason})
 
     def _go_on(self, target: PlannedTarget, row: GuestReport | None, journal: Journal) -> None:
         if row is None:
             return journal.event(TargetEvent.VANISHED, "there is no such guest any more")
         if journal.is_in(TargetEvent.REVERT_BEGAN):
-            return self.driver.prove_back(target, row, journal)
+            is_shown = any(f"show.{act}" in self._shown_at for act in (BACK, CONDEMN))
+            return self.driver.prove_back(target, row, journal, is_shown=is_shown)
         if journal.is_in(TargetEvent.EXCHANGE_BEGAN):
             self.driver.follow(row, journal)
-            self._note_late(journal)
+            self._note_late(target, journal)
         if journal.is_in(TargetEvent.EXCHANGED):
             self.driver.prove(target, row, journal)
 
-    def _note_late(self, journal: Journal) -> None:
+    def _note_late(self, target: PlannedTarget, journal: Journal) -> None:
         """Counted once: nothing speaks against what is brought, and it may still come."""
-        began, patience = journal.event_at(TargetEvent.EXCHANGE_BEGAN), self.driver.patience
-        is_late = began is not None and self.driver.clock.now() - began >= patience
+        shown_at, patience = self._shown_at.get(f"show.{name_wave(target.wave)}"), self.driver.patience
+        is_late = shown_at is not None and self.driver.clock.now() - shown_at >= patience
         if is_late and journal.is_in(TargetEvent.EXCHANGE_BEGAN) and not self.is_late(journal):
             reason = f"nothing within {render_duration(patience)}: {journal.last_deferral()}"
             journal.write(Kind.NOTE, "error", {"reason": reason})

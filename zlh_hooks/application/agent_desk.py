@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.agent_ports import AgentPublisher, AgentRepository, AgentStates
-from zlh_hooks.application.desk import find_executing, list_progress
+from zlh_hooks.application.desk import find_due, list_progress
 from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.agent_release import (
     MACHINES,
@@ -173,7 +173,8 @@ class AgentDesk:
 
     def _refuse_under_rollout(self) -> None:
         """What a rollout shows, and its way back, were signed for the state that it began with."""
-        running = find_executing(list_progress(self.open_ledger()))
+        ledger = self.open_ledger()
+        running = find_due(ledger, list_progress(ledger))
         if running is not None and running.plan.agents is not None:
             way = f"end it first: zlh-hooks rollout revert {running.plan.id}, or abort"
             raise NotAllowed(f"rollout {running.plan.id} of the agent is {running.state}; {way}")

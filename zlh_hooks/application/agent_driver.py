@@ -12,7 +12,7 @@ from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Clock
 from zlh_hooks.application.proof import Examiner, Proof, baseline_rules
-from zlh_hooks.application.verdict import Deferred, Inconclusive, Skipped, Unhealthy
+from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Skipped, Unhealthy
 from zlh_hooks.domain.agent_release import version_of
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.entry import Kind
@@ -38,13 +38,13 @@ class GoneBack(Unhealthy):
 
 @dataclass(frozen=True, slots=True)
 class AgentDriver:
-    """``goes_back``: whether all shall go back, so that no proof is waited for any more."""
+    """``breaks_off``: whether people ordered an end or a way back, so that no proof is waited for any more."""
 
     plan: Plan
     find_reports: FindReports
     examiner: Examiner
     clock: Clock
-    goes_back: Callable[[], bool]
+    breaks_off: Callable[[], bool]
 
     @property
     def part(self) -> AgentPart:
@@ -64,7 +64,10 @@ class AgentDriver:
         return [f"guest {guest.vmid}, on hold {hold}," for guest, hold in holds if hold is not None]
 
     def stage(self, target: PlannedTarget, row: GuestReport, journal: Journal) -> None:
-        """Record what the guest has, if it is well; ``Skipped`` says why it is not watched, though it follows."""
+        """Record what the guest has, if it is well; ``Skipped`` says why it is not watched, though it follows.
+
+        What was recorded long before its wave is looked at anew.
+        """
         report = _need(row)
         if version_of(report.current) != target.from_version or report.on_trial:
             now = f"{report.current or 'no release'}{' on trial' if report.on_trial else ''}"
@@ -73,7 +76,8 @@ class AgentDriver:
         if proof.judgement.outcome is not Outcome.HEALTHY:
             raise Skipped(f"{UNWATCHED}: it is not healthy before the change: {proof.judgement.reason}")
         journal.write(Kind.EVIDENCE, BEFORE, {"release": report.current, "swap": report.swap, **proof.times()})
-        journal.event(TargetEvent.STAGED)
+        if not journal.is_in(TargetEvent.STAGED):
+            journal.event(TargetEvent.STAGED)
 
     # ------------------------------------------------------------- forward
 
@@ -112,11 +116,11 @@ class AgentDriver:
         rules, began = self.plan.rules, self.clock.monotonic()
         proof = self._examine(target, row.guest.ref, HealthRules(rules.min_healthy_time, rules.healthy_deadline))
         judgement = proof.judgement
+        if judgement.outcome is Outcome.WAITING:
+            return
         journal.write(Kind.EVIDENCE, AFTER, {"judgement": judgement.reason, **proof.times()})
         if judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(judgement.reason)
-        if judgement.outcome is Outcome.WAITING:
-            return
         if judgement.outcome is Outcome.UNHEALTHY and self._was_stopped(row.guest.ref, self.clock.monotonic() - began):
             raise Deferred("it was stopped or restarted during its proof; proved when it runs")
         self._assure_kept(row, journal)
@@ -134,25 +138,40 @@ class AgentDriver:
         report = now.report if now else None
         if report is None:
             raise Inconclusive("it answered its probes, and then did not say what it runs")
-        if report.current not in self.part.releases:
-            raise GoneBack(self._find_failure(report, journal) or f"it has {report.current} again")
+        if report.current in self.part.releases:
+            return
+        reason = self._find_failure(report, journal)
+        if reason is not None:
+            raise GoneBack(reason)
+        raise Replaced(f"somebody brought it {report.current or 'another release'}; nobody proves what it has")
 
     # ---------------------------------------------------------------- back
 
-    def prove_back(self, target: PlannedTarget, row: GuestReport | None, journal: Journal) -> None:
-        """Look whether the guest is on what it had, and well; else it is waited for within ``patience``."""
-        before, report = self._before(journal)["release"], row.report if row else None
-        if row is not None and report is not None and report.current == before and not report.on_trial:
-            return self._prove_old(target, row, journal)
-        said = f"it has {report.current}, on its way to {before}" if report else f"nothing is known of it: {_why(row)}"
+    def prove_back(self, target: PlannedTarget, row: GuestReport, journal: Journal, *, is_shown: bool) -> None:
+        """Look whether the guest is on what it had, and well; else it is waited for within ``patience``.
+
+        ``is_shown``: guests see the way back, and one that has not looked yet may still be on its way forward.
+        """
+        before, report = self._before(journal)["release"], row.report
+        if report is not None and report.current == before and not report.on_trial:
+            if not is_shown or (report.check is not None and report.check.pin > self.part.pin):
+                return self._prove_old(target, row, journal)
+            return self._wait(journal, f"it has {before}, and has not looked since the way back is shown")
+        said = f"it has {report.current}, on its way to {before}" if report else f"nothing is known of it: {row.why}"
+        self._wait(journal, said)
+
+    def _wait(self, journal: Journal, said: str) -> None:
         if self.clock.now() - self._back_since(journal) < self.patience:
             return journal.defer(said)
         journal.event(TargetEvent.REVERT_UNPROVED, f"{said}; it goes back by itself as soon as it can")
 
     def _prove_old(self, target: PlannedTarget, row: GuestReport, journal: Journal) -> None:
-        proof = self._examine(target, row.guest.ref, baseline_rules(self._probes_of(target)), to_the_end=True)
+        rules = HealthRules(timedelta(0), self.plan.rules.healthy_deadline)
+        proof = self._examine(target, row.guest.ref, rules, to_the_end=True)
         reason = proof.judgement.reason
         journal.write(Kind.EVIDENCE, BACK, {"judgement": reason, **proof.times()})
+        if proof.judgement.outcome is Outcome.INCONCLUSIVE:
+            return self._wait(journal, f"it is on what it had, and could not be asked: {reason}")
         if proof.judgement.outcome is Outcome.HEALTHY:
             journal.event(TargetEvent.REVERT_PROVED)
         else:
@@ -172,7 +191,7 @@ class AgentDriver:
         return self.part.lines[target.line].probes
 
     def _examine(self, target: PlannedTarget, ref: GuestRef, rules: HealthRules, *, to_the_end: bool = False) -> Proof:
-        interrupted = (lambda: False) if to_the_end else self.goes_back
+        interrupted = (lambda: False) if to_the_end else self.breaks_off
         return self.examiner.examine(ref, self._probes_of(target), rules, {}, interrupted)
 
 
@@ -180,7 +199,3 @@ def _need(row: GuestReport) -> AgentReport:
     if row.report is None:
         raise Skipped(f"{UNWATCHED}: nothing is known of its agent: {row.why}")
     return row.report
-
-
-def _why(row: GuestReport | None) -> str:
-    return row.why if row else "there is no such guest"

@@ -1,6 +1,6 @@
 """What the stories of agents ask of the world; rules and errors are those of ``ports``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -82,8 +82,8 @@ class AgentPublisher(Protocol):
 class AgentSeries(Protocol):
     """The signed states of rollouts, and which of them guests see."""
 
-    def draft(self, rollout: str, states: Mapping[str, bytes]) -> None:
-        """Act to state, unsigned; ``NotAllowed`` while another change of it, or a release, waits to be published."""
+    def draft(self, rollout: str, series: Series) -> None:
+        """Unsigned; ``NotAllowed`` while another change of it, or a release, waits to be published."""
 
     def sign(self, rollout: str, holder: str) -> None:
         """All acts; ``NotAllowed`` if the holder's signature counts for nothing."""
@@ -93,6 +93,9 @@ class AgentSeries(Protocol):
 
     def publish(self, rollout: str, act: str) -> None:
         """Show guests this act; ``Overtaken`` if others have changed the desired state since it was drafted."""
+
+    def has_draft(self) -> bool:
+        """Whether a change of the desired state waits to be published."""
 
     def find_shown(self, rollout: str) -> str | None:
         """The act that guests see now; None if it is none of this rollout's."""

@@ -3,12 +3,13 @@
 The worker shows what people signed at the start (``domain.agent_series``); it cannot want anything else.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from zlh_hooks.application.agent_care import LOOK_EVERY, AgentCare
-from zlh_hooks.application.agent_driver import CHECKING, AgentDriver
+from zlh_hooks.application.agent_driver import CHECKING, UNWATCHED, AgentDriver
 from zlh_hooks.application.agent_ports import AgentSeries
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.course import Course
@@ -21,7 +22,15 @@ from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, list_acts, name_wave
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
-from zlh_hooks.domain.errors import LeaseLost, NotAllowed, Overtaken, RoadError, SettingsError, TargetError
+from zlh_hooks.domain.errors import (
+    GuestMissing,
+    LeaseLost,
+    NotAllowed,
+    Overtaken,
+    RoadError,
+    SettingsError,
+    TargetError,
+)
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import TargetProgress, find_condemning
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
@@ -47,25 +56,33 @@ class Show:
 
     def find(self, intent: Data) -> Found:
         """It, or one that came after it, is what guests see now."""
-        shown = self.series.find_shown(self.rollout)
+        with _translated():
+            shown = self.series.find_shown(self.rollout)
         is_there = shown is not None and self.acts.index(shown) >= self.acts.index(intent["act"])
         return {"shown": shown} if is_there else None
 
     def act(self, intent: Data) -> Upid | None:
         """At once."""
-        try:
+        with _translated():
             self.series.publish(self.rollout, intent["act"])
-        except (NotAllowed, SettingsError) as error:
-            raise TargetError(str(error)) from error
         return None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What is wrong with the repository or its keys pauses the rollout: a person mends it."""
+    try:
+        yield
+    except (NotAllowed, SettingsError) as error:
+        raise TargetError(str(error)) from error
 
 
 @dataclass(slots=True)
 class AgentRollout:
     """One rollout in the hands of one worker. ``care`` follows and proves each guest that was begun.
 
-    ``list_line``: every guest that follows in the end. ``tend_others`` looks after what other rollouts left half-way,
-    until it is called away.
+    ``time_limit``: of the component's runbook; ``list_line``: who follows in the end; ``tend_others`` looks
+    after what other rollouts left half-way, until called away.
     """
 
     plan: Plan
@@ -74,6 +91,7 @@ class AgentRollout:
     care: AgentCare
     series: AgentSeries
     crew: Crew
+    time_limit: timedelta
     list_line: Callable[[], Collection[int]]
     tend_others: Callable[[Callable[[], bool]], None]
 
@@ -104,7 +122,7 @@ class AgentRollout:
             if row is None:
                 raise Skipped("there is no such guest")
             self.driver.stage(target, row, journal)
-        except Skipped as error:
+        except (Skipped, GuestMissing) as error:
             journal.event(TargetEvent.SKIPPED, str(error))
 
     def _bring(self, wave: Sequence[PlannedTarget]) -> None:
@@ -113,45 +131,50 @@ class AgentRollout:
         while self._list_waiting(wave):
             gate.check()
             gate.wait(LOOK_EVERY)
+            self._pause_over_errors()
         gate.check()
-        self._pause_over_errors()
         if wave != self.plan.waves[-1]:
-            self._pause_unproved(f"unproved.{wave[0].wave}")
+            self._wait_for_proof()
 
-    def _pause_unproved(self, name: str) -> None:
-        """Nobody else sees what nobody was proved on; once, for a person may know better."""
-        journal, gate = self.course.journal, self.course.gate
-        if self.care.progress().is_proved or journal.evidence(name) is not None:
-            return
-        gate.pause("nobody could be proved on it yet; resume to go on with the next wave all the same")
-        journal.write(Kind.EVIDENCE, name, {})
-        gate.check()
+    def _wait_for_proof(self) -> None:
+        """Nobody else sees what nobody was proved on."""
+        gate = self.course.gate
+        while not self.care.progress().is_proved:
+            gate.pause("nobody could be proved on it: abort or revert, and plan anew; resume waits once more")
+            gate.check()
+            gate.wait_until(lambda: self.care.progress().is_proved, self.driver.patience, LOOK_EVERY)
 
     def _open(self, wave: Sequence[PlannedTarget]) -> None:
         """What guests have is recorded right before. A worker that dies meanwhile has a successor who waits again."""
-        number, need = wave[0].wave, CHECKING + self.plan.rules.expected_duration
+        number, need = wave[0].wave, self._need()
         act = name_wave(number)
         if self.course.journal.done(f"show.{act}") is not None:
             return
         self.course.gate.tell("canary" if number == CANARY else f"wave {number} of {self.plan.waves[-1][0].wave}")
+        vmids = [target.vmid for target in wave]
         while True:
-            self.course.gate.wait_for_window(need, wave[0].vmid)
-            self._wait_for_holds([target.vmid for target in wave])
+            self.course.gate.wait_for_window(need, vmids[0])
             self._stage_all(wave)
-            if self.course.gate.may_begin(need, wave[0].vmid):
+            if self._may_follow(vmids) and self.course.gate.may_begin(need, vmids[0]):
                 break
         for target in self._list_in(wave, TargetState.STAGED):
             self.care.journal_of(target.vmid).event(TargetEvent.EXCHANGE_BEGAN)
         self._show(act)
 
-    def _wait_for_holds(self, vmids: Collection[int]) -> None:
+    def _need(self) -> timedelta:
+        """What a window must have left: as much as guests ask for, and time to begin."""
+        return max(CHECKING + self.plan.rules.expected_duration, self.time_limit)
+
+    def _may_follow(self, vmids: Collection[int]) -> bool:
         """All of a state's guests follow it, so that one on hold holds up the others: a person decides."""
-        while held := self.driver.find_holds(vmids):
+        held = self.driver.find_holds(vmids)
+        if held:
             self.course.gate.pause(f"{held[0]} would follow too: resume when the hold is over or cleared, or abort")
             self.course.gate.check()
+        return not held
 
     def _stage_all(self, wave: Sequence[PlannedTarget]) -> None:
-        pending = self._list_in(wave, TargetState.PENDING)
+        pending = self._list_in(wave, TargetState.PENDING, TargetState.STAGED)
         rows = self.driver.find_reports([target.vmid for target in pending])
         self.crew.each(pending, lambda target: self._stage(target, rows))
 
@@ -174,7 +197,8 @@ class AgentRollout:
         if not progress.is_proved:
             raise self._end_unproved()
         self.course.ask_for_promotion(self.plan)
-        self._wait_for_holds(self.list_line())
+        while not self._may_follow(self.list_line()):
+            pass
         self._show(END)
 
     def _end_unproved(self) -> Exception:
@@ -189,12 +213,19 @@ class AgentRollout:
             journal.event(RolloutEvent.REVERT_ORDERED, turn.reason, revokes=turn.revokes)
         self.course.gate.tell("going back")
         self._leave_unbegun(turn.reason)
+        self._tell_void()
         try:
             self._show_way_back(CONDEMN if turn.revokes else BACK)
         except Overtaken as error:
             return journal.event(RolloutEvent.LEFT_STUCK, f"{error}; guests stay on what they have")
         self._see_all_back(turn.reason)
         self._end(turn.reason)
+
+    def _tell_void(self) -> None:
+        if self.series.has_draft():
+            void = "a change of the desired state that waits for its publication is void: say it again"
+            self.course.journal.write(Kind.NOTE, "void", {"reason": void})
+            self.course.gate.tell(f"going back; {void}")
 
     def _end(self, reason: str) -> None:
         progress = self.course.progress()
@@ -205,10 +236,23 @@ class AgentRollout:
             said = f"{stuck} guests could not be proved on the version before"
             self.course.journal.event(RolloutEvent.LEFT_STUCK, said)
         else:
-            self.course.journal.event(RolloutEvent.REVERTED, reason)
+            self.course.journal.event(RolloutEvent.REVERTED, "; ".join([reason, *self._list_unwatched()]))
+
+    def _list_unwatched(self) -> list[str]:
+        """Guests that were shown it and are led back by what is signed, without anybody looking."""
+        rows = [row for row in self.care.progress().targets if row.reason.startswith(UNWATCHED)]
+        names = ", ".join(str(row.target.vmid) for row in rows)
+        return [f"nobody looked at {names}, for which the same is signed"] if rows else []
 
     def _is_shown(self) -> bool:
-        return any(self.course.journal.may_be_done(f"show.{act}") for act in list_acts(self.plan))
+        """Whether guests may see, or have seen, anything of it."""
+        acts = list_acts(self.plan)
+        if any(self.course.journal.may_be_done(f"show.{act}") for act in acts):
+            return True
+        try:
+            return self.series.find_shown(self.plan.id) is not None
+        except (NotAllowed, SettingsError):
+            return any(self.course.journal.has_intent(f"show.{act}") for act in acts)
 
     def _show_way_back(self, act: str) -> None:
         """Tried until it works; nothing, if no guest was ever shown anything."""

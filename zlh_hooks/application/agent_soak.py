@@ -1,6 +1,6 @@
 """After a rollout of the agent: who was begun is followed, until nobody may order the way back any more."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from zlh_hooks.application.agent_care import AgentCare
 from zlh_hooks.application.journal import Journal
@@ -10,15 +10,26 @@ from zlh_hooks.domain.steps import TargetEvent, TargetState
 
 _LAST = {
     TargetState.HEALTHY: (TargetEvent.SETTLED, ""),
+    TargetState.PROVING: (TargetEvent.REPLACED, "it was never proved on it, and keeps it"),
     TargetState.APPLYING: (TargetEvent.SKIPPED, "it never took it up; it still follows what is signed, by itself"),
 }
 
 
-@dataclass(frozen=True, slots=True)
 class AgentSoak:
-    """What remains of one rollout after it succeeded or was aborted."""
+    """What remains of one rollout after it succeeded or was aborted.
 
-    care: AgentCare
+    ``is_called_away``: whether the worker is wanted elsewhere, so that no proof is waited for.
+    """
+
+    is_called_away: Callable[[], bool]
+
+    def __init__(self, open_care: Callable[["AgentSoak"], AgentCare]) -> None:
+        self.is_called_away = lambda: False
+        self.care = open_care(self)
+
+    def breaks_off(self) -> bool:
+        """Whether proofs are broken off."""
+        return self.is_called_away()
 
     def tend(self) -> None:
         """Do what is due now."""

@@ -65,10 +65,10 @@ class Desk:
             raise NotAllowed(f"there is no rollout {rollout or ''}; the latest are: {known}")
         return found
 
-    def refuse_second(self) -> None:
-        """``NotAllowed`` while another rollout is not at its end; says how to get there."""
-        running = find_executing(list_progress(self.ledger))
-        if running is not None:
+    def refuse_second(self, beside: str = "") -> None:
+        """``NotAllowed`` while another rollout than ``beside`` is not at its end, or is to go back; says what to do."""
+        running = find_due(self.ledger, list_progress(self.ledger))
+        if running is not None and running.plan.id != beside:
             way = f"watch it (rollout watch {running.plan.id}), or end it: rollout abort, revert or finalize --force"
             raise NotAllowed(f"rollout {running.plan.id} of {running.plan.release.line} is {running.state}: {way}")
 
@@ -116,7 +116,9 @@ class Desk:
         """A finished rollout goes back only while no later one has changed its guests."""
         if verb != "revert" or progress.is_executing:
             return
-        self.refuse_second()
+        self.refuse_second(progress.plan.id)
+        if progress.plan.agents is not None and progress.count(TargetState.SETTLED):
+            raise NotAllowed(f"rollout {progress.plan.id} is settled: agent pin --downgrade leads back")
         if not progress.count(*ON_NEW_ROOT, TargetState.STUCK):
             raise NotAllowed(f"rollout {progress.plan.id} is settled: no old root is left to go back to")
         mine = {target.vmid for target in progress.plan.targets}

@@ -11,16 +11,21 @@ from zlh_hooks.domain.window_rule import Component
 
 @dataclass(slots=True)
 class EmergencyBoard:
-    """A ledger's emergencies as they stand whenever it is asked. For all threads of a rollout."""
+    """A ledger's emergencies as they stand whenever it is asked. For all threads of a rollout.
+
+    ``only``: the one that counts, empty for none; None: whichever is open.
+    """
 
     ledger: Ledger
+    only: str | None = None
     _book: EmergencyBook = field(default_factory=EmergencyBook)
     _cursor: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def find_open(self, component: Component, now: datetime) -> Emergency | None:
         """The one that allows something for the component now; one that was ended a moment ago does not any more."""
-        return self.read().find_open(component, now)
+        found = self.read().find_open(component, now)
+        return found if found is None or self.only in (None, found.id) else None
 
     def read(self) -> EmergencyBook:
         """All of them."""

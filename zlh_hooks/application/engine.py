@@ -80,7 +80,8 @@ class Engine:
         entries = self.ledger.read(plan.id)
         journal = self.open_journal(plan, None, entries)
         board = NoticeBoard(plan.id, self.ledger, self.check_herald) if plan.notices else None
-        emergencies, security = EmergencyBoard(self.ledger), plan.security
+        only = (plan.emergency or "") if plan.agents else None  # guests know of no other: it was signed
+        emergencies, security = EmergencyBoard(self.ledger, only), plan.security
         gate = Gate(
             plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, security, plan.component
         )
@@ -116,7 +117,7 @@ class Engine:
         def condemn(target: PlannedTarget, _: Journal, reason: str) -> None:
             course.gate.turn(f"guest {target.vmid} failed: {reason}")
 
-        care = self._open_care(plan, course.gate.goes_back, condemn)
+        care = self._open_care(plan, course.gate.is_turned, condemn)
         story = AgentRollout(
             plan,
             course,
@@ -124,19 +125,24 @@ class Engine:
             care,
             self.agents().series,
             care.crew,
+            self._find_time_limit(plan),
             lambda: self._list_line(care.driver.part.lines),
             self._open_others(plan),
         )
         course.gate.meanwhile = story.meanwhile
         return story
 
+    def _find_time_limit(self, plan: Plan) -> timedelta:
+        rule = self.policy.components.get(plan.component)
+        return rule.time_limit if rule else timedelta(0)
+
     def _list_line(self, lines: Collection[str]) -> list[int]:
         guests = self.cluster.inventory.list_guests()
         kinds = {guest.vmid: self.policy.kind_of(guest.vmid, guest.tags) for guest in guests if not guest.template}
         return [vmid for vmid, kind in kinds.items() if kind is not None and kind[1].line in lines]
 
-    def _open_care(self, plan: Plan, goes_back: Callable[[], bool], condemn: Condemn) -> AgentCare:
-        driver = AgentDriver(plan, self.agents().find_reports, self.examiner, self.clock, goes_back)
+    def _open_care(self, plan: Plan, breaks_off: Callable[[], bool], condemn: Condemn) -> AgentCare:
+        driver = AgentDriver(plan, self.agents().find_reports, self.examiner, self.clock, breaks_off)
         crew = Crew(AGENTS_AT_ONCE, AGENTS_AT_ONCE)
         return AgentCare(self.ledger, driver, lambda vmid: self.open_journal(plan, vmid), crew, condemn)
 
@@ -160,8 +166,10 @@ class Engine:
         if plan.agents is None:
             return self._open_root_soak(plan, is_called_away or self._has_due)
         if plan.id not in self._agent_soaks:  # one for all rounds: it knows when it last looked
-            self._agent_soaks[plan.id] = AgentSoak(self._open_care(plan, self._has_due, leave_stuck))
-        return self._agent_soaks[plan.id]
+            self._agent_soaks[plan.id] = AgentSoak(lambda soak: self._open_care(plan, soak.breaks_off, leave_stuck))
+        soak = self._agent_soaks[plan.id]
+        soak.is_called_away = is_called_away or self._has_due
+        return soak
 
     def _open_root_soak(self, plan: Plan, is_called_away: Callable[[], bool]) -> Soak:
         entries = self.ledger.read(plan.id)

@@ -206,6 +206,8 @@ def explain_unfit(installed: str, version: str, releases: Iterable[Release]) -> 
         return f"it has {installed}, which is newer: agent pin --downgrade leads back"
     if not any(SpecifierSet(build.come_from).contains(installed, prereleases=True) for build in builds):
         return f"only {builds[0].come_from} may come to {version}, and it has {installed}"
+    if not all(SpecifierSet(build.back_to).contains(installed, prereleases=True) for build in builds):
+        return f"nobody may go back from {version} to the {installed} that it has"
     if not list_builds(releases, installed):
         return f"its version {installed} is not among the releases: there would be no way back"
     return None

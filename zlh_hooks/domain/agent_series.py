@@ -45,8 +45,10 @@ class Series:
     """``pin``: the number under which guests know the version, so that none tries it twice.
 
     ``states``: act to bytes, in the order in which they may be shown: each may follow every one before it.
+    ``before``: the desired state that they were made from.
     """
 
+    before: bytes | None
     pin: int
     states: Mapping[str, bytes]
 
