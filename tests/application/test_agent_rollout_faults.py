@@ -12,7 +12,7 @@ from agent_plugin.desired_wire import parse_state
 from tests.agent.repository_bench import now as real_now
 from tests.application.agent_rollout_bench import CRASHES, ILL, STUCK, AgentBench, make_agent_policy
 from tests.datacentre import Crash
-from zlh_hooks.application.agent_driver import AFTER
+from zlh_hooks.application.agent_driver import PROOF
 from zlh_hooks.application.agent_planning import AgentPlanner, order_rollout
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.domain.agent_trust import Purpose
@@ -317,7 +317,7 @@ def test_while_another_rollout_waits_an_owed_proof_comes_to_its_end(tmp_path: Pa
     bench.answers = [lambda: bench.later(timedelta(minutes=30), bench.order("abort"))]
     end_within(bench, timedelta(hours=3))
     bench.work(second)
-    proofs = [e for e in bench.ledger.read(first.id) if (e.kind, e.name, e.target) == (Kind.EVIDENCE, AFTER, late)]
+    proofs = [e for e in bench.ledger.read(first.id) if (e.kind, e.name, e.target) == (Kind.EVIDENCE, PROOF, late)]
     assert (bench.states(first)[late], len(proofs)) == (TargetState.HEALTHY, 1)
 
 

@@ -23,7 +23,7 @@ from zlh_hooks.domain.plan import AgentPart, Plan, PlannedTarget
 from zlh_hooks.domain.probe import Probe
 from zlh_hooks.domain.steps import TargetEvent
 
-BEFORE, AFTER, BACK = "agent.before", "agent.after", "agent.back"
+HAD, PROOF, BACK_PROOF = "agent.had", "agent.proof", "agent.back_proof"
 """Evidence of a target: what it had, its proof, and that on the release before."""
 CHECKING = timedelta(minutes=15)
 """A guest asks every ten to eleven minutes what it shall have, and then brings it."""
@@ -75,7 +75,7 @@ class AgentDriver:
         proof = self._examine(target, row.guest.ref, baseline_rules(self._probes_of(target)))
         if proof.judgement.outcome is not Outcome.HEALTHY:
             raise Skipped(f"{UNWATCHED}: it is not healthy before the change: {proof.judgement.reason}")
-        journal.write(Kind.EVIDENCE, BEFORE, {"release": report.current, "swap": report.swap, **proof.times()})
+        journal.write(Kind.EVIDENCE, HAD, {"release": report.current, "swap": report.swap, **proof.times()})
         if not journal.is_in(TargetEvent.STAGED):
             journal.event(TargetEvent.STAGED)
 
@@ -118,7 +118,7 @@ class AgentDriver:
         judgement = proof.judgement
         if judgement.outcome is Outcome.WAITING:
             return
-        journal.write(Kind.EVIDENCE, AFTER, {"judgement": judgement.reason, **proof.times()})
+        journal.write(Kind.EVIDENCE, PROOF, {"judgement": judgement.reason, **proof.times()})
         if judgement.outcome is Outcome.INCONCLUSIVE:
             raise Inconclusive(judgement.reason)
         if judgement.outcome is Outcome.UNHEALTHY and self._was_stopped(row.guest.ref, self.clock.monotonic() - began):
@@ -169,7 +169,7 @@ class AgentDriver:
         rules = HealthRules(timedelta(0), self.plan.rules.healthy_deadline)
         proof = self._examine(target, row.guest.ref, rules, to_the_end=True)
         reason = proof.judgement.reason
-        journal.write(Kind.EVIDENCE, BACK, {"judgement": reason, **proof.times()})
+        journal.write(Kind.EVIDENCE, BACK_PROOF, {"judgement": reason, **proof.times()})
         if proof.judgement.outcome is Outcome.INCONCLUSIVE:
             return self._wait(journal, f"it is on what it had, and could not be asked: {reason}")
         if proof.judgement.outcome is Outcome.HEALTHY:
@@ -183,7 +183,7 @@ class AgentDriver:
     # --------------------------------------------------------------- inside
 
     def _before(self, journal: Journal) -> Mapping[str, str]:
-        before = journal.evidence(BEFORE)
+        before = journal.evidence(HAD)
         assert before is not None, "a guest that was staged has a record"
         return before
 

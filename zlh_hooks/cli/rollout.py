@@ -132,7 +132,10 @@ def resume(rollout: RolloutId = None, config: Config = None, policy: PolicyFile 
 
 @app.command()
 def abort(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, reason: Reason = "") -> None:
-    """End here: healthy guests stay on the new version, the others stay on theirs."""
+    """End here: guests on the new version stay on it, the others on theirs.
+
+    Who was shown a release of the agent follows it.
+    """
     _order("abort", rollout, config, policy, reason)
 
 
@@ -145,7 +148,7 @@ def revert(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Take every guest back to its old root, newest first, and `stable` to the version before."""
+    """Take every guest back: to its old root, and `stable` to the version before; or to the agent that it had."""
     site = wiring.open_site(config, policy)
     progress = site.desk().order("revert", rollout, reason)
     site.summon_worker()
