@@ -23,6 +23,8 @@ from zlh_hooks.domain.evidence import Measurement, Verdict
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.window_rule import Component
 
+pytestmark = pytest.mark.matrix
+
 
 def end_within(bench: AgentBench, length: timedelta) -> None:
     """Fails the story that is still at work then."""
