@@ -72,7 +72,7 @@ class ClusterNode:
         return self.run_command("/srv/changed", *words)
 
     def run_command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        into = ["nsenter", "--target", str(self.process), "--mount", "--uts", "--"]
+        into = ["nsenter", "--target", str(self.process), "--mount", "--root", "--uts", "--", "env", "--chdir=/"]
         return subprocess.run([*into, *words], capture_output=True, text=True, check=False)
 
     def list_calls(self, verb: str) -> "list[list[str]]":

@@ -20,7 +20,7 @@ OVERLAID = ("etc", "srv", "usr/sbin", "usr/share", "var/lib")
 def make_room() -> None:
     """Fresh folders over this machine's; what is written there ends with the namespace."""
     leave_host(HOST)
-    scratch = Path("/mnt")
+    scratch = Path("/media")  # the checkout may lie anywhere else
     mount("tmpfs", scratch, options="mode=755")
     for name in OVERLAID:
         upper, work = scratch / "upper" / name, scratch / "work" / name
