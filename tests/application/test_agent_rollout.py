@@ -260,7 +260,7 @@ def test_what_was_pinned_since_is_not_taken_back_by_an_old_rollout(bench: AgentB
 
 def test_nobody_pins_while_a_rollout_is_under_way(bench: AgentBench) -> None:
     plan = bench.submit()
-    with pytest.raises(NotAllowed, match=f"rollout {plan.id} of the agent is PLANNED"):
+    with pytest.raises(NotAllowed, match=f"rollout {plan.id} of agent is PLANNED"):
         bench.pin("all", "1.6.0")
 
 

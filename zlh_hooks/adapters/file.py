@@ -1,14 +1,18 @@
 """Files that others read while we write them: they see all of the old content or of the new, also after a crash."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
+from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
 READABLE = 0o644
+LOCK_POLL = timedelta(milliseconds=50)
 
 
 def replace_files(contents: Mapping[Path, bytes]) -> None:
@@ -22,6 +26,18 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
             new.replace(path)
     for folder in {path.parent for path in contents}:
         _sync_folder(folder)
+
+
+def lock(handle: int, patience: timedelta, clock: Clock) -> None:
+    """Until the handle is closed, or the process ends. ``BlockingIOError`` if another one has it for longer."""
+    deadline = clock.monotonic() + patience.total_seconds()
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if clock.monotonic() >= deadline:
+                raise
+        clock.sleep(LOCK_POLL)
 
 
 def write_new(path: Path, text: str, mode: int) -> None:

@@ -1,6 +1,5 @@
 """The folder in which a node's guest hook leaves its notes. What lies in it is not believed, and none of it is lost."""
 
-import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -10,14 +9,15 @@ from datetime import timedelta
 from itertools import chain, count
 from pathlib import Path
 
+from zlh_hooks.adapters.file import lock
 from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError
 from zlh_hooks.domain.guest_note import LONGEST_BYTES
 
 BAD = "bad"
 """The folder in it for what is no note."""
-PATIENCE, POLL = timedelta(seconds=30), timedelta(milliseconds=50)
-"""How long to wait for another reader, and how often to look."""
+PATIENCE = timedelta(seconds=30)
+"""How long to wait for another reader."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -108,15 +108,10 @@ def _find_owner(path: Path, status: os.stat_result) -> int:
 
 
 def _lock(path: Path, folder: int, clock: Clock) -> None:
-    """The kernel takes it back when the process ends, however it ends."""
-    deadline = clock.monotonic() + PATIENCE.total_seconds()
-    while True:
-        try:
-            return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if clock.monotonic() >= deadline:
-                raise NotAllowed(f"another intake is reading {path}, and takes these notes too") from error
-        clock.sleep(POLL)
+    try:
+        lock(folder, PATIENCE, clock)
+    except BlockingIOError as error:
+        raise NotAllowed(f"another intake is reading {path}, and takes these notes too") from error
 
 
 def _list_names(folder: int) -> set[str]:

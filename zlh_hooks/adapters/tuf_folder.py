@@ -5,19 +5,19 @@ draft counts as long as its version is above the published one, so that a publis
 ``series/ROLLOUT`` holds what a rollout may show, each act with its document and its state.
 """
 
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
-from zlh_hooks.adapters.file import replace_files
+from zlh_hooks.adapters.clock import SystemClock
+from zlh_hooks.adapters.file import lock, replace_files
 from zlh_hooks.adapters.tuf_document import parse, render
 from zlh_hooks.domain.agent_trust import SIGNED_BY_PEOPLE, TrustRole
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -33,13 +33,13 @@ class TufFolder:
         self._draft, self._series, self._public = folder / "draft", folder / "series", public
 
     @contextmanager
-    def locked(self, patience_seconds: float = 0) -> Iterator[None]:
-        """One change at a time; ``NotAllowed`` while another process is at it, for longer than ``patience_seconds``."""
+    def locked(self, patience: timedelta = timedelta(0)) -> Iterator[None]:
+        """One change at a time; ``NotAllowed`` while another process is at it, for longer than ``patience``."""
         with _translated(self._draft):
             self._draft.mkdir(parents=True, exist_ok=True)
             handle = os.open(self._draft, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _lock(handle, time.monotonic() + patience_seconds)
+            lock(handle, patience, SystemClock())
             yield
         except BlockingIOError as error:
             raise NotAllowed(f"another process changes {self._draft}; try again when it is done") from error
@@ -165,17 +165,6 @@ class TufFolder:
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_files({path: data})
-
-
-def _lock(handle: int, deadline: float) -> None:
-    """``BlockingIOError`` if it is another's still at the deadline (monotonic)."""
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.05)
 
 
 def public_path(file: TargetFile) -> str:

@@ -4,7 +4,7 @@ Each act has a version of its own, above that of all before it, so that readers 
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tuf.api.metadata import Metadata, Targets
 
@@ -19,7 +19,7 @@ from zlh_hooks.domain.agent_trust import RoleRules, TrustRole
 from zlh_hooks.domain.errors import NotAllowed, Overtaken
 
 ROLE = TrustRole.DESIRED
-PATIENCE_SECONDS = 30
+PATIENCE = timedelta(seconds=30)
 """For the daily publication, or whoever else is at the folder for a moment: no rollout pauses for that."""
 
 
@@ -74,7 +74,7 @@ class TufSeries:
 
         ``Overtaken`` if somebody else has changed the desired state since it was drafted, or its signatures have ended.
         """
-        with self._folder.locked(PATIENCE_SECONDS):
+        with self._folder.locked(PATIENCE):
             document, state = self._need(rollout, act)
             self._refuse_overtaken(rollout, document.signed.version)
             if document.signed.expires <= self._read_now():

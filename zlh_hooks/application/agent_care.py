@@ -48,20 +48,21 @@ class AgentCare:
             self._journals[vmid] = self.open_journal(vmid)
         return self._journals[vmid]
 
-    def tend(self) -> None:
-        """Look at all that were begun; at once nothing if that was done a moment ago, or is being done."""
+    def tend(self) -> bool:
+        """Look at all that were begun; False, at once, if that was done a moment ago or is being done."""
         now = self.driver.clock.monotonic()
         if now < self._due or not self._tending.acquire(blocking=False):
-            return
+            return False
         try:
             self._tend_all()
         except LeaseLost:
             raise
         except RoadError:
-            return  # looked at again in the next round
+            pass  # looked at again in the next round
         finally:
             self._due = self.driver.clock.monotonic() + LOOK_EVERY.total_seconds()
             self._tending.release()
+        return True
 
     def _tend_all(self) -> None:
         entries = self.ledger.read(self.driver.plan.id)

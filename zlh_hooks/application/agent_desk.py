@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.agent_ports import AgentPublisher, AgentRepository, AgentStates
-from zlh_hooks.application.desk import find_due, list_progress
+from zlh_hooks.application.desk import describe_due, find_due, list_progress
 from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.agent_release import (
     MACHINES,
@@ -176,8 +176,8 @@ class AgentDesk:
         ledger = self.open_ledger()
         running = find_due(ledger, list_progress(ledger))
         if running is not None and running.plan.agents is not None:
-            way = f"end it first: zlh-hooks rollout revert {running.plan.id}, or abort"
-            raise NotAllowed(f"rollout {running.plan.id} of the agent is {running.state}; {way}")
+            way = f"wait for its end, or end it: zlh-hooks rollout revert {running.plan.id}, or abort"
+            raise NotAllowed(f"{describe_due(running)}: {way}")
 
     def _record(self, verb: str, **data: object) -> None:
         self.open_ledger().append(Draft(Kind.COMMAND, f"agent {verb}", data={"author": self.author, **data}))

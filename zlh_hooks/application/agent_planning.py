@@ -96,9 +96,9 @@ class AgentPlanner:
         """Those that have a part in it, by number, and those that do not."""
         chosen: dict[int, GuestReport] = {}
         left_out = []
-        for row in self.reports.list_reports():
-            if self._line_of(row.guest) not in lines:
-                continue
+        guests = [guest for guest in self.desk.list_guests() if guest.running and not guest.template]
+        rows = self.reports.find_reports({guest.vmid for guest in guests if self._line_of(guest) in lines})
+        for _, row in sorted(rows.items()):
             reason = self._find_hold(row.guest) or _leave_out(row, version, releases)
             if reason is None:
                 chosen[row.guest.vmid] = row

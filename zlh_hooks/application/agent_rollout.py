@@ -13,7 +13,6 @@ from zlh_hooks.application.agent_driver import CHECKING, UNWATCHED, AgentDriver
 from zlh_hooks.application.agent_ports import AgentSeries
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.course import Course
-from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.exchange import LONGEST_RETRY, ROAD_RETRY
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.ports import Upid
@@ -85,15 +84,22 @@ class AgentRollout:
     after what other rollouts left half-way, until called away.
     """
 
-    plan: Plan
     course: Course
-    driver: AgentDriver
     care: AgentCare
     series: AgentSeries
-    crew: Crew
     time_limit: timedelta
     list_line: Callable[[], Collection[int]]
     tend_others: Callable[[Callable[[], bool]], None]
+
+    @property
+    def driver(self) -> AgentDriver:
+        """What is done with one guest."""
+        return self.care.driver
+
+    @property
+    def plan(self) -> Plan:
+        """Who gets what, in which waves."""
+        return self.driver.plan
 
     def run(self) -> None:
         """Carry the rollout to its end, as far as people let it."""
@@ -101,11 +107,14 @@ class AgentRollout:
 
     def meanwhile(self) -> None:
         """What is done while the gate is waited at."""
-        self.care.tend()
+        if self.care.tend():
+            self._check_budget()
+        self.tend_others(self.course.gate.is_turned)
+
+    def _check_budget(self) -> None:
         worst = find_condemning(self.care.progress())
         if worst is not None:
             self.course.gate.turn(f"guest {worst.target.vmid} failed: {worst.reason}")
-        self.tend_others(self.course.gate.is_turned)
 
     def _forward(self) -> None:
         on_the_road = self.course.on_the_road
@@ -127,6 +136,8 @@ class AgentRollout:
 
     def _bring(self, wave: Sequence[PlannedTarget]) -> None:
         gate = self.course.gate
+        self._check_budget()
+        gate.check()
         self._open(wave)
         while self._list_waiting(wave):
             gate.check()
@@ -176,7 +187,7 @@ class AgentRollout:
     def _stage_all(self, wave: Sequence[PlannedTarget]) -> None:
         pending = self._list_in(wave, TargetState.PENDING, TargetState.STAGED)
         rows = self.driver.find_reports([target.vmid for target in pending])
-        self.crew.each(pending, lambda target: self._stage(target, rows))
+        self.care.crew.each(pending, lambda target: self._stage(target, rows))
 
     def _show(self, act: str) -> None:
         self.course.journal.retry(Show(self.series, self.plan.id, list_acts(self.plan), act))

@@ -23,13 +23,9 @@ class AgentSoak:
 
     is_called_away: Callable[[], bool]
 
-    def __init__(self, open_care: Callable[["AgentSoak"], AgentCare]) -> None:
+    def __init__(self, open_care: Callable[[Callable[[], bool]], AgentCare]) -> None:
         self.is_called_away = lambda: False
-        self.care = open_care(self)
-
-    def breaks_off(self) -> bool:
-        """Whether proofs are broken off."""
-        return self.is_called_away()
+        self.care = open_care(lambda: self.is_called_away())
 
     def tend(self) -> None:
         """Do what is due now."""

@@ -42,6 +42,12 @@ def find_due(ledger: Ledger, rollouts: Sequence[Progress]) -> Progress | None:
     return find_executing(rollouts) or next(ordered_back, None)
 
 
+def describe_due(progress: Progress) -> str:
+    """Which rollout is in the way, and how it stands; one that ended may be ordered back."""
+    state = "ordered back" if progress.state in CAN_GO_BACK else progress.state
+    return f"rollout {progress.plan.id} of {progress.plan.release.line} is {state}"
+
+
 def list_owing(ledger: Ledger, rollout: str) -> list[Progress]:
     """Rollouts beside that one that ended and have still to bring guests to their end."""
     return [one for one in list_progress(ledger) if one.plan.id != rollout and one.is_soaking and one.count(*HALF_WAY)]
@@ -70,7 +76,7 @@ class Desk:
         running = find_due(self.ledger, list_progress(self.ledger))
         if running is not None and running.plan.id != beside:
             way = f"watch it (rollout watch {running.plan.id}), or end it: rollout abort, revert or finalize --force"
-            raise NotAllowed(f"rollout {running.plan.id} of {running.plan.release.line} is {running.state}: {way}")
+            raise NotAllowed(f"{describe_due(running)}: {way}")
 
     def refuse_empty(self, plan: Plan) -> None:
         """``NotAllowed`` for a plan without guests."""

@@ -118,17 +118,9 @@ class Engine:
             course.gate.turn(f"guest {target.vmid} failed: {reason}")
 
         care = self._open_care(plan, course.gate.is_turned, condemn)
-        story = AgentRollout(
-            plan,
-            course,
-            care.driver,
-            care,
-            self.agents().series,
-            care.crew,
-            self._find_time_limit(plan),
-            lambda: self._list_line(care.driver.part.lines),
-            self._open_others(plan),
-        )
+        lines, series = care.driver.part.lines, self.agents().series
+        limit, others = self._find_time_limit(plan), self._open_others(plan)
+        story = AgentRollout(course, care, series, limit, lambda: self._list_line(lines), others)
         course.gate.meanwhile = story.meanwhile
         return story
 
@@ -166,7 +158,7 @@ class Engine:
         if plan.agents is None:
             return self._open_root_soak(plan, is_called_away or self._has_due)
         if plan.id not in self._agent_soaks:  # one for all rounds: it knows when it last looked
-            self._agent_soaks[plan.id] = AgentSoak(lambda soak: self._open_care(plan, soak.breaks_off, leave_stuck))
+            self._agent_soaks[plan.id] = AgentSoak(lambda breaks_off: self._open_care(plan, breaks_off, leave_stuck))
         soak = self._agent_soaks[plan.id]
         soak.is_called_away = is_called_away or self._has_due
         return soak
