@@ -262,14 +262,7 @@ class AgentBench:
 
     def later(self, length: timedelta, act: Callable[[], object]) -> None:
         """Something happens so long from now, while the worker waits."""
-        due = self.clock.now() + length
-
-        def watch(now: datetime) -> None:
-            if now >= due:
-                self.clock.on_sleep.remove(watch)
-                act()
-
-        self.clock.on_sleep.append(watch)
+        self.clock.later(length, act)
 
     def _answer_pauses(self, now: datetime) -> None:
         assert now < self.deadline, f"it does not end: {self.ledger.read()[-1]}"

@@ -88,14 +88,7 @@ class Bench:
 
     def later(self, length: timedelta, act: Callable[[], object]) -> None:
         """Something happens so long from now, while the worker waits."""
-        due = self.clock.now() + length
-
-        def watch(now: datetime) -> None:
-            if now >= due:
-                self.clock.on_sleep.remove(watch)
-                act()
-
-        self.clock.on_sleep.append(watch)
+        self.clock.later(length, act)
 
     def _look(self, now: datetime) -> None:
         """Stands beside the worker: answers its pauses and sees to it that it ends."""

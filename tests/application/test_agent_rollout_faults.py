@@ -20,6 +20,7 @@ from zlh_hooks.domain.component_rule import ComponentRule
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.evidence import Measurement, Verdict
+from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.window_rule import Component
 
@@ -38,15 +39,20 @@ def end_within(bench: AgentBench, length: timedelta) -> None:
     bench.clock.on_sleep.append(look)
 
 
-def when(bench: AgentBench, condition: Callable[[], bool], act: Callable[[], object]) -> None:
-    """Once, as soon as it is so."""
+def move(bench: AgentBench, vmid: int) -> None:
+    """To the other node."""
+    node = bench.datacentre.containers[vmid].node
+    bench.datacentre.migrate_guest(vmid, "n2" if node == "n1" else "n1")
 
-    def look(_: datetime) -> None:
-        if condition():
-            bench.clock.on_sleep.remove(look)
-            act()
 
-    bench.clock.on_sleep.append(look)
+def work_while_last_is_off(bench: AgentBench, version: str = "1.5.0") -> tuple[Plan, int]:
+    """A rollout whose last guest is switched off as soon as it could follow; which one that is."""
+    plan = bench.submit(version)
+    last = plan.targets[-1]
+    bench.series.afterwards[f"wave-{last.wave}"] = lambda: bench.datacentre.power_off(last.vmid)
+    bench.work(plan)
+    bench.series.afterwards.clear()
+    return plan, last.vmid
 
 
 def at_first_measurement(
@@ -139,7 +145,7 @@ def test_nobody_is_called_reverted_before_it_has_seen_the_way_back(tmp_path: Pat
         bench.later(timedelta(minutes=4), lambda: swap(release, pin, bench.clock.now()))
 
     agent._swap = bring_slowly  # type: ignore[method-assign]
-    when(bench, lambda: bool(begun), bench.order("revert"))
+    bench.clock.when(lambda: bool(begun), bench.order("revert"))
     end_within(bench, timedelta(hours=4))
     progress = bench.work(plan)
     bench.pass_time(timedelta(minutes=30))
@@ -216,8 +222,7 @@ def test_a_guest_that_moves_in_its_proof_on_the_way_back_is_found_where_it_is(tm
         if moved:
             return found
         moved.append(1)
-        node = bench.datacentre.containers[guest.vmid].node  # type: ignore[attr-defined]
-        bench.datacentre.migrate_guest(guest.vmid, "n2" if node == "n1" else "n1")  # type: ignore[attr-defined]
+        move(bench, guest.vmid)  # type: ignore[attr-defined]
         return replace(found, verdict=Verdict.ERROR, detail="it is being moved")
 
     bench.measure = measure  # type: ignore[method-assign]
@@ -309,10 +314,7 @@ def test_a_proof_that_cannot_be_measured_pauses_the_rollout(tmp_path: Path) -> N
 
 def test_while_another_rollout_waits_an_owed_proof_comes_to_its_end(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=3)
-    first = bench.submit()
-    late = first.targets[-1].vmid
-    bench.series.afterwards[f"wave-{first.targets[-1].wave}"] = lambda: bench.datacentre.power_off(late)
-    bench.work(first)
+    first, late = work_while_last_is_off(bench)
     second = bench.submit("1.6.0")
     bench.datacentre.power_on(late)
     bench.later(timedelta(seconds=1), bench.order("pause"))
@@ -338,7 +340,7 @@ def test_a_guest_that_is_restored_from_a_backup_in_its_proof_condemns_nothing(tm
             setattr(agent, name, value)
         agent.trial_until = None
 
-    when(bench, lambda: bench.states(plan)[canary] is TargetState.PROVING, restore)
+    bench.clock.when(lambda: bench.states(plan)[canary] is TargetState.PROVING, restore)
     bench.answers = [bench.order("abort")]
     end_within(bench, timedelta(hours=3))
     bench.work(plan)
@@ -378,12 +380,7 @@ def test_a_guest_that_moves_to_another_node_in_its_proof_pauses_nothing(tmp_path
     bench = AgentBench(tmp_path, guests=2)
     plan = bench.submit()
     canary = plan.waves[0][0].vmid
-
-    def move() -> None:
-        node = bench.datacentre.containers[canary].node
-        bench.datacentre.migrate_guest(canary, "n2" if node == "n1" else "n1")
-
-    when(bench, lambda: bench.states(plan)[canary] is TargetState.PROVING, move)
+    bench.clock.when(lambda: bench.states(plan)[canary] is TargetState.PROVING, lambda: move(bench, canary))
     bench.answers = [bench.order("resume")]
     end_within(bench, timedelta(hours=3))
     bench.work(plan)
@@ -421,11 +418,8 @@ def test_no_wave_is_shown_when_no_guest_may_start_any_more(tmp_path: Path) -> No
 
 def test_after_finalize_a_guest_that_is_off_keeps_no_way_back_open(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=3)
-    plan = bench.submit()
-    late = plan.targets[-1].vmid
-    bench.series.afterwards[f"wave-{plan.targets[-1].wave}"] = lambda: bench.datacentre.power_off(late)
-    bench.work(plan)
-    when(bench, lambda: bench.states(plan)[late] is TargetState.PROVING, lambda: bench.datacentre.power_off(late))
+    plan, late = work_while_last_is_off(bench)
+    bench.clock.when(lambda: bench.states(plan)[late] is TargetState.PROVING, lambda: bench.datacentre.power_off(late))
     bench.datacentre.power_on(late)
     bench.tend(plan, timedelta(minutes=20))
     assert bench.states(plan)[late] is TargetState.PROVING
@@ -438,11 +432,7 @@ def test_after_finalize_a_guest_that_is_off_keeps_no_way_back_open(tmp_path: Pat
 
 def test_a_guest_that_a_later_rollout_has_brought_further_is_let_go_by_the_earlier_one(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=3)
-    first = bench.submit()
-    late = first.targets[-1].vmid
-    bench.series.afterwards[f"wave-{first.targets[-1].wave}"] = lambda: bench.datacentre.power_off(late)
-    bench.work(first)
-    bench.series.afterwards.clear()
+    first, late = work_while_last_is_off(bench)
     bench.datacentre.power_on(late)
     bench.pass_time(timedelta(minutes=15))
     second = bench.submit("1.6.0")
@@ -487,16 +477,8 @@ def test_a_clock_that_is_set_shows_no_wave_to_anybody(tmp_path: Path) -> None:
 
 def test_a_guest_that_moves_in_a_soak_is_found_where_it_is(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=3)
-    plan = bench.submit()
-    late = plan.targets[-1].vmid
-    bench.series.afterwards[f"wave-{plan.targets[-1].wave}"] = lambda: bench.datacentre.power_off(late)
-    bench.work(plan)
-
-    def move() -> None:
-        node = bench.datacentre.containers[late].node
-        bench.datacentre.migrate_guest(late, "n2" if node == "n1" else "n1")
-
-    when(bench, lambda: bench.states(plan)[late] is TargetState.PROVING, move)
+    plan, late = work_while_last_is_off(bench)
+    bench.clock.when(lambda: bench.states(plan)[late] is TargetState.PROVING, lambda: move(bench, late))
     bench.datacentre.power_on(late)
     assert bench.tend(plan, timedelta(minutes=30)).of(late).state is TargetState.HEALTHY
 
@@ -547,7 +529,7 @@ def test_an_abort_waits_for_no_proof(tmp_path: Path) -> None:
         ordered.append(bench.clock.now())
         bench.order("abort")()
 
-    when(bench, lambda: bench.states(plan)[canary] is TargetState.PROVING, abort)
+    bench.clock.when(lambda: bench.states(plan)[canary] is TargetState.PROVING, abort)
     bench.work(plan)
     ended = bench.progress(plan).ended_at
     assert ended is not None and ended - ordered[0] < timedelta(minutes=5)

@@ -5,6 +5,17 @@ from pathlib import Path
 
 from tests.stand_in.serving import TOKEN_NAME, USER, Serving
 
+GAMES = """
+time_zone = "Europe/Berlin"
+[kinds.game]
+vmids = ["5000-5999"]
+line = "game-base"
+[lines.game-base]
+data_paths = ["/srv/data"]
+probes = [{ kind = "tcp", port = 25565 }]
+"""
+"""One kind of guests and their line, which a test may add to."""
+
 
 def write_site(folder: Path, policy: str, settings: str = "") -> list[str]:
     """Policy, settings with a token and a ledger in the folder, and more ``settings``; the options that name both files."""

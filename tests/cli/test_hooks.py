@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from tests.application.rollout_bench import Bench
 from tests.cli.command_line import make_runner
-from tests.cli.site_file import write_served_site
+from tests.cli.site_file import GAMES, write_served_site
 from tests.stand_in.fixture import RUNNING, STOPPED, TEMPLATE, stand_in
 from tests.stand_in.serving import Serving
 from zlh_hooks.application.guest_hook import read_hooks, render_choice
@@ -17,21 +17,12 @@ from zlh_hooks.cli.hooks import app
 __all__ = ["stand_in"]
 
 HOOK, OTHER = "fast:snippets/zlh-guest-hook", "local:snippets/backup.pl"
-POLICY = """
-time_zone = "Europe/Berlin"
-[kinds.game]
-vmids = ["5000-5999"]
-line = "game-base"
-[lines.game-base]
-data_paths = ["/srv/data"]
-probes = [{ kind = "tcp", port = 25565 }]
-"""
 
 
 @pytest.fixture
 def files(stand_in: Serving, tmp_path: Path) -> list[str]:
     """The options that name both files."""
-    return write_served_site(tmp_path, stand_in, POLICY)
+    return write_served_site(tmp_path, stand_in, GAMES)
 
 
 def name_hook(serving: Serving, vmid: int, volume: str) -> None:

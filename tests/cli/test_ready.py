@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.cli.command_line import parse
-from tests.cli.site_file import write_served_site
+from tests.cli.site_file import GAMES, write_served_site
 from tests.stand_in.fixture import stand_in
 from tests.stand_in.serving import Serving
 from zlh_hooks.cli.ready import app
@@ -16,16 +16,7 @@ from zlh_hooks.domain.point import Point
 
 __all__ = ["stand_in"]
 
-POLICY = """
-time_zone = "Europe/Berlin"
-[kinds.game]
-vmids = ["5000-5999"]
-line = "game-base"
-[lines.game-base]
-data_paths = ["/srv/data"]
-probes = [{ kind = "tcp", port = 25565 }]
-smoke_net0 = "name=eth0,bridge=vmbr1"
-"""
+POLICY = GAMES + 'smoke_net0 = "name=eth0,bridge=vmbr1"\n'
 
 
 @pytest.fixture

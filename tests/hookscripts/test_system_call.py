@@ -34,6 +34,11 @@ def find(trace: list[str], pattern: str) -> int:
     return place
 
 
+def assert_in_order(trace: list[str], patterns: list[str]) -> None:
+    places = [find(trace, pattern) for pattern in patterns]
+    assert places == sorted(places)
+
+
 def test_a_note_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_hook_says_so(trace: list[str]) -> None:
     order = [
         r"openat\(AT_FDCWD<.*>, \"\.2\S+\.json\", O_WRONLY\|O_CREAT\|O_EXCL\|O_CLOEXEC, 0600",
@@ -43,8 +48,7 @@ def test_a_note_is_on_the_disk_before_it_has_its_name_and_its_name_before_the_ho
         r"fsync\(\d+<.*/zlh-hooks>",
         r"write\(\d+<.*>, \"noted\"",
     ]
-    places = [find(trace, pattern) for pattern in order]
-    assert places == sorted(places)
+    assert_in_order(trace, order)
 
 
 def test_the_child_holds_nothing_of_the_task_when_it_begins_to_read(trace: list[str]) -> None:
@@ -72,8 +76,7 @@ def test_a_copy_in_snippets_is_on_the_disk_before_it_has_its_name() -> None:
         r"rename\(\"\S+/\.zlh-guest-hook\.pve-2\", \"\S+/snippets/zlh-guest-hook\"",
         r"fsync\(\d+<.*/snippets>",
     ]
-    places = [find(lines, pattern) for pattern in order]
-    assert places == sorted(places)
+    assert_in_order(lines, order)
 
 
 def test_it_runs_no_program_asks_no_network_and_writes_nothing_but_its_note(trace: list[str]) -> None:

@@ -5,6 +5,8 @@ agree in that. Templates and guests are made through the API: an installed root 
 """
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from tests.lab.guest.game import inventory
 from tests.lab.image import FIRST_ID, Debian, Fault, TemplateVersion, install_root, write_fixed_files
 from tests.lab.lab import Lab
 from tests.lab.network import HOST, choose_address, inside
+from tests.lab.place import CHECKOUT
 from tests.stand_in.pve import StandInPve
 from tests.stand_in.serving import TOKEN_NAME, USER, Serving, served
 from zlh_hooks.domain.guest import parse_mount
@@ -117,6 +120,12 @@ class Datacentre:
     def environment(self) -> dict[str, str]:
         """For a ``zlh-hooks`` process: this process's, and where the settings lie."""
         return {**os.environ, "ZLH_HOOKS_CONFIG": str(self.settings)}
+
+    def type(self, policy: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command of an operator to its end."""
+        options = ("--config", str(self.settings), "--policy", str(policy))
+        command = (sys.executable, "-m", "zlh_hooks", *words, *options)
+        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=400, check=False)
 
     def config(self, vmid: int) -> dict[str, str]:
         """The config in force, as the API tells it; values as text."""

@@ -21,6 +21,7 @@ from tests.lab.datacentre import LINE, STORAGE, Datacentre, open_datacentre
 from tests.lab.image import build_images
 from tests.lab.lab import Lab
 from tests.lab.requirement import list_missing
+from tests.open_window import ALWAYS_OPEN
 from tests.platform.guest import Conduct
 from tests.platform.site import SimulatedSite, open_site
 from zlh_hooks.cli.output import print_table
@@ -28,21 +29,10 @@ from zlh_hooks.cli.output import print_table
 ROOT = Path(__file__).parents[2]
 PROVISIONED = range(6900, 6920)
 PATIENCE_SECONDS = 30.0
-POLICY = """\
+POLICY = f"""\
 time_zone = "UTC"
 
-[[windows]]
-name = "any-time"
-rule = "FREQ=DAILY"
-start = "00:00"
-length_minutes = 1440
-
-[[windows]]  # over midnight: work that no longer fits into the first one fits into this one
-name = "over-midnight"
-rule = "FREQ=DAILY"
-start = "12:00"
-length_minutes = 1440
-
+{ALWAYS_OPEN}
 [kinds.game]
 vmids = ["5000-5999"]
 line = "game-base"

@@ -5,7 +5,6 @@ Keys, pins and publication are an operator's own commands; guests ask a web serv
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +17,8 @@ from tests.lab.datacentre import PVE1, PVE2, Datacentre, GuestPlan, open_datacen
 from tests.lab.image import Debian, TemplateVersion
 from tests.lab.lab import Lab
 from tests.lab.network import HOST, inside
-from tests.lab.place import CHECKOUT
 from tests.lab.swap_bench import SETTINGS, bake_plugin, build_release, fetch_libraries
+from tests.open_window import ALWAYS_OPEN
 from tests.platform.site import kill_workers
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
@@ -33,21 +32,10 @@ OFTEN = {
 }
 """Guests ask every three seconds and not every ten minutes; nothing else of their units is another one."""
 PASSWORD = "correct-horse-battery"
-POLICY = """\
+POLICY = f"""\
 time_zone = "UTC"
 
-[[windows]]
-name = "any-time"
-rule = "FREQ=DAILY"
-start = "00:00"
-length_minutes = 1440
-
-[[windows]]
-name = "over-midnight"
-rule = "FREQ=DAILY"
-start = "12:00"
-length_minutes = 1440
-
+{ALWAYS_OPEN}
 [kinds.game]
 vmids = ["5000-5999"]
 line = "game-base"
@@ -94,9 +82,7 @@ class Operator:
 
     def type(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
-        options = ("--config", str(self.datacentre.settings), "--policy", str(self.home / "policy.toml"))
-        command = (sys.executable, "-m", "zlh_hooks", *words, *options)
-        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=400, check=False)
+        return self.datacentre.type(self.home / "policy.toml", *words)
 
     def do(self, *words: str) -> str:
         """What a command prints that must end well."""

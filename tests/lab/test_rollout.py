@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +13,6 @@ from tests.lab.condition import until
 from tests.lab.datacentre import PVE1, PVE2, Datacentre, GuestPlan, open_datacentre
 from tests.lab.demo import POLICY
 from tests.lab.lab import Lab
-from tests.lab.place import CHECKOUT
 from tests.platform.site import kill_workers
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
@@ -26,16 +24,14 @@ class Operator:
 
     def __init__(self, datacentre: Datacentre, directory: Path) -> None:
         self.datacentre = datacentre
-        policy = directory / "policy.toml"
-        policy.write_text(POLICY.replace('min_healthy_time = "5s"', 'min_healthy_time = "5s"\nlease = "2s"'))
-        self.options = ["--config", str(datacentre.settings), "--policy", str(policy)]
+        self.policy = directory / "policy.toml"
+        self.policy.write_text(POLICY.replace('min_healthy_time = "5s"', 'min_healthy_time = "5s"\nlease = "2s"'))
         self.client: Client = datacentre.client(directory)
         until(lambda: len(self.client.read()) == len(GUESTS), 20, "the client plays")
 
     def type(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        command = (sys.executable, "-m", "zlh_hooks", *words, *self.options)
-        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+        return self.datacentre.type(self.policy, *words)
 
     def states(self) -> dict[int, str]:
         """Guest to its state in the latest rollout."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.open_window import ALWAYS_OPEN
 from tests.platform.guest import AgentRuntime, Conduct, VersionedVolumes
 from tests.stand_in.pve import StandInPve
 from tests.stand_in.serving import TOKEN_NAME, USER, Serving, served
@@ -19,18 +20,7 @@ ENLARGED = 5002
 """Its customer has more room in the root than the template gives."""
 POLICY = """
 time_zone = "UTC"
-[[windows]]
-name = "always"
-rule = "FREQ=DAILY"
-start = "00:00"
-length_minutes = 1440
-
-[[windows]]  # over midnight: work that no longer fits into the first one fits into this one
-name = "over-midnight"
-rule = "FREQ=DAILY"
-start = "12:00"
-length_minutes = 1440
-[kinds.game]
+{windows}[kinds.game]
 vmids = ["5000-5999"]
 line = "game-base"
 [lines.game-base]
@@ -113,7 +103,9 @@ def write_files(directory: Path, serving: Serving, port: int, rules: str, health
     token = directory / "token"
     token.touch(mode=0o600)
     token.write_text(serving.token)
-    (directory / "policy.toml").write_text(POLICY.format(port=port, rules=rules, healthy_deadline=healthy_deadline))
+    (directory / "policy.toml").write_text(
+        POLICY.format(windows=ALWAYS_OPEN, port=port, rules=rules, healthy_deadline=healthy_deadline)
+    )
     (directory / "zlh-hooks.toml").write_text(
         f'''[proxmox]
 host = "{serving.pve.host}"
