@@ -18,6 +18,7 @@ from zlh_hooks.application.root_driver import PUT, SETTLE_FREE, RootDriver
 from zlh_hooks.application.scratch_guest import BeingMade
 from zlh_hooks.application.verdict import Replaced
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.busy import needed_to_restart, render_sign
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef, render_size
@@ -182,8 +183,11 @@ class WayBack:
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         old = kept_root.find_known(journal, kept_root.OLD)
         size = render_size(old.size) if old is not None and old.size else before.root_size
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
+        rules = self.driver.plan.rules
+        sign = render_sign(rules, self.driver.clock.now())
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old, sign)
         if journal.retry(back)["pending"]:
+            self.driver.sign(ref, journal, needed_to_restart(rules))
             self._force_restart(ref, journal, act, before.root)
         kept_root.note(cluster, ref, journal, kept_root.NEW, new)
         off = self._explain_off(ref, journal, act)
