@@ -37,8 +37,8 @@ def install_commands() -> None:
         command.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         command.chmod(0o755)
     PACKAGED.parent.mkdir(parents=True)
-    shutil.copy(REPOSITORY / "hookscripts" / "zlh-guest-hook", PACKAGED)
-    PACKAGED.chmod(0o755)
+    for script in sorted((REPOSITORY / "hookscripts").iterdir()):
+        shutil.copy(script, PACKAGED.parent)
 
 
 if __name__ == "__main__":
