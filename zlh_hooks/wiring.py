@@ -79,7 +79,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
 def open_cluster(settings: Settings, permit: Callable[[], None] = permit_all) -> Cluster:
     """Proxmox in each of the roles that stories ask for; ``permit`` is asked before each change."""
     proxmox = open_proxmox(settings, permit)
-    return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
+    return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from zlh_hooks.application.agent_driver import AgentDriver
 from zlh_hooks.application.agent_hands import AgentHands, refuse_agents
 from zlh_hooks.application.agent_rollout import AgentRollout
 from zlh_hooks.application.agent_soak import AgentSoak, leave_stuck
+from zlh_hooks.application.backup_book import BackupBook
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.channel import ChannelPorts
@@ -20,6 +21,7 @@ from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.gate import Gate
+from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.notice_board import NoticeBoard
 from zlh_hooks.application.ports import Clock, Cluster, Ledger, PromotionHook
@@ -109,7 +111,8 @@ class Engine:
     def _open_story(self, case: Case, course: Course, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
         finish = Finish(case.driver, case.way_back)
-        exchange = Exchange(case, Turn(case), finish)
+        interlock = Interlock(case.plan, self.cluster, self.clock, case.journal)
+        exchange = Exchange(case, Turn(case, interlock), finish)
         case.gate.meanwhile = exchange.tend
         return Rollout(case, course, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 
@@ -204,7 +207,8 @@ class Engine:
         intents = (e.data for e in entries if e.kind is Kind.INTENT and "source" in e.data)
         numbers.reserve([int(data["vmid"]) for data in intents])
         scratch_guests = ScratchGuests(plan.id, self.cluster, numbers)
-        return RootDriver(plan, self.cluster, self.examiner, self.clock, scratch_guests)
+        find_backup = BackupBook(self.ledger).find_last
+        return RootDriver(plan, self.cluster, self.examiner, self.clock, scratch_guests, find_backup)
 
 
 def _find_reason(driver: RootDriver, target: PlannedTarget) -> str | None:

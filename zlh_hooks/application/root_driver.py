@@ -7,7 +7,7 @@ story to take the way back or to pause; ``Replaced`` to let it go; ``RoadError``
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from zlh_hooks.application import busy, high_availability, kept_root, mark, root_in_force, root_step, scratch
 from zlh_hooks.application.journal import Journal
@@ -47,7 +47,8 @@ IS_PROOF = "is_proof"
 class RootDriver:
     """Everything needed to change one container at a time. Shared by the threads of a rollout.
 
-    ``goes_back``: whether all shall go back, so that no proof is waited for any more.
+    ``find_backup``: when a guest's last good backup ended. ``goes_back``: whether all shall go back, so that no proof
+    is waited for any more.
     """
 
     plan: Plan
@@ -55,6 +56,7 @@ class RootDriver:
     examiner: Examiner
     clock: Clock
     scratch_guests: ScratchGuests
+    find_backup: Callable[[int], datetime | None] = lambda _: None
     goes_back: Callable[[], bool] = lambda: False
 
     # ------------------------------------------------------------------ look
@@ -78,7 +80,10 @@ class RootDriver:
         ref = self.locate(target)
         if ref != target.ref:
             raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
-        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now(), staged)
+        rules = self.plan.rules
+        backup = self.find_backup(ref.vmid) if rules.backup_within else None
+        ignores_ha, now = rules.ha == "ignore", self.clock.now()
+        wishes = Wishes(self.plan.line.data_paths, ignores_ha, now, staged, rules.backup_within, backup)
         obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
         if obstacle:
             raise Skipped(obstacle)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zlh_hooks.application import kept_root, root_in_force, root_step
+from zlh_hooks.application.interlock import assure_alone
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
@@ -176,6 +177,7 @@ class WayBack:
         cluster = self.driver.cluster
         ref = self.driver.locate(target)
         self.driver.assure_free(ref)
+        assure_alone(cluster, ref, journal.upids)
         before, new = self.driver.baseline(journal), self.driver.new_root(journal)
         if not journal.has_intent(SETTLE_FREE):  # else it was ourselves who took its old root away
             root_in_force.assure_known(cluster, ref, self.driver.plan.id, before.root, new)
@@ -187,7 +189,8 @@ class WayBack:
         sign = render_sign(rules, self.driver.clock.now())
         back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old, sign)
         if journal.retry(back)["pending"]:
-            self.driver.sign(ref, journal, needed_to_restart(rules))
+            if not journal.has_intent(f"{act}.unmark"):  # else only the last word of it is missing
+                self.driver.sign(ref, journal, needed_to_restart(rules))
             self._force_restart(ref, journal, act, before.root)
         kept_root.note(cluster, ref, journal, kept_root.NEW, new)
         off = self._explain_off(ref, journal, act)
