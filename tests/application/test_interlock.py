@@ -144,7 +144,6 @@ def test_the_own_work_of_a_rollout_on_the_node_holds_up_none_of_its_guests() -> 
 def test_a_token_that_may_not_see_jobs_goes_on_and_says_so_once() -> None:
     bench = Bench().furnish(GUESTS)
     bench.datacentre.privileges["/"] -= {"Sys.Audit"}
-    bench.datacentre.privileges["/nodes"] = frozenset({"Sys.Audit"})
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     (note,) = bench.entries(Kind.NOTE, UNSEEN)

@@ -21,7 +21,7 @@ from zlh_hooks.domain.interlock import (
 NOW = datetime(2026, 11, 27, 3, 0, tzinfo=UTC)
 NEED, MINUTE = timedelta(minutes=6), timedelta(minutes=1)
 GUEST, OTHER, OURS, TEMPLATE = 5001, 5900, 5002, 9000
-QUIET = Surroundings(GuestRef(GUEST, "pve1"), "customers", (), (), {GUEST, OURS})
+QUIET = Surroundings(GuestRef(GUEST, "pve1"), "customers", (), (), lambda vmid: vmid in (GUEST, OURS))
 JOB = BackupJob("nightly", NOW + MINUTE)
 
 

@@ -82,6 +82,14 @@ def test_a_former_script_is_really_called_first_and_its_exit_code_counts(node: C
     check(node.run_command(HOOK, "backup-start", "snapshot", "5001"), 9, "theirs: backup-start snapshot 5001")
 
 
+def test_the_hook_by_another_name_does_not_call_itself(node: ClusterNode) -> None:
+    node.path("/srv/link").symlink_to(HOOK)
+    put(node, "script: /srv/link\n")
+    check(node.run("install", "--vzdump"), 0)
+    check(node.run_command(HOOK, "job-init"), 0)
+    check(node.run_command("/srv/link", "job-init"), 0)
+
+
 def test_what_is_edited_in_between_stays(node: ClusterNode) -> None:
     put(node, TEXTS["with a script"])
     check(node.run("install", "--vzdump"), 0)

@@ -42,7 +42,7 @@ class Interlock:
         now, rules = self.clock.now(), self.plan.rules.interlock
         jobs = [job for job in self._list_jobs() if job.is_due(now, need)]
         pool = self._read_pool(guest) if any(job.pool for job in jobs) else None
-        around = Surroundings(guest, pool, self.cluster.tasks.list_active(guest.node), jobs, self._list_ours())
+        around = Surroundings(guest, pool, self.cluster.tasks.list_active(guest.node), jobs, self._is_ours)
         return find_conflict(around, rules, now, need)
 
     def _list_jobs(self) -> Sequence[BackupJob]:
@@ -58,9 +58,10 @@ class Interlock:
     def _read_pool(self, guest: GuestRef) -> str | None:
         return next((one.pool for one in self.cluster.inventory.list_guests() if one.vmid == guest.vmid), None)
 
-    def _list_ours(self) -> Collection[int]:
-        """Guests of the rollout, which are started and restarted by it or by their customers, and temporary ones."""
-        return {target.vmid for target in self.plan.targets} | set(self.plan.scratch_vmids.numbers())
+    def _is_ours(self, vmid: int | None) -> bool:
+        """A guest of the rollout, which is started by it or by its customer, or a temporary one."""
+        is_target = any(target.vmid == vmid for target in self.plan.targets)
+        return is_target or (vmid is not None and vmid in self.plan.scratch_vmids)
 
 
 def assure_alone(cluster: Cluster, guest: GuestRef, ours: Collection[str]) -> None:

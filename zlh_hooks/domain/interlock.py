@@ -4,7 +4,7 @@ A guest's config lock is another matter: it is always waited for. A vzdump of se
 task (its id is empty), so it may be about to lock this one; clones carry the number of their source.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -88,13 +88,13 @@ class BackupJob:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that counts around a guest, read at one moment. ``ours``: guests whose tasks are no provisioning."""
+    """All that counts around a guest, read at one moment. ``is_ours``: whether a guest's start is no provisioning."""
 
     guest: GuestRef
     pool: str | None
     tasks: Sequence[ActiveTask]
     jobs: Sequence[BackupJob]
-    ours: Collection[int]
+    is_ours: Callable[[int | None], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _list(around: Surroundings, now: datetime, need: timedelta) -> Iterator[tupl
             yield Subject.BACKUP, f"{whose} runs on {guest.node}"
         elif work := find_work([task], guest):
             yield Subject.WORK, work
-        elif task.kind in _PROVISIONING and task.vmid not in around.ours:
+        elif task.kind in _PROVISIONING and not around.is_ours(task.vmid):
             yield Subject.PROVISIONING, f"a new guest is being made or started on {guest.node}: {task.kind} {task.vmid}"
     for job in around.jobs:
         if job.is_due(now, need) and job.takes(guest, around.pool):

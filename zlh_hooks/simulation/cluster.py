@@ -232,7 +232,6 @@ class SimulatedCluster(Work):
     def list_active(self, node: str) -> tuple[ActiveTask, ...]:
         """What runs now; a backup of several guests names none."""
         self.reach(node)
-        self.need("Sys.Audit", f"/nodes/{node}")
         running = [one for one in self.tasks.values() if one.node == node and one.ending is None]
         return tuple(ActiveTask(one.upid, one.kind, next(iter(one.vmids), None)) for one in running)
 
