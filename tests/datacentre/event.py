@@ -97,9 +97,9 @@ class Events(Memory):
         if length is not None:
             self.at(length, lambda: self.unlock(vmid))
 
-    def back_up(self, vmid: int, length: timedelta) -> None:
-        """A backup of the one guest runs, and has not locked it (yet)."""
-        self.begin_task("vzdump", (self.containers[vmid],), _working(length))
+    def work_on(self, vmid: int, kind: str, length: timedelta) -> None:
+        """Somebody's task is at work on the guest, and has not locked it (yet)."""
+        self.begin_task(kind, (self.containers[vmid],), _working(length))
 
     def back_up_several(self, vmid: int, length: timedelta) -> None:
         """A backup of several guests runs on this one's node; its task names none."""

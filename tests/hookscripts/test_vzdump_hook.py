@@ -13,7 +13,7 @@ import pytest
 from tests.hookscripts.config import CONFIGS, EARLIER, LATER, NOW, Config, render_config
 from tests.hookscripts.node import BACKUP_HOOK, HOOK, call_hook, needs_root
 from tests.hookscripts.test_matrix import AHEAD, BEHIND, CROSS, PLACES, RIGHT, sort_notes
-from tests.hookscripts.world import Answer, Call, Configs, Environment, Spool
+from tests.hookscripts.world import HANG_SECONDS, Answer, Call, Configs, Environment, Spool
 from zlh_hooks.domain.guest_note import GuestNote
 from zlh_hooks.domain.tag import render_time
 
@@ -65,31 +65,55 @@ def start(config: str, environment: Environment | None = None, script: Path | No
 # --- a guest in work
 
 
-def test_a_guest_that_is_in_work_for_too_long_is_not_backed_up_and_the_log_says_who_and_until_when() -> None:
+def test_a_guest_in_work_is_not_backed_up_and_the_log_says_who_and_until_when() -> None:
     answer = start(BUSY_CONFIGS["in work"].text)
     until = (NOW + timedelta(days=2)).strftime("%Y-%m-%d %H:%M UTC")
-    changed = f"is being changed by zlh-hooks, rollout r1127-x7km, until {until} at the latest"
     assert (answer.exit_code, answer.out) == (1, "")
     assert answer.err == (
-        f"zlh-hooks: guest 5001 {changed}: its backup waits\n"
-        f"zlh-hooks: guest 5001 is not backed up: it {changed}, and its backup has waited for 0 s\n"
+        f"zlh-hooks: guest 5001 is being changed by zlh-hooks, rollout r1127-x7km, until {until} at the latest:"
+        " it is not backed up now\n"
     )
 
 
-def test_a_backup_waits_for_a_guest_and_begins_when_its_sign_has_ended() -> None:
-    answer = start(render_config(f"zlh-busy.{EARLIER}", f"zlh-busy.{LATER}"), script=make_variant(0.5))
+def test_it_fails_at_once_for_its_lock_keeps_the_guest_from_being_brought_to_its_end() -> None:
+    answer = start(BUSY_CONFIGS["in work"].text, script=make_variant(HANG_SECONDS))
     assert answer.exit_code == 1
+    assert answer.seconds < HANG_SECONDS / 2
+
+
+def start_job(*configs: str, former: str = "", seconds: float = 0) -> Answer:
+    """Of a node with these guests; they are there before the job is called."""
+    environment = Environment(former=former)
+    guests = [Call(("job-init", str(5001 + number)), text) for number, text in enumerate(configs)]
+    calls = (*guests, Call(("job-start",), environment=WIPED))
+    return call_hook(environment, calls, make_variant(seconds), at_once=1).answers[-1]
+
+
+def test_a_job_waits_before_it_begins_while_guests_of_the_node_are_in_work_and_begins_in_any_case() -> None:
+    busy, ordinary = BUSY_CONFIGS["in work"].text, render_config("game")
+    answer = start_job(busy, ordinary, busy, seconds=0.5)
+    assert (answer.exit_code, answer.out) == (0, "")
     assert answer.seconds >= 0.5
-    assert answer.err.count("its backup waits") == 1, "it is said once"
+    assert answer.err == (
+        "zlh-hooks: guests of this node are being changed by zlh-hooks: 5001, 5003: backups wait\n"
+        "zlh-hooks: guests of this node are being changed by zlh-hooks: 5001, 5003, still after 0.5 s: backups begin\n"
+    )
 
 
-def test_a_backup_goes_on_as_soon_as_its_guest_is_not_in_work_any_more() -> None:
+def test_a_job_begins_as_soon_as_no_guest_is_in_work_any_more() -> None:
     """The script that is called first brings about, a moment later, what a worker does at the end."""
-    ends = "#!/bin/sh\n(sleep 1; sed -i s/zlh-busy[^\\;]*//g /etc/pve/lxc/5001.conf) >/dev/null 2>&1 &\n"
-    answer = start(BUSY_CONFIGS["in work"].text, Environment(former=ends), make_variant(25))
+    ends = '#!/bin/sh\n[ $1 = job-start ] && (sleep 1; sed -i "s/zlh-busy[^;]*//g" /etc/pve/lxc/*) >/dev/null 2>&1 &\n'
+    answer = start_job(BUSY_CONFIGS["in work"].text, former=ends, seconds=25)
     assert answer.exit_code == 0
     assert 1 <= answer.seconds < 20
-    assert "its backup waits" in answer.err
+    assert answer.err.endswith("5001: backups wait\n")
+
+
+@pytest.mark.parametrize("name", [name for name in BUSY_CONFIGS if name not in IN_WORK])
+def test_a_job_waits_for_nobody_else_and_says_nothing(name: str) -> None:
+    answer = start_job(BUSY_CONFIGS[name].text, seconds=25)
+    assert (answer.exit_code, answer.err) == (0, "")
+    assert answer.seconds < 20
 
 
 def test_a_sign_that_does_not_say_whose_it_is_counts() -> None:
@@ -233,7 +257,7 @@ def find_offences(environment: Environment, case: Case, answer: Answer, notes: l
         f"{len(notes)} notes": fewest <= len(notes) <= most,
         "a wrong note": all((note.phase, note.vetoed) == (case.phase, False) for note in notes),
         f"standard output {answer.out!r}": answer.out == "",
-        f"standard error {answer.err!r}": all(line.startswith("zlh-hooks: guest ") for line in answer.err.splitlines()),
+        f"standard error {answer.err!r}": all(line.startswith("zlh-hooks: guest") for line in answer.err.splitlines()),
         "it holds what it inherited": answer.let_go,
     }
     return [f"{environment} {case}: {rule}" for rule, is_kept in rules.items() if not is_kept]
@@ -263,7 +287,7 @@ def test_a_backup_goes_on_with_one_thing_wrong_on_its_node(
     environment: Environment, record_property: Callable[[str, object], None]
 ) -> None:
     names = BUSY_CONFIGS if environment.configs is Configs.GOOD and environment.spool is Spool.GOOD else ("in work",)
-    phases = ("backup-start", "backup-end", "post-restart")
+    phases = ("job-start", "backup-start", "backup-end")
     check(environment, (Case(phase, "lxc", name, RIGHT) for phase in phases for name in names), record_property)
 
 

@@ -1,7 +1,7 @@
 """The sign that a guest is being changed at this moment: ``zlh-busy.END``, a tag that ends by itself.
 
-It stands from a guest's exchange to the end of its proof, and on its way back likewise: a backup that would begin in
-between waits (``hookscripts/zlh-vzdump-hook``). A worker that died keeps nobody waiting for longer than to its end.
+It stands from a guest's exchange to the end of its proof, and on its way back likewise: in between it is not backed up
+(``hookscripts/zlh-vzdump-hook``). A worker that died keeps nobody waiting for longer than to its end.
 """
 
 from collections.abc import Iterable

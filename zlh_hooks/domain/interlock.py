@@ -18,7 +18,8 @@ from zlh_hooks.domain.value import Value
 Answer = Literal["wait", "skip", "refuse", "ignore"]
 _ORDER: Sequence[Answer] = ("refuse", "skip", "wait")
 _PROVISIONING = ("vzclone", "vzcreate", "vzrestore", "vzstart")
-_WORK = ("vzmigrate", "vzsnapshot", "vzdelsnapshot", "vzrollback", "vztemplate", "vzdestroy", "move_volume", "resize")
+_WORK = ("vzclone", "vzcreate", "vzrestore", "vzmigrate", "vztemplate", "vzdestroy", "move_volume", "resize")
+_WORK += ("vzsnapshot", "vzdelsnapshot", "vzrollback")
 _OVERDUE = timedelta(minutes=10)
 """A job that was due for longer and has not begun does not come now."""
 
@@ -113,9 +114,8 @@ def find_conflict(around: Surroundings, rules: InterlockRules, now: datetime, ne
 
 
 def find_work(tasks: Sequence[ActiveTask], guest: GuestRef) -> str | None:
-    """What others certainly do to this very guest, its backup included; None if nothing."""
-    kinds = (*_WORK, *_PROVISIONING[:-1], "vzdump")
-    found = (task.kind for task in tasks if task.vmid == guest.vmid and task.kind in kinds)
+    """What others certainly do to this very guest; None if nothing. A backup that has not locked it may wait for it."""
+    found = (task.kind for task in tasks if task.vmid == guest.vmid and task.kind in _WORK)
     return next((f"somebody else's task is at work on it: {kind}" for kind in found), None)
 
 
