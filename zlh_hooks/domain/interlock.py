@@ -18,8 +18,9 @@ from zlh_hooks.domain.value import Value
 Answer = Literal["wait", "skip", "refuse", "ignore"]
 _ORDER: Sequence[Answer] = ("refuse", "skip", "wait")
 _PROVISIONING = ("vzclone", "vzcreate", "vzrestore", "vzstart")
-_WORK = ("vzclone", "vzcreate", "vzrestore", "vzmigrate", "vztemplate", "vzdestroy", "move_volume", "resize")
-_WORK += ("vzsnapshot", "vzdelsnapshot", "vzrollback")
+_SNAPSHOTS = ("vzsnapshot", "vzdelsnapshot", "vzrollback")
+_VOLUMES = ("move_volume", "resize")
+_WORK = (*_SNAPSHOTS, *_VOLUMES, "vzclone", "vzcreate", "vzrestore", "vzmigrate", "vztemplate", "vzdestroy")
 _OVERDUE = timedelta(minutes=10)
 """A job that was due for longer and has not begun does not come now."""
 
