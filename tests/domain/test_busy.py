@@ -11,13 +11,9 @@ from zlh_hooks.domain.rollout_rules import RolloutRules
 NOW = datetime(2026, 11, 27, 17, 5, 30, tzinfo=UTC)
 
 
-def test_a_sign_lasts_for_a_wait_for_a_lock_a_restart_and_a_proof_as_the_rules_bound_them_up_to_the_next_minute() -> (
-    None
-):
-    rules = RolloutRules.model_validate(
-        {"lock_wait": "10m", "shutdown_timeout": "2m", "start_timeout": "3m", "healthy_deadline": "5m"}
-    )
-    assert render_sign(rules, NOW) == "zlh-busy.20261127t1726z"
+def test_a_sign_lasts_for_a_restart_and_a_proof_as_the_rules_bound_them_and_one_or_two_minutes_more() -> None:
+    rules = RolloutRules.model_validate({"shutdown_timeout": "2m", "start_timeout": "3m", "healthy_deadline": "5m"})
+    assert render_sign(rules, NOW) == "zlh-busy.20261127t1717z"
     assert (needed_to_restart(rules), needed_to_prove(rules)) == (timedelta(minutes=10), timedelta(minutes=5))
 
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.rollout_rules import RolloutRules
 
-_MINUTE = timedelta(minutes=1)
+_SLACK = timedelta(minutes=2)
+"""From the write to the restart, and because ends are whole minutes."""
 
 
 def needed_to_prove(rules: RolloutRules) -> timedelta:
@@ -24,8 +25,8 @@ def needed_to_restart(rules: RolloutRules) -> timedelta:
 
 
 def render_sign(rules: RolloutRules, now: datetime) -> str:
-    """The tag of a guest that is begun now; before its restart a lock may be waited for. Rounded up to a minute."""
-    return tag.BUSY + tag.render_time(now + rules.lock_wait + needed_to_restart(rules) + _MINUTE)
+    """The tag of a guest that is begun now. Who has to wait for a lock before its restart writes a new one."""
+    return tag.BUSY + tag.render_time(now + needed_to_restart(rules) + _SLACK)
 
 
 def is_busy(tags: Iterable[str], until: datetime) -> bool:
