@@ -1,4 +1,4 @@
-"""Writing the sign that a guest is in work now. Most guests need no write for it: see ``root_step.PutRoot``."""
+"""Writing the sign that a guest is in work. For an exchange that is not left pending ``root_step.PutRoot`` does it."""
 
 from datetime import timedelta
 
