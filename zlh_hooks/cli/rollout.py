@@ -185,8 +185,8 @@ def finalize(
         raise typer.Abort
     progress = site.desk().order(FINALIZE, found.plan.id, reason)
     site.summon_worker()
-    if progress.plan.agents is not None:
-        typer.echo(f"finalize ordered for {progress.plan.id}; agents go back no more")
+    if progress.plan.signed is not None:
+        typer.echo(f"finalize ordered for {progress.plan.id}; its guests go back no more")
         return
     decision = _decide_settling(site, progress)
     typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, decision)}")

@@ -49,6 +49,7 @@ class AgentPatch:
 class AgentWish:
     """The packages that a guest was wished, as it found it signed. ``state``: empty if it was not tried yet; ``done``,
     ``failed``, ``again`` or ``waits``; ``reason`` says why; ``tries``: how often it ended with nothing changed.
+    ``id``: of the wish, another one each time that the same is wished.
     """
 
     number: int
@@ -57,6 +58,7 @@ class AgentWish:
     state: str
     reason: str
     tries: int
+    id: str = ""
 
     @property
     def is_wrong(self) -> bool:
@@ -72,6 +74,7 @@ class AgentReport:
     ``<version>-<sha8>``, empty where there is none; ``failed`` is the release that failed last, ``failure`` says why.
     ``swap``: the last one's name, another one each time; ``blocked``: releases that are not tried there again.
     ``check`` and ``patch``: None if there never was one; ``wish``: None if packages are not wished.
+    ``takes_back``: its plugin takes back what a wish brought when a later wish says so.
     """
 
     key: str
@@ -91,6 +94,7 @@ class AgentReport:
     wish: AgentWish | None = None
     swap: str = ""
     blocked: frozenset[str] = frozenset()
+    takes_back: bool = False
 
     def list_wrong(self) -> tuple[str, ...]:
         """What a person may want to know of, in the guest's words."""
@@ -99,6 +103,19 @@ class AgentReport:
         patch = f"patch: {self.patch.reason}" if self.patch and self.patch.reason and not self.patch.is_good else ""
         wish = f"wish {self.wish.number}: {self.wish.reason}" if self.wish and self.wish.is_wrong else ""
         return tuple(filter(None, (swap, check, patch, wish)))
+
+
+def explain_unfit_for_patches(report: AgentReport) -> str | None:
+    """Why a guest can have no part in a rollout of packages now; None if it can."""
+    if not report.takes_back:
+        return "its plugin knows no way back by signed word: bring a newer zlh-agent-plugin"
+    if report.on_trial:
+        return f"{report.current} is on trial there"
+    if report.patch is not None and not report.patch.outcome:
+        return "a patch is under way there"
+    if report.patch is not None and report.patch.outcome == "stuck":
+        return "its last patch is stuck: zlh-agent-plugin patch revert there mends it"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
