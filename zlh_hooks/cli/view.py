@@ -40,9 +40,9 @@ def render_guests(count: int) -> str:
 def rows_of_plan(plan: Plan, foreseen: Mapping[int, str]) -> Sequence[tuple[str, ...]]:
     """One row per target, then one per guest that is left out. ``foreseen``: why targets would be skipped now."""
     skipped = {vmid: f"would be skipped: {reason}" for vmid, reason in foreseen.items()}
-    to = plan.release.version
+    to, unknown = plan.release.version, "" if plan.patches else "?"
     rows = [
-        (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or "?", to, skipped.get(t.vmid, ""))
+        (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or unknown, to, skipped.get(t.vmid, ""))
         for t in plan.targets
     ]
     return rows + [("left out", str(g.vmid), g.name, "", "", "", g.reason) for g in plan.left_out]
