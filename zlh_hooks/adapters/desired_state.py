@@ -1,11 +1,11 @@
 """The desired state of agents in this project's words, and as agents read it. Pure: bytes in, bytes out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, decide, decide_wish
+from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, WishRuling, decide, decide_wish
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
 from agent_plugin.patch_wanted import PatchWanted
 from agent_plugin.wish import Wish, choose_packages
@@ -116,6 +116,16 @@ class DesiredStates:
         return tuple(
             WishRow(wish.number, wish.line, wish.ring, wish.words, "; ".join(_names(wish)), wish.id) for wish in wishes
         )
+
+    def find_keepers(self, data: bytes | None, now: datetime) -> Callable[[int, str], str | None]:
+        """By which rule a guest of that number and line shall keep its packages; None if it need not."""
+        state = _parse(data, now)
+
+        def find(vmid: int, line: str) -> str | None:
+            decision = decide_wish(state, vmid, line, now)
+            return decision.rule if decision.ruling is WishRuling.NOTHING else None
+
+        return find
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """What nobody installs, and why."""

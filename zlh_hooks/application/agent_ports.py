@@ -1,6 +1,6 @@
 """What the stories of agents ask of the world; rules and errors are those of ``ports``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -143,6 +143,9 @@ class AgentStates(Protocol):
 
     def list_wishes(self, data: bytes | None) -> tuple[WishRow, ...]:
         """For tables."""
+
+    def find_keepers(self, data: bytes | None, now: datetime) -> Callable[[int, str], str | None]:
+        """By which rule a guest of that number and line shall keep its packages; None if it need not."""
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """Specifiers, and why."""

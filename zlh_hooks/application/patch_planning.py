@@ -11,9 +11,6 @@ from zlh_hooks.domain.agent_wish import PatchOrder
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.plan import PACKAGES, PatchPart, Release
 
-KEPT = "none"
-"""How a guest rules that shall keep its packages."""
-
 
 @dataclass(frozen=True, slots=True)
 class PatchPlanner:
@@ -37,12 +34,11 @@ class PatchPlanner:
         return PreparedRollout(plan, made.series)
 
     def _explain_unfit(self) -> Callable[[GuestSummary, AgentReport], str | None]:
-        desk, now = self.planner.desk, self.planner.desk.clock.now()
-        state = desk.repository.read_state()
+        desk = self.planner.desk
+        find_keeper = desk.states.find_keepers(desk.repository.read_state(), desk.clock.now())
 
         def explain(guest: GuestSummary, report: AgentReport) -> str | None:
-            wished = desk.states.explain(state, guest.vmid, self.planner.line_of(guest), None, None, now)
-            kept = f"it shall keep its packages: {wished.wish_rule}" if wished.wish == KEPT else None
-            return kept or explain_unfit_for_patches(report)
+            rule = find_keeper(guest.vmid, self.planner.line_of(guest))
+            return f"it shall keep its packages: {rule}" if rule else explain_unfit_for_patches(report)
 
         return explain
