@@ -8,7 +8,7 @@ from datetime import datetime
 
 from agent_plugin.desired import WishDecision, WishRuling, decide_wish
 from agent_plugin.desired_wire import parse_state
-from tests.application.agent_rollout_bench import CRASHES, GOOD, ILL, LINE, STUCK, AgentBench, SimulatedAgent
+from tests.application.agent_rollout_bench import CRASHES, GOOD, ILL, LINE, STUCK, TRIAL, AgentBench, SimulatedAgent
 from zlh_hooks.application.patch_planning import PatchPlanner
 from zlh_hooks.application.signed_planning import ORDINARY, PreparedRollout, Urgency, order_rollout
 from zlh_hooks.domain.agent_report import AgentPatch, AgentReport, AgentWish
@@ -24,7 +24,8 @@ SECURITY = PatchOrder(security=True)
 
 @dataclass
 class SimulatedPatching(SimulatedAgent):
-    """What the plugin of one guest remembers of wishes. ``brought``: the wish whose packages are there.
+    """What the plugin of one guest remembers of wishes. ``brought``: the wish whose packages are there. While a patch is
+    under way, until ``open_until``, it calls the wish failed, as the real one does.
 
     ``outcome``: how packages turn out; ``book``: wish to its state and reason; ``acts``: what was done, in order.
     """
@@ -36,6 +37,7 @@ class SimulatedPatching(SimulatedAgent):
     acts: list[str] = field(default_factory=list)
     patch: AgentPatch | None = None
     found: WishDecision | None = None
+    open_until: datetime | None = None
 
     def _follow(self, state: bytes, now: datetime) -> None:
         self.found = decide_wish(parse_state(state), self.vmid, LINE, now)
@@ -48,6 +50,7 @@ class SimulatedPatching(SimulatedAgent):
             self.book[wish.id] = self._take_back(wish.patches.revert)
         else:
             self.book[wish.id] = self._bring(wish.id)
+            self.open_until = now + TRIAL
 
     def _bring(self, wish: str) -> tuple[str, str]:
         if self.outcome == NO_ROOM:
@@ -78,7 +81,11 @@ class SimulatedPatching(SimulatedAgent):
 
     def report(self, now: datetime) -> AgentReport:
         """As the guest signs it."""
-        return replace(super().report(now), patch=self.patch, wish=self._tell_wish(), takes_back=self.takes_back)
+        told = replace(super().report(now), patch=self.patch, wish=self._tell_wish(), takes_back=self.takes_back)
+        if self.open_until is None or now >= self.open_until or told.wish is None:
+            return told
+        wish = replace(told.wish, state="failed", reason="packages were touched, and how that ended is not known")
+        return replace(told, patch=AgentPatch("PROVE", "", "", "", ()), wish=wish)
 
     def _tell_wish(self) -> AgentWish | None:
         wish = self.found.wish if self.found else None

@@ -296,6 +296,13 @@ def test_a_guest_on_hold_is_left_out(bench: PatchBench) -> None:
     assert [one.vmid for one in bench.plan().plan.left_out] == [5001]
 
 
+def test_a_line_without_guests_is_promised_nothing_that_nobody_was_proved_on(bench: PatchBench) -> None:
+    lines = bench.policy.lines
+    bench.policy = bench.policy.model_copy(update={"lines": {**lines, "dev-base": lines[LINE]}})
+    plan = bench.submit_patches()
+    assert plan.patches is not None and set(plan.patches.wishes) == {LINE}
+
+
 @pytest.mark.parametrize(("security", "packages"), [(False, ()), (True, ("openssl=3",))])
 def test_one_thing_is_brought(security: bool, packages: tuple[str, ...]) -> None:
     with pytest.raises(SettingsError, match="--security, or --package NAME=VERSION"):

@@ -30,15 +30,19 @@ class PatchDriver(PullDriver):
         return self._state_of(self.part.wishes[target.line], report) == "done"
 
     def find_failure(self, target: PlannedTarget, report: AgentReport, journal: Journal) -> str | None:
-        """Each rollout's wish is another one, and is tried once."""
+        """Each rollout's wish is another one, and is tried once; while that is under way, nobody knows how it ends."""
         wish = report.wish
         if wish is None or self._state_of(self.part.wishes[target.line], report) != "failed":
+            return None
+        if _is_under_way(report):
             return None
         return wish.reason or "it failed there"
 
     def describe(self, report: AgentReport) -> str:
         """What became of the wish that it knows."""
         wish, check = report.wish, report.check
+        if report.patch is not None and report.patch.is_open:
+            return f"a patch is under way, in {report.patch.step}"
         if wish is None:
             return f"it was wished nothing; its last check: {check.outcome}: {check.said}" if check else ""
         tried = f"{wish.state}{f' ({wish.reason})' if wish.reason else ''}" if wish.state else "not tried yet"
@@ -56,7 +60,7 @@ class PatchDriver(PullDriver):
             _refuse_half_way(report)
             return None
         wish, state = report.wish, self._state_of(self.part.ways_back[target.line], report)
-        if state == "failed":
+        if state == "failed" and not _is_under_way(report):
             raise NoWayBack(f"it cannot take the packages back: {wish.reason if wish else ''}")
         return None if state == "done" else f"it has not taken the packages back yet: {self.describe(report)}"
 
@@ -65,7 +69,11 @@ class PatchDriver(PullDriver):
         return report.wish.state if report.wish is not None and report.wish.id == wish else None
 
 
+def _is_under_way(report: AgentReport) -> bool:
+    return report.patch is not None and report.patch.is_open
+
+
 def _refuse_half_way(report: AgentReport) -> None:
     outcome = report.patch.outcome if report.patch else "not known"
     if outcome not in UNTOUCHED_ENDS:
-        raise NoWayBack(f"it failed, and has not gone back: its last patch is {outcome or 'still under way'}")
+        raise NoWayBack(f"it failed, and has not gone back: its last patch is {outcome}")

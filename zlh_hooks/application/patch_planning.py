@@ -1,6 +1,6 @@
 """From what guests report and the policy to a rollout of packages, and to the states that carry it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zlh_hooks.application.planning import make_id
@@ -9,7 +9,8 @@ from zlh_hooks.domain.agent_report import AgentReport, explain_unfit_for_patches
 from zlh_hooks.domain.agent_series import PatchSeriesOrder
 from zlh_hooks.domain.agent_wish import PatchOrder
 from zlh_hooks.domain.guest import GuestSummary
-from zlh_hooks.domain.plan import PACKAGES, PatchPart, Release
+from zlh_hooks.domain.plan import PACKAGES, PatchPart, PlannedTarget, Release
+from zlh_hooks.domain.policy import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class PatchPlanner:
         lines = planner.choose_lines(order.line)
         roster = planner.choose_guests(lines, self._explain_unfit())
         targets = planner.assign(roster, urgency)
+        lines = _keep_with_guests(lines, targets)
         rollout = make_id("p", desk.clock.now())
         openings = planner.list_openings(urgency)
         wanted = PatchSeriesOrder(rollout, tuple(lines), order.packages, list_waves(targets), openings)
@@ -42,3 +44,8 @@ class PatchPlanner:
             return f"it shall keep its packages: {rule}" if rule else explain_unfit_for_patches(report)
 
         return explain
+
+
+def _keep_with_guests(lines: Mapping[str, Line], targets: Sequence[PlannedTarget]) -> Mapping[str, Line]:
+    """What nobody of a line is proved on is brought to nobody of it; of a plan without guests nothing comes."""
+    return {name: line for name, line in lines.items() if any(one.line == name for one in targets)} or lines

@@ -31,13 +31,18 @@ class AgentCheck:
 
 @dataclass(frozen=True, slots=True)
 class AgentPatch:
-    """A guest's last patch of packages. ``outcome``: empty while it is open; ``waits``: what still runs old files."""
+    """A guest's last patch of packages. ``outcome`` counts when it has ended; ``waits``: what still runs old files."""
 
     step: str
     outcome: str
     impact: str
     reason: str
     waits: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is under way, or was interrupted: until it has ended the guest calls its wish failed."""
+        return self.step != "END"
 
     @property
     def is_good(self) -> bool:
@@ -111,7 +116,7 @@ def explain_unfit_for_patches(report: AgentReport) -> str | None:
         return "its plugin knows no way back by signed word: bring a newer zlh-agent-plugin"
     if report.on_trial:
         return f"{report.current} is on trial there"
-    if report.patch is not None and not report.patch.outcome:
+    if report.patch is not None and report.patch.is_open:
         return "a patch is under way there"
     if report.patch is not None and report.patch.outcome == "stuck":
         return "its last patch is stuck: zlh-agent-plugin patch revert there mends it"
