@@ -175,6 +175,19 @@ def test_a_book_that_took_no_word_of_a_way_back_learns_it_from_the_patch(
     assert (guest.told().state, guest.last().txn, state_of(guest, wish(1))) == ("done", txn, "failed")
 
 
+def test_while_packages_move_the_wish_is_called_failed_and_the_patch_is_told_as_under_way(
+    guest: WishGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(Power):
+        patched.setattr(Patching, "_restart", lose_power)
+        guest.wish(wish(1))
+    told = guest.status()
+    assert told.patch is not None
+    assert (told.patch.step, told.patch.outcome) == ("RESTART", "")
+    tried = WishBook(guest.place.wishes).find(wish(1).id)
+    assert tried is not None and (tried.state, tried.txn) == ("failed", told.patch.txn)
+
+
 def test_a_plugin_that_knows_ways_back_says_so(guest: WishGuest) -> None:
     guest.check()
     assert guest.status().abilities == ("revert-wish",)

@@ -10,6 +10,7 @@ from agent_plugin.desired_wire import parse_state
 from tests.application.agent_rollout_bench import CRASHES, ILL, LINE, STUCK, make_agent_policy
 from tests.application.patch_rollout_bench import FELT, GOES, NO_ROOM, SECURITY, PatchBench
 from tests.datacentre import Crash
+from zlh_hooks.domain.agent_report import AgentPatch
 from zlh_hooks.domain.agent_wish import PatchOrder, WishOrder
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.plan import dump_plan, parse_plan
@@ -260,6 +261,23 @@ def test_a_guest_without_room_is_an_error_and_no_failure_and_is_proved_when_it_h
     assert "again (PLAN: the patch needs more free bytes)" in progress.of(last).reason
     bench.guests[last].outcome = "good"
     assert bench.tend(plan, timedelta(minutes=30)).of(last).state is TargetState.HEALTHY
+
+
+def test_a_guest_whose_full_disk_took_no_word_of_the_good_end_has_not_failed(bench: PatchBench) -> None:
+    plan = bench.submit_patches()
+    last = bench.guests[plan.targets[-1].vmid]
+    assert plan.patches is not None
+    wish = plan.patches.wishes[LINE]
+
+    def forget() -> None:
+        last.brought, last.patch = wish, AgentPatch("END", "installed", "live", "", ())
+        last.book[wish] = ("failed", "packages were touched, and how that ended is not known")
+        bench.later(timedelta(minutes=12), lambda: last.book.update({wish: ("done", "")}))
+
+    bench.series.afterwards["wave-1"] = forget
+    progress = bench.work(plan)
+    assert (progress.state, progress.failures) == (RolloutState.SUCCEEDED, 0)
+    assert set(bench.states(plan).values()) == {TargetState.HEALTHY}
 
 
 def test_a_guest_that_never_answers_again_holds_up_nobody(bench: PatchBench) -> None:

@@ -30,11 +30,13 @@ class PatchDriver(PullDriver):
         return self._state_of(self.part.wishes[target.line], report) == "done"
 
     def find_failure(self, target: PlannedTarget, report: AgentReport, journal: Journal) -> str | None:
-        """Each rollout's wish is another one, and is tried once; while that is under way, nobody knows how it ends."""
+        """Each rollout's wish is another one, and is tried once. While a patch is under way, or where a full disk took
+        no word of its good end, the guest calls the wish failed, and will know better.
+        """
         wish = report.wish
         if wish is None or self._state_of(self.part.wishes[target.line], report) != "failed":
             return None
-        if _is_under_way(report):
+        if _is_under_way(report) or (report.patch is not None and report.patch.is_good):
             return None
         return wish.reason or "it failed there"
 
