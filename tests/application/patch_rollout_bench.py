@@ -33,6 +33,7 @@ class SimulatedPatching(SimulatedAgent):
     outcome: str = GOOD
     brought: str = ""
     takes_back: bool = True
+    complaint: str = "PROVE: the probe ended with 1"
     book: dict[str, tuple[str, str]] = field(default_factory=dict)
     acts: list[str] = field(default_factory=list)
     patch: AgentPatch | None = None
@@ -59,7 +60,7 @@ class SimulatedPatching(SimulatedAgent):
             return self._end("waits", "waits", "")
         self.acts.append("brought")
         if self.outcome == CRASHES:
-            return self._end("reverted", "failed", "PROVE: the probe ended with 1")
+            return self._end("reverted", "failed", self.complaint)
         self.brought = wish
         if self.outcome == STUCK:
             return self._end("stuck", "failed", "REVERT: dpkg ended with 1")

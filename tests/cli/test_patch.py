@@ -123,6 +123,13 @@ def test_packages_that_are_bad_end_with_their_canary_and_with_exit_code_1(site: 
     assert "REVERTED" in said and "PROVE: the probe ended with 1" in said
 
 
+def test_what_a_guest_says_paints_no_terminal(site: PatchSite) -> None:
+    for guest in site.bench.guests.values():
+        guest.outcome, guest.complaint = CRASHES, "PROVE: \x1b[2J\nall is well"
+    said = type_in(*START)[1] + type_in("status")[1]
+    assert "PROVE: [2J all is well" in said and "\x1b" not in said
+
+
 def test_of_whom_nothing_is_known_the_reason_is_told(site: PatchSite) -> None:
     type_in(*START)
     site.bench.guests[5001].answers = False

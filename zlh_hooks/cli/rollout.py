@@ -23,6 +23,7 @@ from zlh_hooks.cli.view import (
     rows_of_progress,
 )
 from zlh_hooks.domain.emergency_text import render_moment
+from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.plan import AGENT
 from zlh_hooks.domain.progress import FINALIZE, Progress
 from zlh_hooks.domain.settling import decide_settling
@@ -334,7 +335,7 @@ def _print_changes(before: Progress | None, now: Progress) -> None:
     if before is None or headline != render_headline(before):
         typer.echo(headline)
     for row in changed_rows(before.targets if before else (), now.targets):
-        typer.echo(f"  {row.target.vmid} {row.state} {row.reason}".rstrip())
+        typer.echo(f"  {render_line(f'{row.target.vmid} {row.state} {row.reason}')}")
 
 
 def _is_over(site: wiring.Site, progress: Progress) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 from zlh_hooks.application.notice_desk import Preview
 from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.plan import CANARY, Plan
 from zlh_hooks.domain.progress import Progress, TargetProgress, predict_target
 from zlh_hooks.domain.steps import TargetState
@@ -75,13 +76,13 @@ def _row(row: TargetProgress) -> tuple[str, ...]:
 
 
 def render_headline(progress: Progress) -> str:
-    """One line: what, how far, what now, how long still."""
+    """One line: what, how far, what now, how long still; a reason may be a guest's own words."""
     plan = progress.plan
     done = progress.count(TargetState.HEALTHY, TargetState.SETTLED)
     eta = estimate_left(progress)
     left = f", about {render_duration(eta)} to go" if eta and progress.is_executing else ""
     what = progress.reason if progress.state != "RUNNING" else progress.stage
-    return (
+    return render_line(
         f"{plan.id}: {plan.release.line} {plan.release.version} {progress.state}, "
         f"{done} of {len(plan.targets)} healthy{left}{f' — {what}' if what else ''}"
     )
