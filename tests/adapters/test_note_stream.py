@@ -12,6 +12,7 @@ from tests.clock import START, FakeClock
 from tests.note_file import draft_note
 from zlh_hooks.adapters.note_stream import MOST_BATCHES, MOST_NOTES, NoteStream
 from zlh_hooks.application.intake import Intake
+from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest_note import LONGEST_BYTES
 from zlh_hooks.simulation.ledger import SimulatedLedger
@@ -81,6 +82,26 @@ def test_a_connection_that_is_cut_at_any_byte_records_no_part_and_what_was_sent_
         assert controller.recorded() == []
         controller.receive(whole)
         assert controller.recorded() == [("pve-1", name) for name in NOTES]
+
+
+@pytest.mark.parametrize("recorded", range(len(RESTART)))
+def test_a_ledger_that_takes_no_more_has_nothing_acknowledged_and_gets_the_rest_when_it_is_sent_again(
+    controller: Controller, recorded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, room = controller.ledger.append, iter(range(recorded))
+
+    def take(draft: Draft) -> Entry:
+        if next(room, None) is None:
+            raise RoadError("the disk is full")
+        return append(draft)
+
+    monkeypatch.setattr(controller.ledger, "append", take)
+    with pytest.raises(RoadError, match="the disk is full"):
+        controller.receive(render(NOTES))
+    assert len(controller.recorded()) == recorded
+    monkeypatch.undo()
+    assert controller.receive(render(NOTES)) == [f"kept {name}" for name in NOTES]
+    assert controller.recorded() == [("pve-1", name) for name in NOTES]
 
 
 def test_a_batch_before_the_cut_counts(controller: Controller) -> None:

@@ -158,6 +158,17 @@ def test_that_all_is_well_is_told_once_and_only_to_whom_the_fault_was_told() -> 
     assert choose_word(night.memory, "webhook", START + night.at) is None
 
 
+def test_a_clock_that_is_set_back_delays_no_alarm_and_no_relief() -> None:
+    night = Night()
+    night.pass_by(EVERY, always(FAULT))
+    night.at -= timedelta(hours=2)
+    night.pass_by(3 * MINUTE, always(FAULT))
+    night.pass_by(EVERY, always())
+    night.at -= timedelta(hours=2)
+    night.pass_by(CALM + 2 * MINUTE, always())
+    assert night.words() == [Word.ALARM, Word.WELL]
+
+
 def test_what_comes_and_goes_is_one_alarm() -> None:
     night = Night()
     for _ in range(10):

@@ -99,9 +99,9 @@ def advance(memory: Memory, faults: Iterable[Fault], sign: WorkerSign | None, no
     return replace(
         memory,
         looked_at=now,
-        seen={name: memory.seen.get(name, now) for name in sorted(names)},
+        seen={name: min(now, memory.seen.get(name, now)) for name in sorted(names)},  # a clock may be set back
         starts=starts,
-        well_since=None if names else memory.well_since or now,
+        well_since=None if names else min(now, memory.well_since or now),
     )
 
 
