@@ -1,4 +1,4 @@
-"""Files as the guest hook writes them."""
+"""Notes as the guest hook writes them."""
 
 import json
 from datetime import datetime
@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 
-def write_note(folder: Path, at: datetime, guest: int, phase: str, **changed: Any) -> str:
-    """One phase of one guest on ``pve-1``; ``changed`` replaces keys. Returns the file's name."""
+def draft_note(at: datetime, guest: int, phase: str, **changed: Any) -> tuple[str, str]:
+    """Name and text for one phase of one guest on ``pve-1``; ``changed`` replaces keys."""
     note = {"format": 1, "event": "guest", "guest": guest, "phase": phase, "at": f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"}
     note |= {"node": "pve-1", "kind": "lxc", "lock": "", "migrated_from": "", "vetoed": False} | changed
     name = f"{at:%Y%m%dt%H%M%S.%fz}-{guest}-{phase}-4711.json"
-    (folder / name).write_text(json.dumps(note, separators=(",", ":")) + "\n")
+    return name, json.dumps(note, separators=(",", ":")) + "\n"
+
+
+def write_note(folder: Path, at: datetime, guest: int, phase: str, **changed: Any) -> str:
+    """The same as a file. Returns its name."""
+    name, text = draft_note(at, guest, phase, **changed)
+    (folder / name).write_text(text)
     return name

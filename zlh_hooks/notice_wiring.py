@@ -29,34 +29,35 @@ def open_directory(settings: Settings) -> CustomerDirectory | None:
 def open_channels(settings: Settings) -> tuple[NoticeChannel, ...]:
     """Every way to customers that the settings name. Secrets and CA files are read now, and again at the next start."""
     opened = [
-        _open_mail(settings.mail, settings) if settings.mail else None,
-        _open_webhook(settings.webhook) if settings.webhook else None,
+        open_mail(settings.mail, "mail", settings.feed.url if settings.feed else None) if settings.mail else None,
+        open_webhook(settings.webhook, "webhook") if settings.webhook else None,
     ]
     return tuple(channel for channel in opened if channel is not None)
 
 
-def _open_mail(reach: MailSettings, settings: Settings) -> NoticeChannel:
+def open_mail(reach: MailSettings, table: str, url: str | None = None, label: str = "maintenance") -> NoticeChannel:
+    """By the server of that table. ``url``: where more can be read; ``label``: by which mail programs sort."""
     from zlh_hooks.adapters.mail import Letterhead, Login, MailChannel, MailServer
     from zlh_hooks.adapters.trust import open_trust
 
     login = None
     if reach.user is not None and reach.password_file is not None:
-        login = Login(reach.user, read_secret(reach.password_file, "mail.password_file"))
-    trust = open_trust(reach.ca_file, "mail.ca_file")
+        login = Login(reach.user, read_secret(reach.password_file, f"{table}.password_file"))
+    trust = open_trust(reach.ca_file, f"{table}.ca_file")
     server = MailServer(reach.host, reach.real_port, reach.security, trust, login, reach.timeout)
-    url = settings.feed.url if settings.feed else None
-    return MailChannel(server, Letterhead(reach.sender, reach.reply_to, url), SystemClock())
+    return MailChannel(server, Letterhead(reach.sender, reach.reply_to, url, label), SystemClock())
 
 
-def _open_webhook(reach: WebhookSettings) -> NoticeChannel:
+def open_webhook(reach: WebhookSettings, table: str) -> NoticeChannel:
+    """As that table says."""
     from zlh_hooks.adapters.trust import open_trust
     from zlh_hooks.adapters.web import Web
     from zlh_hooks.adapters.webhook import LIMIT_BYTES, WebhookChannel
     from zlh_hooks.adapters.webhook_shape import DiscordShape, PlainShape
 
-    secret = read_secret(reach.secret_file, "webhook.secret_file") if reach.secret_file else None
+    secret = read_secret(reach.secret_file, f"{table}.secret_file") if reach.secret_file else None
     shape = DiscordShape() if secret is None else PlainShape(secret)
-    web = Web(SystemClock(), open_trust(reach.ca_file, "webhook.ca_file"), reach.timeout, LIMIT_BYTES)
+    web = Web(SystemClock(), open_trust(reach.ca_file, f"{table}.ca_file"), reach.timeout, LIMIT_BYTES)
     return WebhookChannel(web, shape, reach.allow_private)
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, StrictInt, ValidationError, field_validator
 
+from zlh_hooks.dead_man_settings import DeadManSettings
 from zlh_hooks.domain.deferral_link import SHORTEST_KEY
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.flaw import Place, list_flaws, render_place
@@ -141,6 +142,7 @@ class Settings(Value):
     operator: OperatorSettings | None = None
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings | None = None
+    dead_man: DeadManSettings | None = None
 
 
 def find_policy(path: Path | None = None) -> Path:

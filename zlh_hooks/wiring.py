@@ -31,7 +31,7 @@ from zlh_hooks.application.herald import Herald
 from zlh_hooks.application.herald_thread import HeraldThread
 from zlh_hooks.application.hold_desk import HoldDesk
 from zlh_hooks.application.journal import Journal, Patience
-from zlh_hooks.application.launch import LaunchDesk, Survey
+from zlh_hooks.application.launch import LaunchDesk
 from zlh_hooks.application.measure import Measures, keep_fresh
 from zlh_hooks.application.notice_desk import NoticeDesk
 from zlh_hooks.application.planning import Planner
@@ -50,7 +50,7 @@ from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
 from zlh_hooks.domain.window_rule import Component
-from zlh_hooks.notice_wiring import make_operator, open_channels, open_directory, open_links, open_roads
+from zlh_hooks.notice_wiring import open_links, open_roads
 from zlh_hooks.settings import Settings, load_policy, load_settings, read_token
 
 if TYPE_CHECKING:
@@ -152,24 +152,6 @@ class Site:
         """Takes people's words before the launch."""
         return LaunchDesk(self.ledger, self.policy, self.author)
 
-    def survey(self) -> Survey:
-        """Where the launch gate finds its facts."""
-        settings = self.settings
-        return Survey(
-            self.read_entries,
-            lambda: open_directory(settings),
-            lambda: open_channels(settings),
-            lambda: open_links(settings),
-            make_operator(settings),
-            settings.feed is not None,
-            lambda: self.emergency_desk().list_debts() if self._has_ledger() else (),
-            lambda: self.deferral_desk().list_overdue() if self._has_ledger() else (),
-            self.ask_rights,
-            is_file,
-            self.clock,
-            self.clock,
-        )
-
     def ask_rights(self) -> Readiness:
         """What the token may do, against what the policy needs."""
         proxmox = open_proxmox(self.settings)
@@ -177,9 +159,10 @@ class Site:
 
     def read_entries(self) -> tuple[Entry, ...]:
         """All of the ledger. Who only looks makes none: until it is there, nothing is recorded."""
-        return self.ledger.read() if self._has_ledger() else ()
+        return self.ledger.read() if self.has_ledger() else ()
 
-    def _has_ledger(self) -> bool:
+    def has_ledger(self) -> bool:
+        """Whether there is one; ``SettingsError`` if that cannot be seen."""
         try:
             self.settings.ledger.path.stat()
         except FileNotFoundError:
@@ -204,7 +187,7 @@ class Site:
         from zlh_hooks.adapters.exposition import render_exposition
         from zlh_hooks.adapters.file import write_over
 
-        read = self.read_entries, lambda: self.ledger.lease.read() if self._has_ledger() else None
+        read = self.read_entries, lambda: self.ledger.lease.read() if self.has_ledger() else None
         return Measures(*read, self.policy, self.clock, render_exposition, write_over)
 
     def list_progress(self) -> tuple[Progress, ...]:
@@ -302,7 +285,7 @@ class Site:
         gauges, lease = keep_fresh(self.measures(), self.settings.metrics.textfile), self.ledger.lease
         held = HeldLease(lease, self.take_lease(lease, patience), self.policy.rollout.lease, self.clock)
         ledger = self.ledger.fenced(held.holder)
-        lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self._holder())
+        lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self.holder)
         herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
         with gauges, Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
             permit = heartbeat.assure
@@ -316,13 +299,14 @@ class Site:
         deadline, seen = self.clock.monotonic() + patience.total_seconds(), lease.read()
         while True:
             try:
-                return lease.take(self._holder(), self.policy.rollout.lease)
+                return lease.take(self.holder, self.policy.rollout.lease)
             except NotAllowed:
                 if self.clock.monotonic() >= deadline or lease.read() != seen:
                     raise
             self.clock.sleep(timedelta(milliseconds=200))
 
-    def _holder(self) -> str:
+    @property
+    def holder(self) -> str:
         """This controller's name: host and ledger, so that two ledgers on one host are two controllers."""
         ledger = hashlib.sha256(str(self.settings.ledger.path.resolve()).encode()).hexdigest()[:6]
         return render_holder(self.settings.worker.name, ledger)

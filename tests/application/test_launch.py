@@ -37,6 +37,7 @@ def make_survey(ledger: MemoryLedger, **changes: Any) -> Survey:
         "has_feed": True,
         "list_debts": tuple,
         "list_overdue": tuple,
+        "find_dead_man": lambda: None,
         "ask_rights": lambda: Readiness(SCOPE, (Right("/vms", "VM.Audit"),)),
         "is_there": lambda path: True,
         "clock": FakeClock(),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from zlh_hooks.domain.attestation import describe, digest_policy
+from zlh_hooks.domain.dead_man_point import TESTED, DeadManReach
 from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.drill import DRILL, describe_drill
 from zlh_hooks.domain.entry import Entry, Kind
@@ -25,6 +26,7 @@ PEOPLE = {
     "bob": {"name": "Bob", "roles": ["service"], "mail": "bob@example.com"},
 }
 REACH = Reach(12, channels=("mail",), operator={"mail": "noc@example.com"}, has_feed=True)
+DEAD_MAN = DeadManReach(("mail",), heartbeat=True, is_second=True, looked_at=NOW)
 LATER = {"no-conflict"}
 
 
@@ -89,8 +91,8 @@ def test_with_all_evidence_only_what_later_parts_bring_is_red() -> None:
     keys = ["backup-restored", "monitoring-first", "drilled.ada"]
     keys += [f"rehearsed.{one}" for one in Component if one is not Component.TEMPLATE]
     pages = [rendered(page, digest_policy(POLICY)) for page in Page]
-    evidence = [*map(attested, keys), *pages, *delivered("mail"), drilled("ada")]
-    assert {point.name for point in judge(POLICY, evidence) if not point.is_green} <= LATER
+    evidence = [*map(attested, keys), *pages, *delivered("mail"), drilled("ada"), entry(Kind.EVIDENCE, TESTED, {})]
+    assert {point.name for point in judge(POLICY, evidence, dead_man=DEAD_MAN) if not point.is_green} <= LATER
 
 
 def test_what_a_later_part_brings_says_so() -> None:

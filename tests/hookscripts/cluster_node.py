@@ -72,8 +72,12 @@ class ClusterNode:
         return self.run_command("/srv/changed", *words)
 
     def run_command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(self.enter(*words), capture_output=True, text=True, check=False)
+
+    def enter(self, *words: str) -> "list[str]":
+        """The command that runs these words on the node."""
         into = ["nsenter", "--target", str(self.process), "--mount", "--root", "--uts", "--", "env", "--chdir=/"]
-        return subprocess.run([*into, *words], capture_output=True, text=True, check=False)
+        return [*into, *words]
 
     def list_calls(self, verb: str) -> "list[list[str]]":
         """What Proxmox was asked to do by this verb of pvesh, in order."""

@@ -14,7 +14,7 @@ from tests.hookscripts.world import HOST
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGED = Path("/usr/share/zlh-hooks/hookscripts/zlh-guest-hook")
-OVERLAID = ("etc", "srv", "usr/sbin", "usr/share", "var/lib")
+OVERLAID = ("etc", "srv", "usr/sbin", "usr/share", "var/lib", "var/spool")
 
 
 def make_room() -> None:

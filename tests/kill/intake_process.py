@@ -1,4 +1,7 @@
-"""A process of its own that takes notes in and kills itself at one point: ``... SPOOL LEDGER POINT``."""
+"""A process of its own that takes notes in and kills itself at one point: ``... SPOOL LEDGER POINT``.
+
+Without a spool (``-``) they come by standard input, and are answered.
+"""
 
 import os
 import signal
@@ -8,6 +11,7 @@ from pathlib import Path
 from tests.fuse import Fuse
 from zlh_hooks.adapters.clock import SystemClock
 from zlh_hooks.adapters.ledger import SqlLedger
+from zlh_hooks.adapters.note_stream import NoteStream
 from zlh_hooks.adapters.spool import open_spool
 from zlh_hooks.application.intake import Intake
 
@@ -18,5 +22,15 @@ def take_in(folder: Path, file: Path, point: int) -> None:
         Intake(fuse.wrap(spool), fuse.wrap(SqlLedger.open(file, clock)), print).run()
 
 
+def receive(file: Path, point: int) -> None:
+    fuse = Fuse(point, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    ledger = SqlLedger.open(file, SystemClock())
+    for batch in NoteStream(0, 1).list_batches():
+        Intake(fuse.wrap(batch), fuse.wrap(ledger), lambda _: None, "pve-1").run()
+
+
 if __name__ == "__main__":
-    take_in(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    if sys.argv[1] == "-":
+        receive(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        take_in(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -28,16 +28,31 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
         _sync_folder(folder)
 
 
-def lock(handle: int, patience: timedelta, clock: Clock) -> None:
-    """Until the handle is closed, or the process ends. ``BlockingIOError`` if another one has it for longer."""
+def enter(handle: int, patience: timedelta, clock: Clock, refusal: str) -> None:
+    """Lock it until it is closed, or the process ends; ``NotAllowed`` with the refusal if another one has it longer."""
     deadline = clock.monotonic() + patience.total_seconds()
     while True:
         try:
             return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BlockingIOError as error:
             if clock.monotonic() >= deadline:
-                raise
+                raise NotAllowed(refusal) from error
         clock.sleep(LOCK_POLL)
+
+
+@contextmanager
+def held_folder(folder: Path, patience: timedelta, clock: Clock, refusal: str) -> Iterator[None]:
+    """One process at a time is inside; ``NotAllowed`` with the refusal if another one does not leave in time."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise SettingsError(str(folder), "folder", found, "a folder that you may read") from error
+    try:
+        enter(handle, patience, clock, refusal)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_new(path: Path, text: str, mode: int) -> None:

@@ -72,11 +72,12 @@ class MailServer:
 
 @dataclass(frozen=True, slots=True)
 class Letterhead:
-    """What every mail says of whoever writes it. ``url``: where the public reads of maintenance."""
+    """What every mail says of whoever writes it. ``url``: where the public reads of maintenance; ``label``: a sort."""
 
     sender: str
     reply_to: str | None = None
     url: str | None = None
+    label: str = "maintenance"
 
     @property
     def domain(self) -> str:
@@ -179,7 +180,7 @@ def render_mail(message: Message, address: str, letterhead: Letterhead, now: dat
         mail["Reply-To"] = letterhead.reply_to
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    mail["List-Id"] = f"Maintenance notices <maintenance.{letterhead.domain}>"
+    mail["List-Id"] = f"{letterhead.label.capitalize()} notices <{letterhead.label}.{letterhead.domain}>"
     mail.set_content(render_lines(message.text) + "\n", charset="utf-8", cte="quoted-printable")
     if message.event is not None:
         _attach(mail, message.event, letterhead)

@@ -9,9 +9,9 @@ from datetime import timedelta
 from itertools import chain, count
 from pathlib import Path
 
-from zlh_hooks.adapters.file import lock
+from zlh_hooks.adapters.file import enter
 from zlh_hooks.application.ports import Clock
-from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError
+from zlh_hooks.domain.errors import RoadError, SettingsError
 from zlh_hooks.domain.guest_note import LONGEST_BYTES
 
 BAD = "bad"
@@ -84,7 +84,7 @@ def open_spool(path: Path, clock: Clock) -> Iterator[FolderSpool]:
     folder = _open_folder(path)
     try:
         owner = _find_owner(path, os.fstat(folder))
-        _lock(path, folder, clock)
+        enter(folder, PATIENCE, clock, f"another intake is reading {path}, and takes these notes too")
         yield FolderSpool(path, folder, owner)
     finally:
         os.close(folder)
@@ -105,13 +105,6 @@ def _find_owner(path: Path, status: os.stat_result) -> int:
         expected = f"one of root or of user {mine}, where nobody else may write"
         raise SettingsError(str(path), "--spool", found, expected)
     return status.st_uid
-
-
-def _lock(path: Path, folder: int, clock: Clock) -> None:
-    try:
-        lock(folder, PATIENCE, clock)
-    except BlockingIOError as error:
-        raise NotAllowed(f"another intake is reading {path}, and takes these notes too") from error
 
 
 def _list_names(folder: int) -> set[str]:

@@ -6,7 +6,6 @@ draft counts as long as its version is above the published one, so that a publis
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,7 +16,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from zlh_hooks.adapters.clock import SystemClock
-from zlh_hooks.adapters.file import lock, replace_files
+from zlh_hooks.adapters.file import held_folder, replace_files
 from zlh_hooks.adapters.tuf_document import parse, render
 from zlh_hooks.domain.agent_trust import SIGNED_BY_PEOPLE, TrustRole
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -37,14 +36,9 @@ class TufFolder:
         """One change at a time; ``NotAllowed`` while another process is at it, for longer than ``patience``."""
         with _translated(self._draft):
             self._draft.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self._draft, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            lock(handle, patience, SystemClock())
+        refusal = f"another process changes {self._draft}; try again when it is done"
+        with held_folder(self._draft, patience, SystemClock(), refusal):
             yield
-        except BlockingIOError as error:
-            raise NotAllowed(f"another process changes {self._draft}; try again when it is done") from error
-        finally:
-            os.close(handle)
 
     def find(self, role: TrustRole) -> Metadata[Any] | None:
         """The document as it will be: the draft if there is one, else what is published."""

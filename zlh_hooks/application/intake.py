@@ -4,7 +4,7 @@ A note goes when its entry is on disk, and not before. If that end is not reache
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from zlh_hooks.application.ports import Ledger, Spool
 from zlh_hooks.domain.errors import RoadError
@@ -26,11 +26,15 @@ class Taken:
 
 @dataclass(slots=True)
 class Intake:
-    """One reader of one spool. ``say`` gets a line for what a person may want to know."""
+    """One reader of one spool. ``say`` gets a line for what a person may want to know.
+
+    ``node``: whose notes alone these are, whatever they say; empty: each says itself whose it is.
+    """
 
     spool: Spool
     ledger: Ledger
     say: Callable[[str], None]
+    node: str = ""
     _book: NoteBook = field(default_factory=NoteBook)
     _left: dict[str, RoadError] = field(default_factory=dict)
     _notes: int = 0
@@ -50,7 +54,7 @@ class Intake:
         except ValueError as error:
             self._set_aside(name, error)
             return
-        if name not in self._book.files:
+        if not self._book.has(note.node, name):
             self._record(name, note)
         self.spool.delete_note(name)
         self._notes += 1
@@ -59,7 +63,10 @@ class Intake:
     def _read(self, name: str) -> GuestNote:
         if not NAME.fullmatch(name):
             raise ValueError("its name is none of a note")
-        return parse_guest_note(self.spool.read_note(name))
+        note = parse_guest_note(self.spool.read_note(name))
+        if self.node and note.node not in ("", self.node):
+            raise ValueError(f"node: found {note.node}; expected {self.node}, which sent it")
+        return replace(note, node=self.node or note.node)
 
     def _record(self, name: str, note: GuestNote) -> None:
         moved_from = self._book.find_move(note)

@@ -17,6 +17,7 @@ from zlh_hooks.domain.attestation import (
     read_attestations,
 )
 from zlh_hooks.domain.audit import find_break
+from zlh_hooks.domain.dead_man_point import DeadManReach
 from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.entry import Draft, Entry, Kind
@@ -40,6 +41,7 @@ class Survey:
     has_feed: bool
     list_debts: Callable[[], Sequence[str]]
     list_overdue: Callable[[], Sequence[Overdue]]
+    find_dead_man: Callable[[], DeadManReach | None]
     ask_rights: Callable[[], Readiness]
     is_there: Callable[[Path], bool]
     clock: Clock
@@ -67,6 +69,7 @@ def find_facts(survey: Survey) -> Facts:
         synchronised=survey.keeper.read_synchronised(),
         debts=tuple(survey.list_debts()),
         overdue=tuple(survey.list_overdue()),
+        dead_man=survey.find_dead_man(),
         lost=frozenset(path for path in _list_paths(entries) if not survey.is_there(Path(path))),
     )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType, Protocol
 
+from zlh_hooks.domain.dead_man import Memory
 from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.evidence import Measurement
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
@@ -266,6 +267,34 @@ class NoticeChannel(Protocol):
         ``TargetError`` when the server refuses this address for good, ``RoadError`` when another attempt may succeed,
         ``Unanswered`` when nobody knows whether it was accepted.
         """
+
+
+class Alarm(Protocol):
+    """One way to whoever is on duty."""
+
+    @property
+    def name(self) -> str:
+        """For what was told by it, without secrets."""
+
+    def raise_alarm(self, message: Message) -> None:
+        """Tell it once; ``RoadError`` if nobody was reached."""
+
+
+class Pulse(Protocol):
+    """Somebody elsewhere who tells a person when we are silent."""
+
+    def beat(self) -> None:
+        """A sign of life; ``RoadError`` if it was not taken."""
+
+
+class DeadManMemory(Protocol):
+    """What one look of the dead man's switch hands on to the next."""
+
+    def read(self) -> Memory:
+        """As it was left; empty if nothing is there."""
+
+    def write(self, memory: Memory) -> None:
+        """Replace it; ``SettingsError`` if it cannot be kept."""
 
 
 class StatusFeed(Protocol):

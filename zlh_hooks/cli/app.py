@@ -47,6 +47,7 @@ COMMANDS = {
     "worker": "run_worker",
     "recover": "recover",
     "intake": "take_in",
+    "dead-man": "look",
     "metrics": "print_metrics",
 }
 
@@ -62,7 +63,7 @@ class Rooms(TyperGroup):
         """The noun's group or the command; None if there is no such word."""
         if cmd_name not in NOUNS and cmd_name not in COMMANDS:
             return None
-        room = import_module(f"zlh_hooks.cli.{cmd_name}")
+        room = import_module(f"zlh_hooks.cli.{cmd_name.replace('-', '_')}")
         parent = typer.Typer(add_completion=False)
         if cmd_name in NOUNS:
             parent.add_typer(room.app, name=cmd_name, help=NOUNS[cmd_name])

@@ -1,18 +1,25 @@
 """``zlh-hooks intake``: what the guest hook has noted becomes part of the ledger."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zlh_hooks import intake_wiring, wiring
+from zlh_hooks.application.intake import Taken
 from zlh_hooks.cli.option import Config, PolicyFile
+from zlh_hooks.domain.guest_note import NODE
 
 
 def take_in(
     spool: Annotated[
-        Path, typer.Option("--spool", metavar="DIR", help="Where the notes lie, or were brought to.", readable=False)
+        Path, typer.Option("--spool", metavar="DIR", help="Where the notes lie.", readable=False)
     ] = intake_wiring.SPOOL,  # whether it can be read is found by reading: access(2) knows of no capability
+    receive: Annotated[
+        str | None,
+        typer.Option("--receive", metavar="NODE", help="Read what zlh-note-forwarder of that node sends instead."),
+    ] = None,
     config: Config = None,
     policy: PolicyFile = None,
 ) -> None:
@@ -20,7 +27,29 @@ def take_in(
 
     May be run as often as you like: nothing is lost and nothing is recorded twice, however it ends.
     """
-    taken = intake_wiring.take_in(wiring.open_site(config, policy), spool, typer.echo)
-    typer.echo(f"{taken.notes} notes of {len(taken.guests)} guests recorded")
+    site = wiring.open_site(config, policy)
+    if receive is not None:
+        _tell(_render(intake_wiring.receive(site, _check_node(receive, spool), _tell)))
+        return
+    taken = intake_wiring.take_in(site, spool, typer.echo)
+    typer.echo(_render(taken))
     for error in taken.left:
         raise error
+
+
+def _render(taken: Taken) -> str:
+    return f"{taken.notes} notes of {len(taken.guests)} guests recorded"
+
+
+def _check_node(name: str, spool: Path) -> str:
+    if spool != intake_wiring.SPOOL:
+        raise typer.BadParameter("--receive reads what is sent, and --spool a folder; expected one of them")
+    if not name or not NODE.fullmatch(name):
+        raise typer.BadParameter(f"--receive {name!a}: expected a node's name, as Proxmox shows it")
+    return name
+
+
+def _tell(line: str) -> None:
+    """To the sender, beside the answers that its program reads; one that has gone away misses it."""
+    with suppress(OSError):
+        typer.echo(line, err=True)

@@ -15,6 +15,7 @@ from zlh_hooks.domain.attestation import BACKUP, CONFIRMED, DRILLED, MONITORING,
 from zlh_hooks.domain.point import Point
 from zlh_hooks.domain.right import render_roles
 from zlh_hooks.domain.window_rule import Component
+from zlh_hooks.launch_wiring import open_survey
 
 app = typer.Typer()
 COLUMNS = ("point", "state", "found", "what makes it green")
@@ -32,7 +33,7 @@ def ready(context: typer.Context, config: Config = None, policy: PolicyFile = No
         _refuse_lost_options(context)
         return
     site = wiring.open_site(config, policy)
-    points = list_points(site.policy, site.survey())
+    points = list_points(site.policy, open_survey(site))
     is_ready = all(point.is_green for point in points)
     options = render_options(config, policy)
     if json:

@@ -17,6 +17,8 @@ from zlh_hooks.domain.wording import render_list
 ATTESTED = "attested"
 BACKUP, MONITORING = "backup-restored", "monitoring-first"
 CONFIRMED, REHEARSED, DRILLED = "confirmed.", "rehearsed.", "drilled."
+TEST_LASTS = timedelta(days=30)
+"""Passwords expire and servers move: a channel that worked so long ago may not work tonight."""
 REHEARSAL_LASTS = timedelta(days=180)
 """People, machines and the runbook's words change; after so long a rehearsal says nothing about the next window."""
 

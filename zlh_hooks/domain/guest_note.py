@@ -15,7 +15,8 @@ FORMAT = 1
 NAME = re.compile(r"\d{8}t\d{6}\.\d{6}z-[1-9]\d{2,8}-(?:(?:pre|post)-(?:start|stop)|backup-end)-\d+\.json", re.ASCII)
 """How a note's file is called, so that names sort as the notes came. A dot before it: not finished, or given up."""
 LONGEST_BYTES = 1024
-_NODE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62})?", re.ASCII)
+NODE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62})?", re.ASCII)
+"""A node's name, or nothing."""
 _LOCK = re.compile(r"[a-z-]{0,32}", re.ASCII)
 _INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _LOWEST_GUEST, _HIGHEST_GUEST = 100, 999_999_999
@@ -97,10 +98,10 @@ def parse_guest_note(text: str) -> GuestNote:
         guest=found["guest"],
         phase=GuestPhase(_choose(found, "phase", GuestPhase)),
         at=_parse_instant(found),
-        node=_match(found, "node", _NODE, "a node's name or nothing"),
+        node=_match(found, "node", NODE, "a node's name or nothing"),
         kind=GuestKind(_choose(found, "kind", GuestKind)),
         lock=_match(found, "lock", _LOCK, "a config lock such as backup, or nothing"),
-        migrated_from=_match(found, "migrated_from", _NODE, "a node's name or nothing"),
+        migrated_from=_match(found, "migrated_from", NODE, "a node's name or nothing"),
         vetoed=found["vetoed"],
     )
 

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from zlh_hooks.domain.attestation import (
     BACKUP,
@@ -12,6 +12,7 @@ from zlh_hooks.domain.attestation import (
     MONITORING,
     REHEARSAL_LASTS,
     REHEARSED,
+    TEST_LASTS,
     Attestation,
     digest_policy,
     drop_confirmed,
@@ -22,6 +23,7 @@ from zlh_hooks.domain.attestation import (
     render_value,
 )
 from zlh_hooks.domain.component_rule import ComponentRule
+from zlh_hooks.domain.dead_man_point import DeadManReach, judge_dead_man
 from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.drill import find_gap, read_drills
 from zlh_hooks.domain.duty import holders_of
@@ -36,8 +38,6 @@ from zlh_hooks.domain.window_rule import Component
 from zlh_hooks.domain.wording import render_limits, render_list
 
 RENDERED = "rendered"
-TEST_LASTS = timedelta(days=30)
-"""Passwords expire and servers move: a channel that worked so long ago may not work tonight."""
 SYMPTOMS = ("provisioning", "networking", "workloads")
 """What must be decided about going back, as tables of ``[symptoms]``."""
 LATER = "brought by a later part of the product"
@@ -81,6 +81,7 @@ class Facts:
     lost: frozenset[str] = frozenset()
     debts: tuple[str, ...] = ()
     overdue: tuple[Overdue, ...] = ()
+    dead_man: DeadManReach | None = None
 
 
 def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
@@ -99,6 +100,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         *_judge_pages(policy, attested, facts),
         _judge_rights(facts),
         _judge_clock(facts.synchronised),
+        *judge_dead_man(facts.dead_man, facts.entries, policy.rollout.lease, facts.now),
         *_judge_acts(policy, attested),
         *_judge_drills(policy, facts),
         *_list_later(),

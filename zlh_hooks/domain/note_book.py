@@ -1,4 +1,4 @@
-"""What the ledger holds of the notes that guest hooks left: one entry for each, known by its file's name. Pure."""
+"""What the ledger holds of the notes that guest hooks left: one entry for each, known by node and file. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -57,20 +57,24 @@ def find_backups(entries: Iterable[Entry]) -> Mapping[int, datetime]:
 
 @dataclass(slots=True)
 class NoteBook:
-    """Which files are recorded, and where each guest was when it was last noted."""
+    """Which files of which nodes are recorded, and where each guest was when it was last noted."""
 
-    files: set[str] = field(default_factory=set)
+    _files: set[tuple[str, str]] = field(default_factory=set)
     _last: dict[int, GuestNote] = field(default_factory=dict)
 
     def add(self, entries: Iterable[Entry]) -> "NoteBook":
         """Take in more entries, of whatever."""
         recorded = [entry for entry in entries if entry.name == PHASE]
-        self.files |= {entry.data["file"] for entry in recorded}
+        self._files |= {(entry.data["node"], entry.data["file"]) for entry in recorded}
         for note in read_notes(recorded):
             last = self._last.get(note.guest)
             if note.node and (last is None or last.at < note.at):
                 self._last[note.guest] = note
         return self
+
+    def has(self, node: str, file: str) -> bool:
+        """Whether it is recorded. A node's names are its own: none can take another's note for recorded."""
+        return (node, file) in self._files
 
     def find_move(self, note: GuestNote) -> str:
         """The node from which the guest came since it was last noted; empty if it did not, or the note comes late."""

@@ -1,0 +1,238 @@
+"""The dead man's switch on a simulated site: what it finds amiss, and that nothing keeps it from telling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.application.rollout_bench import Bench
+from tests.clock import FakeClock
+from zlh_hooks.application.controller_lock import ControllerLock
+from zlh_hooks.application.dead_man import DeadMan, Grounds, Sight, look
+from zlh_hooks.application.ports import LeaseHolder
+from zlh_hooks.domain.dead_man import Fault, Memory, Word
+from zlh_hooks.domain.entry import Draft, Kind
+from zlh_hooks.domain.errors import RoadError, SettingsError
+from zlh_hooks.domain.notice import Message
+from zlh_hooks.domain.steps import RolloutEvent
+
+MINUTE = timedelta(minutes=1)
+AMISS = Sight((Fault("worker", "no worker is at work"),))
+
+
+@dataclass
+class Phone:
+    """A way to somebody on duty."""
+
+    name: str = "mail"
+    fault: str = ""
+    heard: list[str] = field(default_factory=list)
+
+    def raise_alarm(self, message: Message) -> None:
+        if self.fault:
+            raise RoadError(self.fault)
+        self.heard.append(str(message.facts["word"]))
+
+
+@dataclass
+class Nurse:
+    """A service elsewhere."""
+
+    fault: str = ""
+    beats: int = 0
+
+    def beat(self) -> None:
+        if self.fault:
+            raise RoadError(self.fault)
+        self.beats += 1
+
+
+@dataclass
+class Notebook:
+    """What is remembered; a disk that is full keeps nothing."""
+
+    is_full: bool = False
+    memory: Memory = field(default_factory=Memory)
+
+    def read(self) -> Memory:
+        return self.memory
+
+    def write(self, memory: Memory) -> None:
+        if self.is_full:
+            raise SettingsError("memory.json", "file", "no space left", "a place that can be written")
+        self.memory = memory
+
+
+@dataclass
+class Switch:
+    """One with its ways; ``find`` is what its next look sees."""
+
+    phones: Sequence[Phone]
+    nurse: Nurse = field(default_factory=Nurse)
+    notebook: Notebook = field(default_factory=Notebook)
+    sight: Sight = field(default_factory=lambda: Sight(()))
+    clock: FakeClock = field(default_factory=FakeClock)
+    said: list[str] = field(default_factory=list)
+
+    def open(self) -> DeadMan:
+        return DeadMan(
+            "pve-1", lambda _: self.sight, self.phones, self.nurse, self.notebook, self.clock, self.said.append
+        )
+
+    def run(self, looks: int = 1) -> list[bool]:
+        """So many looks, a minute apart; whether each found and left all in order."""
+        done = []
+        for _ in range(looks):
+            done.append(self.open().run())
+            self.clock.sleep(MINUTE)
+        return done
+
+
+# --- telling
+
+
+def test_while_all_is_well_the_heartbeat_is_called_at_each_look_and_nobody_is_told() -> None:
+    switch = Switch([Phone()])
+    assert switch.run(3) == [True] * 3
+    assert (switch.nurse.beats, switch.phones[0].heard) == (3, [])
+
+
+def test_while_something_is_amiss_the_heartbeat_is_silent_from_the_first_look_on() -> None:
+    switch = Switch([Phone()], sight=AMISS)
+    assert switch.run(2) == [False, False]
+    assert (switch.nurse.beats, switch.phones[0].heard) == (0, ["alarm"])
+    assert switch.said == ["worker: no worker is at work"] * 2
+
+
+def test_a_way_that_is_broken_keeps_no_other_from_telling_and_is_tried_again() -> None:
+    switch = Switch([Phone("mail", "no connection"), Phone("webhook")], sight=AMISS)
+    switch.run(4)
+    assert [phone.heard for phone in switch.phones] == [[], ["alarm"]]
+    assert switch.said.count("mail: no connection") == 3
+    switch.phones[0].fault = ""
+    switch.run(3)
+    assert [phone.heard for phone in switch.phones] == [["alarm"], ["alarm"]]
+
+
+def test_recovery_is_told_once_to_each() -> None:
+    switch = Switch([Phone("mail"), Phone("webhook")], sight=AMISS)
+    switch.run(3)
+    switch.sight = Sight(())
+    assert switch.run(30) == [True] * 30
+    assert [phone.heard for phone in switch.phones] == [["alarm", "well"]] * 2
+
+
+def test_where_nothing_can_be_remembered_people_are_told_all_the_same() -> None:
+    switch = Switch([Phone()], sight=AMISS)
+    switch.run(1)
+    switch.notebook.is_full = True
+    assert switch.run(2) == [False, False]
+    assert switch.phones[0].heard == ["alarm", "alarm"]
+
+
+def test_a_heartbeat_that_is_not_taken_is_no_success() -> None:
+    switch = Switch([Phone()], Nurse("answered 404"))
+    assert switch.run() == [False]
+    assert switch.said == ["heartbeat: answered 404"]
+
+
+def test_a_test_goes_every_way_is_remembered_nowhere_and_says_which_way_is_broken() -> None:
+    switch = Switch([Phone("mail"), Phone("webhook", "no connection")], sight=AMISS)
+    assert switch.open().test() is False
+    assert (switch.phones[0].heard, switch.nurse.beats) == ([Word.TEST], 1)
+    assert (switch.said, switch.notebook.memory) == (["webhook: no connection"], Memory())
+    switch.phones[1].fault = ""
+    assert switch.open().test() is True
+
+
+# --- looking
+
+
+@dataclass
+class Site:
+    """A site of which a worker may have died."""
+
+    bench: Bench = field(default_factory=lambda: Bench().furnish(2))
+    lease: LeaseHolder | None = None
+
+    def look(self, ledger: Any = None) -> list[str]:
+        cluster = self.bench.datacentre.cluster
+        grounds = Grounds(
+            lambda: ledger or self.bench.ledger, lambda: self.lease, lambda: cluster.inventory, "one-ab12"
+        )
+        return [fault.name for fault in look(grounds, Memory(), self.bench.clock).faults]
+
+    def live(self) -> None:
+        self.lease = LeaseHolder("one-ab12", 1, self.bench.clock.now() + MINUTE)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_a_site_without_work_or_without_a_ledger_misses_no_worker(site: Site) -> None:
+    assert site.look() == []
+    grounds = Grounds(lambda: None, lambda: None, lambda: site.bench.datacentre.cluster.inventory, "one-ab12")
+    assert look(grounds, Memory(), site.bench.clock) == Sight(())
+
+
+def test_a_planned_rollout_without_a_worker_is_a_fault_and_with_one_it_is_none(site: Site) -> None:
+    site.bench.submit("2")
+    assert site.look() == ["worker"]
+    site.live()
+    assert site.look() == []
+    site.bench.clock.sleep(MINUTE)
+    assert site.look() == ["worker"]
+
+
+def test_a_rollout_that_soaks_needs_a_worker_until_its_guests_are_at_their_end(site: Site) -> None:
+    site.bench.run("2")
+    assert site.look() == ["worker"]
+    site.live()
+    assert site.look() == []
+
+
+def test_another_controller_is_a_fault_while_a_rollout_is_in_hand(site: Site) -> None:
+    begin(site)
+    ControllerLock(site.bench.datacentre.cluster, site.bench.clock, "two-cd34").take()
+    assert site.look() == ["controller-lock"]
+
+
+def test_our_own_claim_is_none(site: Site) -> None:
+    begin(site)
+    ControllerLock(site.bench.datacentre.cluster, site.bench.clock, "one-ab12").take()
+    assert site.look() == []
+
+
+def test_proxmox_that_does_not_answer_is_a_fault_while_a_rollout_is_in_hand(site: Site) -> None:
+    begin(site)
+    site.bench.datacentre.faults.refuse("list_guests", RoadError("no route to host"), times=10)
+    assert site.look() == ["proxmox"]
+
+
+def begin(site: Site) -> None:
+    """A rollout that its worker has in hand."""
+    plan = site.bench.submit("2")
+    site.bench.ledger.append(Draft(Kind.EVENT, RolloutEvent.STARTED, plan.id))
+    site.live()
+
+
+def test_a_ledger_that_cannot_be_read_is_a_fault(site: Site) -> None:
+    class Locked:
+        def read(self, *_: object) -> Any:
+            raise RoadError("the ledger is locked")
+
+    assert site.look(Locked()) == ["ledger"]
+
+
+def test_a_ledger_that_was_changed_is_a_fault(site: Site) -> None:
+    begin(site)
+
+    class Forged:
+        def read(self, *words: Any) -> Any:
+            return site.bench.ledger.read(*words)[1:]
+
+    assert site.look(Forged()) == ["ledger"]

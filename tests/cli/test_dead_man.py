@@ -1,0 +1,109 @@
+"""``zlh-hooks dead-man`` as an operator and a timer call it: settings from files, people reached by real servers."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tests.cli.command_line import make_runner
+from tests.cli.site_file import GAMES, write_site
+from tests.dead_man_bench import SECRET, Duty, on_duty
+from zlh_hooks.cli.app import app
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def duty(tmp_path: Path) -> Iterator[Duty]:
+    with on_duty(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def files(tmp_path: Path, duty: Duty) -> list[str]:
+    """The options that name a site without any work."""
+    return write_site(tmp_path, GAMES, duty.settings)
+
+
+def run(files: list[str], *words: str) -> Result:
+    done = make_runner().invoke(app, [*words, *files])
+    assert SECRET not in done.output + done.stderr + str(done.exception)
+    return done
+
+
+def list_points(files: list[str]) -> dict[str, str]:
+    return {one["name"]: one["found"] for one in json.loads(run(files, "ready", "--json").output)["points"]}
+
+
+def test_while_nothing_waits_for_a_worker_the_heartbeat_is_called_and_nobody_is_told(
+    files: list[str], duty: Duty
+) -> None:
+    assert run(files, "dead-man").exit_code == 0
+    assert [(asked.method, asked.path) for asked in duty.service.asked] == [("GET", f"/{SECRET}")]
+    assert (duty.subjects(), duty.hook.asked) == ([], [])
+
+
+def test_who_only_looks_makes_no_ledger(files: list[str], tmp_path: Path) -> None:
+    run(files, "dead-man")
+    assert not (tmp_path / "ledger.sqlite").exists()
+
+
+def test_a_policy_that_no_worker_could_read_is_told_to_each_person_on_duty(
+    files: list[str], duty: Duty, tmp_path: Path
+) -> None:
+    (tmp_path / "policy.toml").write_text("nonsense = 1\n")
+    assert run(files, "dead-man").exit_code == 1
+    duty.let_pass(MINUTE)
+    assert "policy: no worker can start" in run(files, "dead-man").stderr
+    assert duty.subjects() == ["nobody looks after the work"] * 2
+    assert [recipients for _, recipients, _ in duty.post.taken] == [["ada@example.com"], ["bob@example.com"]]
+    assert (len(duty.hook.asked), duty.service.asked) == (1, [])
+
+
+def test_a_ledger_that_is_none_is_told(files: list[str], duty: Duty, tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite").write_text("not a ledger")
+    assert run(files, "dead-man").exit_code == 1
+    duty.let_pass(MINUTE)
+    assert "ledger: the ledger cannot be used" in run(files, "dead-man").stderr
+    assert duty.subjects() == ["nobody looks after the work"] * 2
+
+
+def test_an_alarm_is_sorted_as_one_and_comes_from_its_own_address(files: list[str], duty: Duty) -> None:
+    run(files, "dead-man", "--test")
+    mail = duty.post.read_mails()[0]
+    assert (mail["From"], mail["List-Id"]) == ("alarm@example.com", "Alarm notices <alarm.example.com>")
+
+
+def test_a_test_goes_every_way_and_counts_only_if_all_of_them_worked(files: list[str], duty: Duty) -> None:
+    duty.hook.statuses = [500, 200]
+    assert run(files, "dead-man", "--test").exit_code == 1
+    assert {"dead-man.test", "dead-man.timer"} <= list_points(files).keys()
+    done = run(files, "dead-man", "--test")
+    assert (done.exit_code, done.stdout) == (0, "every way works, and that is recorded\n")
+    assert duty.subjects() == ["this is a test"] * 4
+
+
+def test_the_gate_is_green_when_it_reaches_people_was_tried_and_looks(files: list[str]) -> None:
+    run(files, "dead-man", "--test")
+    run(files, "dead-man")
+    assert list_points(files)["dead-man"] == "tells by mail, webhook and heartbeat, within 7.5 minutes at worst"
+
+
+def test_without_its_table_it_says_where_that_is_described(tmp_path: Path) -> None:
+    done = make_runner().invoke(app, ["dead-man", *write_site(tmp_path, GAMES)])
+    assert done.exit_code != 0
+    assert "docs/reference/dead-man.md" in str(done.exception)
+
+
+@pytest.mark.parametrize("url", ["http://example.com/x", "nonsense", "ftp://example.com/x"])
+def test_a_url_that_is_none_is_refused_without_being_shown(files: list[str], tmp_path: Path, url: str) -> None:
+    (tmp_path / "heartbeat-url").write_text(url + SECRET)
+    assert "dead_man.heartbeat_url_file" in str(run(files, "dead-man").exception)
+
+
+def test_a_file_with_a_secret_url_that_all_may_read_is_refused(files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "alarm-url").chmod(0o644)
+    assert "open to everybody" in str(run(files, "dead-man").exception)
