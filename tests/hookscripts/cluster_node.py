@@ -73,7 +73,7 @@ class ClusterNode:
 
     def run_command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         into = ["nsenter", "--target", str(self.process), "--mount", "--root", "--uts", "--", "env", "--chdir=/"]
-        return subprocess.run([*into, *words], capture_output=True, text=True, check=False)
+        return subprocess.run([*into, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def list_calls(self, verb: str) -> "list[list[str]]":
         """What Proxmox was asked to do by this verb of pvesh, in order."""
@@ -89,10 +89,10 @@ class ClusterNode:
 
 
 @contextmanager
-def open_node() -> Iterator[ClusterNode]:
+def open_node(name: str = NODE) -> Iterator[ClusterNode]:
     """A node without guests, alone, whose storage is there and empty; it ends with the block."""
     room = subprocess.Popen(
-        [sys.executable, "-m", "tests.hookscripts.cluster_room"],
+        [sys.executable, "-m", "tests.hookscripts.cluster_room", f"{name}.example.com"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -103,5 +103,5 @@ def open_node() -> Iterator[ClusterNode]:
         node = ClusterNode(room.pid, Path(f"/proc/{room.pid}/root"))
         node.write("/etc/pve/.version", "{}")
         node.path(SNIPPETS).mkdir(parents=True)
-        node.describe(Site())
+        node.describe(Site(nodes={name: 1}, own=name))
         yield node
