@@ -27,9 +27,10 @@ hypothesis.settings.load_profile("workshop")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What a run is told about the libraries that it tests with."""
+    """What a run is told about what it tests, and with which libraries."""
     parser.addoption("--constraints", type=Path, help="refuse to run with other versions than this file's")
     parser.addoption("--absent", default="", help="libraries, by commas, whose tests are skipped")
+    parser.addoption("--packages", type=Path, help="built Debian packages, and in root/ what a machine needs for them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
