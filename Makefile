@@ -28,7 +28,7 @@ lint: venv
 	workshop/lint.sh
 
 matrix: venv
-	$(python) -m pytest -n 3 -m 'matrix and not lab'
+	$(python) -m pytest -n 3 --durations=25 -m 'matrix and not lab'
 	$(python) -m pytest -m 'matrix and lab and not release'
 
 release-tests: venv

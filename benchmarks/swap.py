@@ -22,7 +22,7 @@ from tests.lab.swap_bench import SwapGuest, build_release
 SWAPS = 20
 LEAST_REQUESTS = 20_000
 ROUNDS = 3
-OWN_PORT = 18889
+OWN_PORT = 18887
 LIMITS = {"exit": 10.0, "no-python": 10.0, "wrong-version": 70.0, "freeze": 55.0, "hang": 55.0}
 """Fault to the seconds within which the old release must be back."""
 _OWN_BIND = f"""\

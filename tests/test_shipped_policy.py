@@ -23,9 +23,10 @@ def test_nothing_of_it_is_hardly_meant() -> None:
     assert list_hints(POLICY, NOW) == []
 
 
-def test_every_system_has_its_runbook_and_only_templates_are_carried_out_by_themselves() -> None:
+def test_every_system_has_its_runbook_and_templates_and_agents_are_carried_out_by_themselves() -> None:
     assert set(POLICY.components) == set(Component)
-    assert [name for name, rule in POLICY.components.items() if rule.driver != "manual"] == [Component.TEMPLATE]
+    by_itself = {name for name, rule in POLICY.components.items() if rule.driver != "manual"}
+    assert by_itself == {Component.TEMPLATE, Component.AGENT}
 
 
 @pytest.mark.parametrize("component", Component)

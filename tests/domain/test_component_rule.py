@@ -39,6 +39,12 @@ def test_roots_are_exchanged_of_templates_only() -> None:
     assert Policy.model_validate(make_tables(components={"template": make_component(**ROOT)})).components
 
 
+def test_agents_alone_follow_what_is_signed() -> None:
+    found = faults_of(driver="agent")
+    assert found == [("components.pbs.driver", '"agent"', '"manual": the driver agent does agent only')]
+    assert Policy.model_validate(make_tables(components={"agent": make_component(driver="agent")})).components
+
+
 def test_an_owner_is_not_its_own_deputy() -> None:
     assert faults_of(deputy="platform") == [("components.pbs.deputy", '"platform"', "another role than the owner's")]
 

@@ -223,8 +223,8 @@ def test_without_a_channel_an_operator_and_a_feed_nobody_is_told() -> None:
 
 @pytest.mark.parametrize("name", Component)
 def test_each_component_says_who_answers_for_it_and_what_is_live_by_which_evidence(name: Component) -> None:
-    found = find(f"component.{name}").found
-    assert found.startswith(("Ada, deputy Bob; mode auto, live when", "Bob, deputy Ada; mode auto, live when"))
+    found, mode = find(f"component.{name}").found, "enforce" if name is Component.AGENT else "auto"
+    assert found.startswith((f"Ada, deputy Bob; mode {mode}, live when", f"Bob, deputy Ada; mode {mode}, live when"))
 
 
 def test_a_component_without_a_runbook_or_without_a_deputy_is_red() -> None:

@@ -12,7 +12,7 @@ from zlh_hooks.domain.impact import Impact, LiveMode
 from zlh_hooks.domain.value import PositiveDuration, Value
 from zlh_hooks.domain.window_rule import Component
 
-AUTOMATIC: Mapping[str, Component] = {"root": Component.TEMPLATE}
+AUTOMATIC: Mapping[str, Component] = {"root": Component.TEMPLATE, "agent": Component.AGENT}
 """Drivers that carry a component out by themselves; ``manual`` is a person with the runbook."""
 Sentence = Annotated[str, Field(min_length=1)]
 
@@ -40,8 +40,9 @@ class ComponentRule(Value):
     """The runbook of one component."""
 
     title: Sentence = Field(description="How people call it.")
-    driver: Literal["root", "manual"] = Field(
-        description="What carries it out: root exchange (templates only), or a person with the runbook."
+    driver: Literal["root", "agent", "manual"] = Field(
+        description="What carries it out: root exchange (templates only), the signed state (agents only), "
+        "or a person with the runbook."
     )
     owner: str = Field(description="The role that answers for it: a name of [roles].")
     deputy: str = Field(description="The role that does it while the owner is away; another one.")
@@ -75,7 +76,7 @@ class ComponentRule(Value):
 
     @model_validator(mode="after")
     def _check_interruption(self) -> Self:
-        if self.driver == "manual" and self.interruption is None:
+        if self.driver != "root" and self.interruption is None:
             raise Misfit(("interruption",), "nothing", 'a duration such as "10m", or "0s"')
         if self.driver == "root" and self.interruption is not None:
             found = render_found(self.interruption)

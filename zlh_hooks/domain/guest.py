@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from zlh_hooks.domain.tag import is_ours, parse_tags
 
@@ -79,6 +80,7 @@ class Mount:
         return Mount(self.key, volume, options if size is None else (*options, ("size", size)))
 
 
+@lru_cache(maxsize=4096)  # a config is looked at many times for each time that it is read
 def parse_mount(key: str, text: str) -> Mount:
     """``local:5001/vm-5001-disk-0.raw,size=1G`` as a Mount; ``volume=`` before the id is accepted as Proxmox does."""
     parts = text.split(",")

@@ -128,7 +128,10 @@ class Progress:
 def fold_progress(entries: Sequence[Entry]) -> Progress:
     """The progress of one rollout from all of its entries, oldest first; the first must be its plan."""
     plan = parse_plan(entries[0].data)
-    own = [entry for entry in entries if entry.target is None]
+    by_target: dict[int | None, list[Entry]] = {}
+    for entry in entries:
+        by_target.setdefault(entry.target, []).append(entry)
+    own = by_target[None]
     events = [entry for entry in own if entry.kind is Kind.EVENT]
     ended = [entry for entry in events if entry.name in (RolloutEvent.SUCCEEDED, RolloutEvent.ABORTED)]
     turned = [entry for entry in events if entry.name == RolloutEvent.REVERT_ORDERED]
@@ -137,7 +140,7 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
         state=follow(ROLLOUT_TABLE, RolloutState.PLANNED, (RolloutEvent(entry.name) for entry in events)),
         reason=str(events[-1].data.get("reason", "")) if events else "",
         stage=next((str(entry.data["text"]) for entry in reversed(own) if entry.name == "stage"), ""),
-        targets=tuple(_fold_target(target, entries) for target in plan.targets),
+        targets=tuple(_fold_target(target, by_target.get(target.vmid, [])) for target in plan.targets),
         failures=_count_since_resumed(entries, "failure"),
         errors=_count_since_resumed(entries, "error"),
         ended_at=ended[-1].at if ended else None,
@@ -146,8 +149,8 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
     )
 
 
-def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgress:
-    own = [entry for entry in entries if entry.target == target.vmid]
+def _fold_target(target: PlannedTarget, own: Sequence[Entry]) -> TargetProgress:
+    """From the target's own entries."""
     events = [entry for entry in own if entry.kind is Kind.EVENT]
     told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name in (DEFERRED, KEPT)]
     state = follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events))
@@ -158,7 +161,7 @@ def _fold_target(target: PlannedTarget, entries: Sequence[Entry]) -> TargetProgr
         began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
         felt_at=next((entry.at for entry in own if _is_felt(entry)), None),
         took=_took(own),
-        owes=_owes(entries, target.vmid),
+        owes=_owes(own),
         told_at=told[-1].at if told else None,
         kept=state is TargetState.HEALTHY and told[-1].name == KEPT,
         spared=[e.kind for e in own if e.name == GROW][-1:] == [Kind.FAILED],
@@ -184,8 +187,8 @@ def _left(own: Sequence[Entry]) -> list[str]:
     return [str(entry.data[LEFT]) for entry in own if entry.kind is Kind.DONE and entry.data.get(LEFT)]
 
 
-def _owes(entries: Sequence[Entry], vmid: int) -> bool:
-    notes = [e.name for e in entries if e.target == vmid and e.kind is Kind.NOTE and e.name in (OWED, CLEARED)]
+def _owes(own: Sequence[Entry]) -> bool:
+    notes = [entry.name for entry in own if entry.kind is Kind.NOTE and entry.name in (OWED, CLEARED)]
     return notes[-1:] == [OWED]
 
 
