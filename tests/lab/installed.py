@@ -34,15 +34,10 @@ def repack(package: Path, version: str, target: Path) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["dpkg-deb", "--raw-extract", package, f"{folder}/root"], check=True)
         control = Path(folder, "root/DEBIAN/control")
-        lines = control.read_text().splitlines()
-        control.write_text("".join(f"Version: {version}\n" if _is_version(line) else f"{line}\n" for line in lines))
+        control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
         built = target / f"{package.name.partition('_')[0]}_{version}_all.deb"
         subprocess.run(["dpkg-deb", "--build", f"{folder}/root", built], check=True, capture_output=True)
     return built
-
-
-def _is_version(line: str) -> bool:
-    return line.startswith("Version: ")
 
 
 class Machine:
