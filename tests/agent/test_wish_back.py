@@ -175,6 +175,20 @@ def test_a_book_that_took_no_word_of_a_way_back_learns_it_from_the_patch(
     assert (guest.told().state, guest.last().txn, state_of(guest, wish(1))) == ("done", txn, "failed")
 
 
+def test_a_wish_whose_own_way_back_the_book_never_heard_of_has_nothing_to_take_back(
+    guest: WishGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    guest.packages.write(faults=["helper-falls"])
+    with monkeypatch.context() as patched:
+        patched.setattr(WishBook, "end", full)
+        guest.wish(wish(1))
+    assert guest.wish(back_from(wish(1), 2)) == 0
+    assert (guest.versions(), guest.told().state) == (ONE, "done")
+
+
 def test_while_packages_move_the_wish_is_called_failed_and_the_patch_is_told_as_under_way(
     guest: WishGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
