@@ -111,9 +111,9 @@ class Exchange:
         self.turn.take(target, journal)
 
     def _leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
-        """The customer's own next restart brings the new root, if that comes before its turn."""
+        """The customer's own next restart brings the new root, if that comes before its turn; no promise is broken."""
         while journal.done(PUT) is None:
-            self.case.gate.check()
+            self.case.gate.wait_for_promise(target.vmid)
             self.turn.prove_when_free(target, journal)
             if self.case.gate.is_stopped():
                 continue

@@ -61,7 +61,10 @@ class RolloutRules(Value):
         default=None, description="Wait at most so long until no player is on the server; left out: do not wait."
     )
     exchange_pending: StrictBool = Field(
-        default=False, description="Leave the new root pending for the customer's own next restart."
+        default=True,
+        description="Leave the new root pending for the customer's own next restart, also outside of a window, but "
+        "never before a date that its owner was told. It is proved then, and a bad one goes back. false: nothing of a "
+        "guest changes outside of a window.",
     )
     auto_promote: StrictBool = Field(
         default=True, description="Move `stable` when all waves are healthy, without asking a person."
