@@ -15,14 +15,13 @@ from tests.platform.site import kill_workers
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CANARY, LATER = 5001, 5004
 GUESTS = (GuestPlan(CANARY, PVE1), GuestPlan(LATER, PVE2))
-PENDING = close_window().replace("[rollout]\n", "[rollout]\nexchange_pending = true\n")
 
 
 class Site(Operator):
     """``hooks``: what the guest hook is told meanwhile."""
 
     def __init__(self, datacentre: Datacentre, hooks: Hooks, directory: Path) -> None:
-        super().__init__(datacentre, directory, PENDING)
+        super().__init__(datacentre, directory, close_window())
         self.hooks = hooks
 
     def wait_for_pending(self, vmid: int) -> None:
