@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Operator:
     def states(self) -> dict[int, str]:
         """Guest to its state in the latest rollout."""
         return {row["vmid"]: row["state"] for row in self.status()["targets"]}
+
+    def wait_for(self, look: Callable[[], bool], what: str) -> None:
+        """Asked seldom: each command is a process that computes beside the guests."""
+        until(look, 120, what, pause=0.3)
 
     def versions(self) -> dict[int, str]:
         """Guest to the template version read inside it."""

@@ -15,21 +15,17 @@ from tests.platform.site import kill_workers
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CANARY, LATER = 5001, 5004
 GUESTS = (GuestPlan(CANARY, PVE1), GuestPlan(LATER, PVE2))
-PENDING = close_window().replace("[rollout]\n", "[rollout]\nexchange_pending = true\n")
 
 
 class Site(Operator):
     """``hooks``: what the guest hook is told meanwhile."""
 
     def __init__(self, datacentre: Datacentre, hooks: Hooks, directory: Path) -> None:
-        super().__init__(datacentre, directory, PENDING)
+        super().__init__(datacentre, directory, close_window())
         self.hooks = hooks
 
     def wait_for_pending(self, vmid: int) -> None:
         until(lambda: "rootfs" in self.datacentre.pve.ct(vmid).pending, 120, f"root that waits on {vmid}")
-
-    def wait_for(self, vmid: int, state: str) -> None:
-        until(lambda: self.states().get(vmid) == state, 120, f"{vmid} {state}")
 
     def restart_in_the_panel(self, vmid: int) -> None:
         node = self.datacentre.pve.ct(vmid).node
@@ -71,7 +67,7 @@ def test_a_customers_restart_brings_the_new_root_before_the_window_and_it_is_pro
         assert site.versions()[vmid] == "1"
         site.hooks.take_phases(vmid)
         restart(vmid)
-        site.wait_for(vmid, "HEALTHY")
+        site.wait_for(lambda vmid=vmid: site.states()[vmid] == "HEALTHY", f"proof of {vmid}")
         assert site.hooks.take_phases(vmid) == noted
     assert site.versions() == {CANARY: "2", LATER: "2"}
     assert site.list_guests("event", "proved") == [CANARY, LATER]
@@ -81,12 +77,12 @@ def test_a_customers_restart_brings_the_new_root_before_the_window_and_it_is_pro
 
 
 def test_a_bad_root_that_comes_so_goes_back_by_itself_with_all_data_and_no_other_guest_is_touched(site: Site) -> None:
-    until(lambda: site.status()["state"] == "SUCCEEDED", 120, "end of the rollout before")
+    site.wait_for(lambda: site.status()["state"] == "SUCCEEDED", "end of the rollout before")
     other = site.init(LATER)
     site.start("3")
     site.wait_for_pending(CANARY)
     site.restart_inside(CANARY)
-    until(lambda: site.status()["state"] == "REVERTED", 120, "end of the rollout")
+    site.wait_for(lambda: site.status()["state"] == "REVERTED", "end of the rollout")
     assert site.list_guests("event", "revert_proved") == [CANARY]
     assert site.versions() == {CANARY: "2", LATER: "2"}
     assert site.count_reboots() == [2, 0], "one more, which brought it back"
