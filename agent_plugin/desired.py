@@ -262,6 +262,8 @@ def decide_wish(state: Desired, vmid: int, line: str, now: datetime) -> WishDeci
         return WishDecision(WishRuling.NEWER, f"{said}, and what this program does not know: {names}", wish)
     if wish.patches.is_nothing:
         return WishDecision(WishRuling.NOTHING, f"{said}; packages are left as they are", wish)
+    if wish.patches.revert:
+        return WishDecision(WishRuling.BRING, f"{said}; the way back waits for no window", wish)
     opens = find_first_start((*state.windows, *wish.also_open), vmid, wish.id, state.jitter, now)
     if opens is None or opens > now:
         rule = f"{said}; now only what nobody who plays feels, all else {_say_when(opens)}"

@@ -47,10 +47,15 @@ def _find_brought(hands: PatchHands) -> Patch:
     brought = find_patch(hands.place.patched)
     if brought is None:
         raise NotNow("there is no patch to go back from: none was brought, or it was taken back already")
+    refuse_changed(hands, brought)
+    return brought
+
+
+def refuse_changed(hands: PatchHands, brought: Patch) -> None:
+    """``NotNow`` if something came after it."""
     new = {upgrade.name: upgrade.new for upgrade in brought.upgrades}
     if changed := find_unlike(new, hands.packages.read_installed()):
         raise NotNow(f"{', '.join(changed)} changed since the patch, so that its way back would undo that as well")
-    return brought
 
 
 def go_on(hands: PatchHands) -> "Patch | None":

@@ -273,8 +273,8 @@ class Patching(Story[Patch]):
     def _report(self) -> None:
         if not self.now.outcome:
             self.note(outcome="refused" if self.now.blame else "failed")
-        if self.now.wish:
-            self._book.end(self.now.wish, self.now.txn, self.now.outcome, self.now.reason)
+        for wish, outcome in self.now.ends.items():
+            self._book.end(wish, self.now.txn, outcome, self.now.reason)
 
     def save(self) -> None:
         save_patch(self._place.patch, self.now)

@@ -9,7 +9,8 @@ from agent_plugin.desired import WishDecision, WishRuling
 from agent_plugin.fault import BadInput
 from agent_plugin.patch import go_on, refuse_trial
 from agent_plugin.patch_act import PatchHands, Patching
-from agent_plugin.patch_state import begin, find_patch
+from agent_plugin.patch_back import take_back_wished
+from agent_plugin.patch_state import Patch, begin, find_patch
 from agent_plugin.place import Place
 from agent_plugin.report import LONGEST_TEXT, find_wished, write_status, write_wished
 from agent_plugin.state import find_transaction
@@ -32,10 +33,16 @@ def follow_wish(hands: PatchHands, decision: WishDecision, now: datetime) -> "Wi
         wish = decision.wish
         if wish is not None and not has_moved and _is_due(place, wish, decision.ruling, now):
             refuse_trial(place)
-            live_only = decision.ruling is WishRuling.BRING_LIVE
-            Patching(hands, begin(wish.patches, hands.settings.probe, wish.id, live_only)).carry_out()
+            _bring(hands, wish, decision.ruling)
         write_status(place, find_transaction(place.transaction))
         return find_wished(place)
+
+
+def _bring(hands: PatchHands, wish: Wish, ruling: WishRuling) -> None:
+    if wish.patches.revert:
+        return take_back_wished(hands, wish)
+    live_only = ruling is WishRuling.BRING_LIVE
+    Patching(hands, begin(wish.patches, hands.settings.probe, wish.id, live_only)).carry_out()
 
 
 def _is_due(place: Place, wish: Wish, ruling: WishRuling, now: datetime) -> bool:
@@ -43,20 +50,27 @@ def _is_due(place: Place, wish: Wish, ruling: WishRuling, now: datetime) -> bool
     if ruling not in (WishRuling.BRING, WishRuling.BRING_LIVE):
         return False
     try:
-        _settle(place, wish)
+        _settle(place)
         tried = WishBook(place.wishes).find(wish.id)
     except BadInput:
         return False
     return tried is None or tried.may_try(ruling is WishRuling.BRING, now)
 
 
-def _settle(place: Place, wish: Wish) -> None:
+def _settle(place: Place) -> None:
     """A disk that was full when a patch ended took no word of how; the patch itself may still know."""
     book, last = WishBook(place.wishes), find_patch(place.patch)
-    tried = book.find(wish.id)
-    if last is None or tried is None or (tried.outcome, tried.txn) != (BEGUN, last.txn) or last.is_open:
-        return
-    book.end(wish.id, last.txn, last.outcome, last.reason)
+    if last is not None and not last.is_open and any(_is_untold(book, last, wish) for wish in last.ends):
+        for wish, outcome in last.ends.items():
+            book.end(wish, last.txn, outcome, last.reason)
+
+
+def _is_untold(book: WishBook, last: Patch, wish: str) -> bool:
+    """Of a way back nothing is written before its end."""
+    tried = book.find(wish)
+    if tried is None:
+        return wish == last.back_wish
+    return (tried.outcome, tried.txn) == (BEGUN, last.txn)
 
 
 def _describe(decision: WishDecision) -> "Wished | None":

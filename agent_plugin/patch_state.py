@@ -13,6 +13,7 @@ from agent_plugin.patch_wanted import PatchWanted, parse_wanted, render_wanted
 from agent_plugin.record import find_record, load_record, save_record
 from agent_plugin.state import Before, parse_before
 from agent_plugin.story import Event
+from agent_plugin.wish_book import TAKEN_BACK
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Patch:
     and ``waits`` as decided from evidence, ``impact`` empty until then; ``restarted``: what was; ``beside``: new files
     of settings that lie beside those that were kept. ``taken_back``: a person goes back; ``blame``: it failed, and the
     packages are why. ``wish``: the id of the operators' wish that it carries out, empty if a person began it;
-    ``live_only``: nothing is brought that somebody who plays would feel.
+    ``live_only``: nothing is brought that somebody who plays would feel. ``back_wish``: the wish that takes it back.
     """
 
     txn: str
@@ -60,6 +61,7 @@ class Patch:
     blame: bool = False
     wish: str = ""
     live_only: bool = False
+    back_wish: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -70,6 +72,13 @@ class Patch:
     def names(self) -> "tuple[str, ...]":
         """The packages that change."""
         return tuple(upgrade.name for upgrade in self.upgrades)
+
+    @property
+    def ends(self) -> "Mapping[str, str]":
+        """Wish to what this end is for it: of what is taken back, one has failed by that and the other is done."""
+        back = TAKEN_BACK if self.outcome == "reverted" else self.outcome
+        ends = {self.wish: self.outcome, self.back_wish: back}
+        return {wish: outcome for wish, outcome in ends.items() if wish}
 
     def after(self, event: Event) -> "Patch":
         """The same patch one step on."""
@@ -89,10 +98,13 @@ def begin(wanted: PatchWanted, probe: "tuple[str, ...]" = (), wish: str = "", li
     return Patch(secrets.token_hex(6), wanted, probe, wish=wish, live_only=live_only)
 
 
-def begin_back(brought: Patch, before: PatchBefore) -> Patch:
-    """The way back of one that was proved, or of one that is stuck; ``before``: what is seen now."""
-    seen = replace(before, beside=brought.before.beside)
-    return replace(brought, step=Step.REVERT, transitions=0, before=seen, taken_back=True, outcome="", blame=False)
+def begin_back(brought: Patch, before: PatchBefore, wish: str = "") -> Patch:
+    """The way back of one that was proved, or of one that is stuck; ``before``: what is seen now.
+
+    ``wish``: the one that takes it back; a person who goes on with a way back that is stuck ends its wish as well.
+    """
+    again = replace(brought, before=replace(before, beside=brought.before.beside), back_wish=wish or brought.back_wish)
+    return replace(again, step=Step.REVERT, transitions=0, taken_back=True, outcome="", blame=False)
 
 
 def save_patch(path: Path, patch: Patch) -> None:

@@ -43,24 +43,28 @@ class Package:
 
 @dataclass(frozen=True)
 class PatchWanted:
-    """All security fixes that the guest's own sources have, or exactly these packages, or (neither) nothing."""
+    """All security fixes that the guest's own sources have, or exactly these packages, or (neither) nothing.
+
+    ``revert``: the id of a wish, and what that brought here is taken back; empty: nothing is.
+    """
 
     security: bool = False
     packages: tuple[Package, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    revert: str = ""
 
     def __post_init__(self) -> None:
         """``BadInput`` if it says two things at once."""
         names = [package.name for package in self.packages]
-        if self.security and names:
-            raise BadInput("either security fixes or exact packages are wanted, not both")
+        if [self.security, bool(names), bool(self.revert)].count(True) > 1:
+            raise BadInput("one of security fixes, exact packages and a way back is wanted, not both")
         if len(set(names)) != len(names) or len(names) > MOST_PACKAGES:
             raise BadInput(f"each package once, and at most {MOST_PACKAGES} are wanted")
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing shall be brought."""
-        return not self.security and not self.packages
+        return not self.security and not self.packages and not self.revert
 
 
 def parse_packages(words: Sequence[str]) -> "tuple[Package, ...]":
@@ -73,7 +77,9 @@ def parse_packages(words: Sequence[str]) -> "tuple[Package, ...]":
 
 def render_wanted(wanted: PatchWanted) -> "dict[str, Any]":
     """As JSON has it; fields that came from a newer program are kept."""
-    return {**wanted.extra, "security": wanted.security, "packages": {one.name: one.version for one in wanted.packages}}
+    back = {"revert": wanted.revert} if wanted.revert else {}
+    packages = {one.name: one.version for one in wanted.packages}
+    return {**wanted.extra, "security": wanted.security, "packages": packages, **back}
 
 
 def parse_wanted(found: object) -> PatchWanted:
@@ -81,9 +87,9 @@ def parse_wanted(found: object) -> PatchWanted:
     if not isinstance(found, dict):
         raise BadInput("patches: a table is wanted")
     left = dict(found)
-    security, packages = left.pop("security", False), left.pop("packages", {})
+    security, packages, revert = left.pop("security", False), left.pop("packages", {}), left.pop("revert", "")
     if not isinstance(security, bool) or not isinstance(packages, dict):
         raise BadInput("patches: security true or false, and packages as a table of versions, are wanted")
-    if not all(isinstance(version, str) for version in packages.values()):
-        raise BadInput("patches.packages: versions are texts")
-    return PatchWanted(security, tuple(Package(name, version) for name, version in packages.items()), left)
+    if not all(isinstance(version, str) for version in (*packages.values(), revert)):
+        raise BadInput("patches: revert, and in packages versions are texts")
+    return PatchWanted(security, tuple(Package(name, version) for name, version in packages.items()), left, revert)

@@ -14,6 +14,7 @@ from agent_plugin.slot import Slots
 from agent_plugin.state import BlockList, Transaction
 from agent_plugin.wire import (
     MOST_BYTES,
+    REVERTS_WISHES,
     Check,
     Failure,
     Patched,
@@ -64,6 +65,7 @@ def _build(place: Place, transaction: "Transaction | None", patch: "Patch | None
         check=read_check(place),
         patch=_tell_patch(patch, room) if patch else None,
         wish=find_wished(place),
+        abilities=(REVERTS_WISHES,),
     )
     return _add_swap(told, place, transaction, room) if transaction else told
 

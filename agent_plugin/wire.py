@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 FORMAT = 1
 MOST_BYTES = 64 * 1024
+REVERTS_WISHES = "revert-wish"
+"""The ability to take back what a wish brought, when a later wish says so."""
 
 
 class BadDocument(ValueError):
@@ -96,7 +98,8 @@ class Status:
 
     ``step`` and ``outcome`` belong to the swap ``txn``, which brings ``wanted``; ``on_trial``: it is not proved yet.
     ``outcome``: empty while it is open, else installed, reverted, refused, failed or stuck; ``reason`` says why.
-    ``blocked``: release to the reason why it is not tried here.
+    ``blocked``: release to the reason why it is not tried here. ``abilities``: what this plugin can do that others
+    could not; it came later, and is left out while there is none.
     """
 
     written: str
@@ -113,6 +116,7 @@ class Status:
     check: "Check | None" = None
     patch: "Patched | None" = None
     wish: "Wished | None" = None
+    abilities: tuple[str, ...] = ()
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -129,6 +133,8 @@ def render_status(status: Status) -> str:
 def flatten(part: "Failure | Check | Patched | Wished | Status") -> "dict[str, Any]":
     """A part of the document as it is written."""
     known = {name.name: getattr(part, name.name) for name in fields(part) if name.name != "unknown"}
+    if not known.get("abilities", True):
+        del known["abilities"]
     return {**known, **part.unknown}
 
 

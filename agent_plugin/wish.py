@@ -6,8 +6,9 @@ A wish holds no command: whoever signs it chooses among what the guest's own sou
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -27,6 +28,8 @@ from agent_plugin.patch_wanted import (
 LONGEST_NAME = 128
 """Of a line or a ring, in letters."""
 MOST_SHOWN, MOST_NAMED = 80, 3
+SHORT_ID = 12
+_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class WishFault(str, Enum):
@@ -39,7 +42,8 @@ class WishFault(str, Enum):
     PATCHES = "wish-patches"  # what is wished is no table
     SECURITY = "wish-security"  # neither true nor false
     PACKAGES = "wish-packages"  # no table of names and versions
-    BOTH = "wish-both"  # security fixes and exact packages at once
+    REVERT = "wish-revert"  # no id of a wish whose packages are taken back
+    BOTH = "wish-both"  # two of security fixes, exact packages and a way back at once
     NAME = "wish-name"  # no package can have this name
     VERSION = "wish-version"  # no package can have this version
     MANY = "wish-many"  # more packages than one patch takes
@@ -78,6 +82,8 @@ class Wish:
         """What is wished, for people."""
         if self.patches.security:
             return "security fixes"
+        if self.patches.revert:
+            return f"back from wish {self.patches.revert[:SHORT_ID]}"
         return " ".join(map(str, self.patches.packages)) or "no packages"
 
     @property
@@ -127,9 +133,20 @@ def _parse_patches(found: object, place: str) -> PatchWanted:
     if not isinstance(security, bool):
         raise MalformedWish(WishFault.SECURITY, f"{place}.security", security, "true or false")
     parsed = _parse_packages(packages, f"{place}.packages")
-    if security and parsed:
-        raise MalformedWish(WishFault.BOTH, place, packages, "security fixes or exact packages, not both")
-    return PatchWanted(security, parsed, left)
+    revert = _parse_revert(left, f"{place}.revert")
+    if [security, bool(parsed), bool(revert)].count(True) > 1:
+        raise MalformedWish(WishFault.BOTH, place, found, "one of security, packages and revert, not both")
+    return PatchWanted(security, parsed, left, revert)
+
+
+def _parse_revert(left: "dict[str, object]", place: str) -> str:
+    """Came later: a reader that does not know it finds a field that is unknown, and brings nothing."""
+    if "revert" not in left:
+        return ""
+    revert = left.pop("revert")
+    if not isinstance(revert, str) or not _ID.fullmatch(revert):
+        raise MalformedWish(WishFault.REVERT, place, revert, "the id of a wish, 64 hexadecimal digits")
+    return revert
 
 
 def _parse_packages(found: object, place: str) -> "tuple[Package, ...]":
@@ -173,13 +190,13 @@ def _refuse_twice(place: str, found: "list[Any]") -> None:
         raise MalformedWish(WishFault.TWICE, place, twice[0], "each ring of a line once, and each number once")
 
 
-def make_wish(number: int, place: "tuple[str, str]", security: bool, words: "tuple[str, ...]") -> Wish:
-    """What a person wishes for a line and a ring: ``security``, or words such as ``openssl=3.0-1``; neither: nothing.
+def choose_packages(security: bool, words: "Sequence[str]") -> PatchWanted:
+    """What a person wishes: ``security``, or words such as ``openssl=3.0-1``; neither: nothing.
 
     ``ValueError`` for words that are none.
     """
     try:
         packages = sorted(parse_packages(words), key=lambda package: package.name)  # as the document has them
-        return Wish(number, *place, PatchWanted(security, tuple(packages)))
+        return PatchWanted(security, tuple(packages))
     except BadInput as error:
         raise ValueError(str(error)) from error

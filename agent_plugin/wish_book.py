@@ -12,7 +12,9 @@ from agent_plugin.fault import BadInput
 from agent_plugin.record import load_record, save_record
 
 BEGUN = "begun"
-DONE = ("installed", "nothing")
+TAKEN_BACK = "taken-back"
+"""How a patch ends for the wish that took it back; for the wish that it had brought it is ``reverted``."""
+DONE = ("installed", "nothing", TAKEN_BACK)
 UNTOUCHED = ("failed", "waits")
 """How a patch ends that has changed nothing, and that is tried again."""
 STATES = ("done", "failed", "again", "waits")

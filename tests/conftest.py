@@ -13,7 +13,7 @@ from _pytest.terminal import TerminalReporter  # public only since pytest 8.4; D
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-FEWEST_LAB_TESTS = 70
+FEWEST_LAB_TESTS = 78
 """So many tests on real containers must run in CI, so that none can get lost unseen."""
 ABSENT = "absent here (--absent): "
 GUEST_ONLY = "the guest's client needs tuf 7, which the plugin carries; hosts have 5.1"
@@ -27,9 +27,10 @@ hypothesis.settings.load_profile("workshop")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What a run is told about the libraries that it tests with."""
+    """What a run is told about what it tests, and with which libraries."""
     parser.addoption("--constraints", type=Path, help="refuse to run with other versions than this file's")
     parser.addoption("--absent", default="", help="libraries, by commas, whose tests are skipped")
+    parser.addoption("--packages", type=Path, help="built Debian packages, and in root/ what a machine needs for them")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -57,9 +57,9 @@ def list_modules(program: str) -> "set[str]":
 
 def test_a_node_needs_perl_with_its_own_modules_and_nothing_else() -> None:
     assert list_relations("zlh-hooks-node", "Depends") == {"perl (>= 5.36)"}
-    assert list_modules("zlh-guest-hook") == set()
+    assert list_modules("zlh-guest-hook") == list_modules("zlh-vzdump-hook") == set()
     core = {"strict", "warnings", "Cwd", "Digest::SHA", "Fcntl", "Getopt::Long", "IO::Handle", "JSON::PP"}
-    assert list_modules("zlh-hooks-node") == core
+    assert list_modules("zlh-hooks-node") | list_modules("zlh-vzdump-place.pl") == core
     core = {"strict", "warnings", "Fcntl", "Getopt::Long", "IO::Handle", "IPC::Open2"}
     assert list_modules("zlh-note-forwarder") == core
 
@@ -151,6 +151,7 @@ def call_prerm(folder: Path, configs: "dict[str, str]", *words: str) -> "subproc
     (folder / "pmxcfs").write_text("")
     (folder / "pmxcfs").chmod(0o755)
     script = (DEBIAN / "zlh-hooks-node.prerm").read_text().replace("/etc/pve", f"{folder}/pve")
+    script = script.replace("/etc/vzdump.conf;", f"{folder}/pve/vzdump.conf;")
     environment = {"PATH": f"{os.environ['PATH']}:{folder}"}
     return subprocess.run(
         ["sh", "-c", script, "prerm", *words], env=environment, capture_output=True, text=True, check=False
@@ -171,6 +172,20 @@ def test_a_guest_of_this_node_is_told_once_though_its_config_has_two_paths(tmp_p
     (tmp_path / "pve/lxc").symlink_to("nodes/a/lxc")
     done = call_prerm(tmp_path, {"lxc/5001.conf": HOOKED, ".version": "{}"}, "remove")
     assert done.stderr.count("5001, on a: ") == done.stderr.count("5001, on") == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ("script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\n", 1),
+        (" script:/usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook", 1),
+        ("#script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\nscript: /bin/true\n", 0),
+        ("", 0),
+    ],
+)
+def test_the_hook_of_backups_is_not_removed_while_it_is_named(tmp_path: Path, config: str, code: int) -> None:
+    done = call_prerm(tmp_path, {"vzdump.conf": config, ".version": "{}"}, "remove")
+    assert (done.returncode, "zlh-hooks-node uninstall --vzdump" in done.stderr) == (code, bool(code))
 
 
 @pytest.mark.parametrize("case", LEAVE)

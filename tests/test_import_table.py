@@ -23,6 +23,7 @@ MAY_KNOW = {
         "agent_plugin.desired",
         "agent_plugin.desired_wire",
         "agent_plugin.opening",
+        "agent_plugin.patch_wanted",
         "agent_plugin.wish",
     ),
     "zlh_hooks.simulation": ("zlh_hooks.domain", "zlh_hooks.application.ports", "zlh_hooks.simulation"),

@@ -16,10 +16,13 @@ from zlh_hooks.adapters.web import Web
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_hands import AgentHands
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
-from zlh_hooks.application.agent_planning import AgentPlanner, PreparedRollout, order_rollout
+from zlh_hooks.application.agent_planning import AgentPlanner
 from zlh_hooks.application.agent_report_desk import AgentReportDesk
 from zlh_hooks.application.desk import Desk
+from zlh_hooks.application.patch_planning import PatchPlanner
 from zlh_hooks.application.ports import Clock, Cluster, Inventory, Ledger
+from zlh_hooks.application.signed_planning import PreparedRollout, SignedOrder, SignedPlanner, Urgency, order_rollout
+from zlh_hooks.domain.agent_release import AgentOrder
 from zlh_hooks.domain.agent_trust import Purpose
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.policy import Policy
@@ -78,13 +81,16 @@ def open_agent_desk(site: Parts, ask: Ask) -> AgentDesk:
     )
 
 
-def open_agent_planner(site: Parts, ask: Ask) -> AgentPlanner:
-    """Plans of rollouts of the agent."""
-    return AgentPlanner(open_agent_desk(site, ask), open_agent_report_desk(site))
+def prepare_rollout(site: Parts, ask: Ask, order: SignedOrder, urgency: Urgency) -> PreparedRollout:
+    """A plan of a rollout of the agent, or of packages, and the states that people sign for it."""
+    planner = SignedPlanner(open_agent_desk(site, ask), open_agent_report_desk(site))
+    if isinstance(order, AgentOrder):
+        return AgentPlanner(planner).plan_rollout(order.line, order.asked, urgency)
+    return PatchPlanner(planner).plan_rollout(order, urgency)
 
 
 def open_agent_series(site: Parts, ask: Ask, permit: Callable[[], None] = lambda: None) -> TufSeries:
-    """What rollouts of the agent show; ``ask`` gets the passwords of those who sign."""
+    """What rollouts show to guests; ``ask`` gets the passwords of those who sign."""
     folder, rules, settings = _open_folder(site), site.policy.agents.role_rules(), site.settings
     machine = KeyFolder(settings.agents.keys, lambda _holder, _is_new: need_online_password(settings))
     publication = TufPublication(folder, machine, rules)
@@ -92,13 +98,13 @@ def open_agent_series(site: Parts, ask: Ask, permit: Callable[[], None] = lambda
 
 
 def submit_signed(site: Parts, prepared: PreparedRollout, ask: Ask, holder: str) -> None:
-    """Sign all that a rollout of the agent may show, and order it; ``NotAllowed`` if the worker could not show it."""
+    """Sign all that a rollout may show, and order it; ``NotAllowed`` if the worker could not show it."""
     _try_online_key(site.settings)
     order_rollout(prepared, open_agent_series(site, ask), holder, Desk(site.ledger, site.author))
 
 
 def open_agent_hands(site: Parts, ledger: Ledger, cluster: Cluster, permit: Callable[[], None]) -> AgentHands:
-    """What the worker carries a rollout of the agent out with; nobody is there to be asked for a password."""
+    """What the worker carries such a rollout out with; nobody is there to be asked for a password."""
     desk = _open_report_desk(site, cluster.inventory, lambda: ledger)
     return AgentHands(open_agent_series(site, _refuse_to_ask, permit), desk.find_reports)
 

@@ -20,7 +20,6 @@ from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_hands import AgentHands
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
-from zlh_hooks.application.agent_planning import PreparedRollout
 from zlh_hooks.application.agent_report_desk import AgentReportDesk
 from zlh_hooks.application.controller_lock import ControllerLock, render_holder
 from zlh_hooks.application.deferral_desk import DeferralDesk
@@ -42,6 +41,7 @@ from zlh_hooks.application.proof import Examiner
 from zlh_hooks.application.ready import Readiness, check_ready, want
 from zlh_hooks.application.recover import Recovery
 from zlh_hooks.application.retag import ChannelPorts
+from zlh_hooks.application.signed_planning import PreparedRollout, SignedOrder, Urgency
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -79,7 +79,7 @@ def open_ledger(settings: Settings) -> "SqlLedger":
 def open_cluster(settings: Settings, permit: Callable[[], None] = permit_all) -> Cluster:
     """Proxmox in each of the roles that stories ask for; ``permit`` is asked before each change."""
     proxmox = open_proxmox(settings, permit)
-    return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
+    return Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
 
 
 @dataclass(frozen=True)
@@ -257,14 +257,12 @@ class Site:
 
         return open_agent_key_desk(self, ask)
 
-    def prepare_agent_rollout(
-        self, ask: "Ask", line: str | None, asked: str, *, security: bool, emergency: bool
-    ) -> PreparedRollout:
+    def prepare_signed(self, ask: "Ask", order: SignedOrder, *, security: bool, emergency: bool) -> PreparedRollout:
         """A plan and what must be signed for it; every guest that it may concern is asked for its report."""
-        from zlh_hooks.agent_wiring import open_agent_planner
+        from zlh_hooks.agent_wiring import prepare_rollout
 
         declared = self.emergency_desk().require_open(Component.AGENT) if emergency else None
-        return open_agent_planner(self, ask).plan_rollout(line, asked, security=security, emergency=declared)
+        return prepare_rollout(self, ask, order, Urgency(security, declared))
 
     def submit(self, prepared: PreparedRollout, ask: "Ask", holder: str | None) -> None:
         """Hand it to the worker; what it may show is signed in the holder's name first."""

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from agent_plugin.wire import BadDocument, Check, Failure, Patched, Status, Wished, parse_status, render_status
+from agent_plugin.wire import (
+    REVERTS_WISHES,
+    BadDocument,
+    Check,
+    Failure,
+    Patched,
+    Status,
+    Wished,
+    parse_status,
+    render_status,
+)
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "status-1.json"
 GOLDEN = Status(
@@ -80,6 +90,13 @@ def test_a_guest_that_knows_no_wishes_has_none() -> None:
     older = json.loads(SAMPLE.read_text())
     del older["wish"]
     assert parse_status(json.dumps(older)).wish is None
+
+
+def test_what_a_plugin_can_do_is_told_and_one_that_tells_of_nothing_can_do_what_all_could() -> None:
+    able = Status("2026-11-23T22:04:05+00:00", abilities=(REVERTS_WISHES,))
+    assert json.loads(render_status(able))["abilities"] == ["revert-wish"]
+    assert parse_status(render_status(able)) == able
+    assert parse_status(SAMPLE.read_bytes()).abilities == ()
 
 
 def test_a_guest_without_anything_to_tell_is_a_document_too() -> None:

@@ -14,9 +14,10 @@ from agent_plugin.desired import Desired, Ring, WishRuling, decide_wish
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
 from agent_plugin.opening import Opening
 from agent_plugin.patch_wanted import MOST_PACKAGES, Package, PatchWanted
-from agent_plugin.wish import Wish, WishFault, make_wish
+from agent_plugin.wish import Wish, WishFault, choose_packages
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "wire" / "desired-1-wishes.json"
+BACK_SAMPLE = SAMPLE.with_name("desired-1-back.json")
 NOW = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 OPEN = Opening("tuesday", NOW - HOUR, NOW + HOUR)
@@ -36,7 +37,11 @@ FORMS: "dict[WishFault, list[tuple[str, Any]]]" = {
         (f"{FIRST}/patches/packages", value)
         for value in ([], "openssl=3", None, {"openssl": 3}, {"openssl": None}, {"openssl": ["3.0"]}, ...)
     ],
-    WishFault.BOTH: [(f"{FIRST}/patches/security", True)],
+    WishFault.REVERT: [
+        (f"{FIRST}/patches/revert", value)
+        for value in ("", None, 7, True, "5b0d", "A" * 64, "0" * 65, f"{'0' * 63}g", [f"{'0' * 64}"], f"{'0' * 64}\n")
+    ],
+    WishFault.BOTH: [(f"{FIRST}/patches/security", True), (f"{FIRST}/patches/revert", "0" * 64)],
     WishFault.NAME: [
         (f"{FIRST}/patches/packages", {name: "1.0"})
         for name in ("", "a", "Openssl", "-o", "--purge", "open ssl", "open;ssl", "../x", "x" * 129, "öl", "a=b", "a\n")
@@ -106,6 +111,14 @@ def test_the_sample_with_wishes_is_understood_and_what_is_unknown_in_it_is_kept(
     assert json.loads(render_state(state)) == json.loads(SAMPLE.read_bytes())
 
 
+def test_the_sample_with_a_way_back_is_understood_and_what_is_unknown_in_it_is_kept() -> None:
+    state = parse_state(BACK_SAMPLE.read_bytes())
+    back, forth = state.wishes
+    assert (back.patches, back.words) == (PatchWanted(revert=WISH.id), "back from wish 8dd608098c65")
+    assert (forth.patches, decide_wish(state, 5001, "game-base", NOW).wish) == (SECURITY, back)
+    assert json.loads(render_state(state)) == json.loads(BACK_SAMPLE.read_bytes())
+
+
 @pytest.mark.parametrize("field", ["wishes", "last_wish"])
 def test_wishes_and_their_highest_number_come_together_or_not_at_all(field: str) -> None:
     with pytest.raises(MalformedState, match=rf"{field}: found None"):
@@ -123,7 +136,12 @@ VERSIONS = st.from_regex(r"([0-9]:)?[0-9][0-9A-Za-z.+~]{0,9}[0-9a-z](-[0-9a-z]{1
 PACKAGES = st.dictionaries(NAMES, VERSIONS, max_size=4).map(
     lambda found: tuple(Package(*one) for one in sorted(found.items()))
 )
-PATCHES = st.one_of(st.builds(PatchWanted, st.booleans()), st.builds(PatchWanted, st.just(False), PACKAGES))
+IDS = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+PATCHES = st.one_of(
+    st.builds(PatchWanted, st.booleans()),
+    st.builds(PatchWanted, st.just(False), PACKAGES),
+    st.builds(PatchWanted, revert=IDS),
+)
 PLACES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=20)
 
 
@@ -189,6 +207,24 @@ def test_a_ring_that_shall_keep_its_packages_is_not_reached_by_the_wish_for_all(
     assert decide_wish(state, 5004, "game-base", NOW).ruling is WishRuling.BRING
 
 
+BACK = replace(WISH, number=8, patches=PatchWanted(revert=WISH.id))
+
+
+@pytest.mark.parametrize("now", [NOW - 2 * HOUR, NOW, NOW + HOUR], ids=["before", "in the window", "after the last"])
+def test_a_way_back_waits_for_no_window(now: datetime) -> None:
+    said = f"wish 8: line game-base, ring all (within the first 100 %), back from wish {WISH.id[:12]}"
+    assert rule(now, BACK) == ("bring", f"{said}; the way back waits for no window")
+
+
+def test_a_plugin_that_knows_no_ways_back_finds_what_it_does_not_know_and_calls_the_wish_by_the_same_id() -> None:
+    older = replace(BACK, patches=PatchWanted(extra={"revert": WISH.id}))
+    assert (rule(wish=older)[0], older.id) == ("newer-wish", BACK.id)
+
+
+def test_an_id_of_a_way_back_never_changes_because_guests_would_not_know_what_they_have_done() -> None:
+    assert BACK.id == "594aeed2de8c6f42641c50833c794c0471e1c03519a05c45bcd1528988deb351"
+
+
 def test_a_wish_that_says_more_than_this_program_understands_is_not_guessed_at() -> None:
     newer = replace(WISH, patches=PatchWanted(security=True, extra={"except": ["openssl"]}))
     ruling, said = rule(wish=newer)
@@ -211,9 +247,9 @@ def test_everybody_has_a_turn_within_the_window(vmid: int) -> None:
 
 
 def test_what_a_person_wishes_is_checked_as_what_is_read() -> None:
-    assert make_wish(1, ("game-base", "all"), False, ("openssl=3.0.15-1",)).patches == EXACT
+    assert choose_packages(False, ("openssl=3.0.15-1",)) == EXACT
     for words in (("openssl",), ("openssl=",), ("Openssl=1",), ("a=1", "a=1"), ("openssl=1 libc6-",)):
         with pytest.raises(ValueError, match=r"package|version|once"):
-            make_wish(1, ("game-base", "all"), False, words)
+            choose_packages(False, words)
     with pytest.raises(ValueError, match="not both"):
-        make_wish(1, ("game-base", "all"), True, ("openssl=3.0.15-1",))
+        choose_packages(True, ("openssl=3.0.15-1",))

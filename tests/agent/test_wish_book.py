@@ -26,6 +26,7 @@ def tried(outcome: str, tries: int = 1) -> Tried:
     [
         ("installed", "done"),
         ("nothing", "done"),
+        ("taken-back", "done"),
         ("failed", "again"),
         ("waits", "waits"),
         *((outcome, "failed") for outcome in ("reverted", "refused", "stuck", BEGUN, "a word of a later program")),

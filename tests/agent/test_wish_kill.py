@@ -14,13 +14,14 @@ import pytest
 
 from agent_plugin.patch_state import Patch, find_patch
 from agent_plugin.patch_steps import PATCH
+from agent_plugin.wish import Wish
 from agent_plugin.wish_book import UNTOUCHED, WishBook
 from tests.agent.conftest import need_guests_client
 from tests.agent.patch_world import GAME, list_leftovers, make_hands
 from tests.agent.repository_bench import RepositoryBench, make
 from tests.agent.swap_world import open_folder
 from tests.agent.update_server import update_server
-from tests.agent.wish_bench import WishGuest, wish
+from tests.agent.wish_bench import WishGuest, back_from, wish
 
 need_guests_client()
 
@@ -35,8 +36,11 @@ STORIES: "dict[str, tuple[dict[str, object], bool, str, dict[str, str]]]" = {
     "script fails": ({"faults": ["script-fails"]}, True, "failed", ONE),
     "helper falls": ({"faults": ["helper-falls"]}, True, "failed", ONE),
     "waits for a window": ({"touches": [GAME]}, False, "waits", ONE),
+    "way back": ({}, False, "done", ONE),
 }
 """What is peculiar in the guest, whether a window is open, and how the wish and the packages end in the end."""
+WAY_BACK = "way back"
+"""Here a wish was done before, and what is killed is the check that takes it back."""
 
 
 @pytest.fixture
@@ -67,16 +71,20 @@ def run(guest: WishGuest, life: int, times: int = 1) -> "subprocess.CompletedPro
 
 def kill_at_acts(guest: WishGuest, story: str, every: int) -> int:
     peculiar, is_open, state, versions = STORIES[story]
+    if story == WAY_BACK:
+        guest.wish(wish(1))
+    wanted = back_from(wish(1), 2) if story == WAY_BACK else wish(1)
     guest.packages.write(**peculiar)
-    guest.bench.wish(wish(1), **({} if is_open else {"windows": ()}))
+    guest.bench.wish(wanted, **({} if is_open else {"windows": ()}))
     before = guest.root.with_name("before")
     shutil.copytree(guest.root, before, symlinks=True)
     acts = int(run(guest, 0).stdout.split()[-1])
+    every *= 2 if story == WAY_BACK else 1  # half of its acts are any check's, and are deaths in the other stories
     for life in range(1, acts + 1, every):
         shutil.rmtree(guest.root)
         shutil.copytree(before, guest.root, symlinks=True)
         assert run(guest, life).returncode == -9
-        touched = find_touched(guest)
+        touched = find_touched(guest, wanted)
         again = run(guest, 0, 2)
         assert again.returncode == 0, again.stderr
         assert_ended(guest, f"{story}, act {life}", state, versions)
@@ -88,9 +96,9 @@ def kill_at_acts(guest: WishGuest, story: str, every: int) -> int:
     return len(range(1, acts + 1, every))
 
 
-def find_touched(guest: WishGuest) -> "Patch | None":
+def find_touched(guest: WishGuest, wanted: Wish) -> "Patch | None":
     """The patch in whose life packages may have been touched."""
-    tried, last = WishBook(guest.place.wishes).find(wish(1).id), find_patch(guest.place.patch)
+    tried, last = WishBook(guest.place.wishes).find(wanted.id), find_patch(guest.place.patch)
     may_be = tried is not None and tried.outcome not in UNTOUCHED
     return last if may_be and last is not None and last.step not in PATCH.untouched else None
 

@@ -23,6 +23,11 @@ def wish(number: int, patches: PatchWanted = SECURITY, ring: str = "all") -> Wis
     return Wish(number, NAME, ring, patches)
 
 
+def back_from(brought: Wish, number: int) -> Wish:
+    """What that one brought is taken back."""
+    return wish(number, PatchWanted(revert=brought.id))
+
+
 class WishGuest:
     """It runs 1.4.2, which is pinned, and has two packages with fixes; ``faults`` as in ``patch_world``."""
 

@@ -19,11 +19,12 @@ from zlh_hooks.adapters.tuf_repository import STATE
 from zlh_hooks.adapters.tuf_series import TufSeries
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_hands import AgentHands
-from zlh_hooks.application.agent_planning import AgentPlanner, order_rollout
+from zlh_hooks.application.agent_planning import AgentPlanner
 from zlh_hooks.application.agent_report_desk import AgentReportDesk
 from zlh_hooks.application.desk import Desk
 from zlh_hooks.application.engine import Engine
 from zlh_hooks.application.proof import Examiner
+from zlh_hooks.application.signed_planning import PreparedRollout, SignedPlanner, order_rollout
 from zlh_hooks.domain.agent_release import PinOrder, name_builds, version_of
 from zlh_hooks.domain.agent_report import AgentCheck, AgentReport
 from zlh_hooks.domain.agent_series import Series
@@ -153,6 +154,8 @@ class DyingSeries:
 class AgentBench:
     """Five guests (or so many) with release 1.4.0, which is pinned for all; 1.5.0 and 1.6.0 are released too."""
 
+    make_agent: type[SimulatedAgent] = SimulatedAgent
+
     def __init__(self, home: Path, guests: int = 5, policy: Policy | None = None) -> None:
         self.clock = FakeClock()
         self.policy = policy or make_agent_policy()
@@ -187,7 +190,7 @@ class AgentBench:
         self.agents: dict[int, SimulatedAgent] = {}
         for vmid in range(5001, 5001 + guests):
             self.datacentre.add_guest(vmid, NODES[vmid % 2])
-            self.agents[vmid] = SimulatedAgent(vmid, old, self.clock.now() - timedelta(minutes=vmid % 10))
+            self.agents[vmid] = self.make_agent(vmid, old, self.clock.now() - timedelta(minutes=vmid % 10))
         self.clock.sleep(timedelta(minutes=2))
 
     def name_release(self, version: str) -> str:
@@ -252,9 +255,17 @@ class AgentBench:
 
     def submit(self, version: str = "1.5.0") -> Plan:
         """Planned, signed by anna, and ordered."""
-        prepared = AgentPlanner(self.agent_desk(), self.report_desk()).plan_rollout(None, version)
+        prepared = self.prepare(version)
         order_rollout(prepared, self.series, "anna", self.desk())
         return prepared.plan
+
+    def prepare(self, version: str = "1.5.0") -> PreparedRollout:
+        """Planned."""
+        return AgentPlanner(self.planner()).plan_rollout(None, version)
+
+    def planner(self) -> SignedPlanner:
+        """What all plans have in common that people sign."""
+        return SignedPlanner(self.agent_desk(), self.report_desk())
 
     def order(self, verb: str) -> Callable[[], object]:
         """A person orders it of the latest rollout."""

@@ -11,12 +11,14 @@ from typing import Any
 
 from tests.application.rollout_bench import Bench, make_policy
 from tests.datacentre import Call, turns_unhealthy
+from zlh_hooks.application.busy import UNSIGNED
 from zlh_hooks.application.desk import list_progress
-from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.busy import is_busy
+from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.plan import Plan
-from zlh_hooks.domain.progress import Progress
+from zlh_hooks.domain.progress import OWED, Progress
 from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
 
 VMIDS = (5001, 5002, 5003)
@@ -30,6 +32,7 @@ ONCE = ("clone", "move_volume", "reboot", "exchange", "destroy", "stop", "start"
 TASKS = ("clone", "move_volume", "destroy", "start", "reboot", "shutdown", "stop", "resize")
 UNFINISHED = (TargetState.APPLYING, TargetState.PROVING, TargetState.REVERTING)
 SETTLE_FREE = "settle.free"
+ENDS = (TargetEvent.PROVED, TargetEvent.REVERT_PROVED, TargetEvent.SKIPPED, TargetEvent.REPLACED)
 Disturb = Callable[[Bench], object]
 
 
@@ -127,7 +130,10 @@ class Request:
 
 @dataclass(slots=True)
 class Watch:
-    """Looks after each entry: until a guest is settled its old root is there, and no revert is said before it is so."""
+    """Looks after each entry: until a guest is settled its old root is there, and no revert is said before it is so.
+
+    A guest that we restart says that it is in work, and one that has come to its end does not.
+    """
 
     bench: Bench
     roots: dict[int, str]
@@ -145,6 +151,17 @@ class Watch:
                 self.wrong.append(f"{vmid}: its old root {root} is lost after {entry.kind} {entry.name}")
         if entry.name == TargetEvent.REVERT_PROVED and entry.target is not None:
             self._look_at_reverted(entry.target)
+        if entry.target in VMIDS:
+            self._look_at_sign(entry)
+
+    def _look_at_sign(self, entry: Entry) -> None:
+        assert entry.target is not None
+        tags, now = self.bench.datacentre.containers[entry.target].config.tags, self.bench.clock.now()
+        is_signed, excuse = is_busy(tags, now), OWED if entry.name in ENDS else UNSIGNED
+        restarts = entry.kind is Kind.REQUESTED and entry.name.endswith(".restart")
+        wrong = not is_signed if restarts else is_signed and entry.name in ENDS
+        if wrong and not self.bench.entries(Kind.NOTE, excuse, entry.target):
+            self.wrong.append(f"{entry.target}: {sorted(tags)} at {entry.kind} {entry.name}")
 
     def _look_at_reverted(self, vmid: int) -> None:
         container = self.bench.datacentre.containers[vmid]

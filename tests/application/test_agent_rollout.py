@@ -8,7 +8,7 @@ import pytest
 from agent_plugin.desired_wire import parse_state
 from tests.application.agent_rollout_bench import CRASHES, ILL, STUCK, AgentBench, make_agent_policy
 from tests.datacentre import Crash
-from zlh_hooks.application.agent_planning import AgentPlanner, order_rollout
+from zlh_hooks.application.signed_planning import order_rollout
 from zlh_hooks.domain.agent_release import PinOrder
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed
@@ -286,7 +286,7 @@ def test_a_broken_road_on_the_way_back_is_tried_until_it_works(bench: AgentBench
 
 
 def test_nothing_that_was_not_signed_is_taken_up(bench: AgentBench) -> None:
-    prepared = AgentPlanner(bench.agent_desk(), bench.report_desk()).plan_rollout(None, "1.5.0")
+    prepared = bench.prepare("1.5.0")
     with pytest.raises(NotAllowed, match="sealed has no operator's key"):
         order_rollout(prepared, bench.series, "sealed", bench.desk())
     assert [entry for entry in bench.ledger.read() if entry.kind is Kind.PLAN] == []

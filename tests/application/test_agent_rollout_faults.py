@@ -12,9 +12,9 @@ from agent_plugin.desired_wire import parse_state
 from tests.agent.repository_bench import now as real_now
 from tests.application.agent_rollout_bench import CRASHES, ILL, STUCK, AgentBench, make_agent_policy
 from tests.datacentre import Crash
-from zlh_hooks.application.agent_driver import PROOF
-from zlh_hooks.application.agent_planning import AgentPlanner, order_rollout
 from zlh_hooks.application.emergency_desk import EmergencyDesk
+from zlh_hooks.application.pull_driver import PROOF
+from zlh_hooks.application.signed_planning import order_rollout
 from zlh_hooks.domain.agent_trust import Purpose
 from zlh_hooks.domain.component_rule import ComponentRule
 from zlh_hooks.domain.entry import Draft, Entry, Kind
@@ -191,7 +191,7 @@ def test_a_release_that_lets_nobody_go_back_to_what_a_guest_has_leaves_that_gues
     bench = AgentBench(tmp_path, guests=2)
     bench.repository.release("1.7.0", back_to=">=1.5")
     bench.repository.publish(bench.clock.now())
-    prepared = AgentPlanner(bench.agent_desk(), bench.report_desk()).plan_rollout(None, "1.7.0")
+    prepared = bench.prepare("1.7.0")
     assert prepared.series is not None
     back = [(pin.version, pin.downgrade) for pin in parse_state(prepared.series.states["back"]).pins if pin.downgrade]
     assert prepared.plan.targets == () or back == []
@@ -282,7 +282,7 @@ def test_a_guest_that_nobody_looked_at_is_named_when_all_go_back(tmp_path: Path)
 
 def test_what_is_published_between_the_plan_and_the_yes_is_not_taken_back(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=2)
-    prepared = AgentPlanner(bench.agent_desk(), bench.report_desk()).plan_rollout(None, "1.5.0")
+    prepared = bench.prepare("1.5.0")
     bench.agent_desk().block("==1.6.0", "it deletes saves")
     bench.repository.sign("anna")
     bench.repository.publish(bench.clock.now())

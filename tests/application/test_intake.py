@@ -58,6 +58,12 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
+def test_the_end_of_a_good_backup_is_recorded_too(bench: Bench) -> None:
+    bench.note(5001, "backup-end", lock="backup")
+    assert bench.take_in().notes == 1
+    assert bench.recorded() == [(5001, "backup-end")]
+
+
 def test_each_note_becomes_an_entry_in_its_order_and_goes(bench: Bench) -> None:
     expected = [(guest, phase) for phase in RESTART for guest in (5012, 5011)]
     names = [bench.note(guest, phase) for guest, phase in expected]

@@ -19,7 +19,7 @@ from zlh_hooks.domain.right import Right, Scope
 from zlh_hooks.settings import SHIPPED_POLICY, load_policy
 
 POLICY = load_policy(SHIPPED_POLICY)
-SCOPE = Scope((), (), (), (), (), (), False)
+SCOPE = Scope((), (), (), (), (), (), False, False)
 
 
 class Keeper:

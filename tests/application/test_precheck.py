@@ -8,6 +8,8 @@ import pytest
 from tests.application.rollout_bench import Bench, make_policy
 from tests.datacentre import Datacentre
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.guest_note import GuestKind, GuestNote, GuestPhase
+from zlh_hooks.domain.note_book import draft_note
 from zlh_hooks.domain.steps import RolloutState, TargetState
 
 ODD = 5003
@@ -44,6 +46,36 @@ def _storage(**values: object) -> Callable[[Datacentre], None]:
             setattr(world.store("n1", "local"), key, value)
 
     return change
+
+
+def note_backup(bench: Bench, vmid: int, ago: timedelta) -> None:
+    """As the intake records what the hook of backups has noted."""
+    note = GuestNote(vmid, GuestPhase.BACKUP_END, bench.clock.now() - ago, "n1", GuestKind.LXC, "backup", "", False)
+    bench.ledger.append(draft_note(f"{vmid}-{ago.total_seconds()}", note, ""))
+
+
+@pytest.mark.parametrize(
+    ("ago", "reason"),
+    [
+        ((), "no good backup of it was noted, and policy wants one within 1d12h"),
+        ((40,), "its last good backup ended 2026-11-21 12:00 UTC, and policy wants one within 1d12h"),
+        ((40, 64), "its last good backup ended 2026-11-21 12:00 UTC"),
+        ((40, 12), None),
+    ],
+)
+def test_a_guest_without_a_good_backup_within_the_time_that_policy_wants_is_left_alone(
+    ago: tuple[int, ...], reason: str | None
+) -> None:
+    bench = Bench(make_policy(backup_within="36h")).furnish(4)
+    for vmid in (5001, 5002, 5004):
+        note_backup(bench, vmid, timedelta(hours=1))
+    for hours in ago:
+        note_backup(bench, ODD, timedelta(hours=hours))
+    plan = bench.submit("2")
+    foreseen, row = bench.engine().foresee(plan), bench.work(plan).of(ODD)
+    assert row.state is (TargetState.SKIPPED if reason else TargetState.HEALTHY)
+    assert (reason or "") in row.reason and (reason or "") in foreseen.get(ODD, "")
+    assert bench.progress(plan).count(TargetState.HEALTHY) == (3 if reason else 4)
 
 
 OBSTACLES: dict[str, tuple[Callable[[Datacentre], None], str]] = {

@@ -15,9 +15,9 @@ __all__ = ["stand_in"]
 SCRATCH = range(890000, 891000)
 
 
-def _check(stand_in: Serving, ignores_ha: bool = False) -> Readiness:
+def _check(stand_in: Serving, ignores_ha: bool = False, sees_jobs: bool = False) -> Readiness:
     proxmox = connect(stand_in)
-    wanted = Wanted(lambda guest: guest.vmid < 9000, SCRATCH, ["name=eth0,bridge=vmbr1,tag=40"], ignores_ha)
+    wanted = Wanted(lambda guest: guest.vmid < 9000, SCRATCH, ["name=eth0,bridge=vmbr1,tag=40"], ignores_ha, sees_jobs)
     return check_ready(proxmox, proxmox, wanted)
 
 
@@ -56,6 +56,14 @@ def test_ignoring_ha_needs_the_console_right_on_the_root(stand_in: Serving) -> N
     for principal in (USER, TOKEN_ID):
         stand_in.pve.grant(principal, "/", "Sys.Console")
     assert (missing, _check(stand_in, ignores_ha=True).missing) == ((Right("/", "Sys.Console"),), ())
+
+
+def test_a_token_that_does_not_see_backup_jobs_is_told_if_policy_heeds_them(stand_in: Serving) -> None:
+    everything_but = [one for one in GUEST_PRIVILEGES if one != "Sys.Audit"]
+    stand_in.call(lambda: stand_in.pve.revoke("Sys.Audit", TOKEN_ID))
+    stand_in.call(lambda: stand_in.pve.grant(TOKEN_ID, "/nodes", "Sys.Audit", *everything_but))
+    assert _check(stand_in).missing == ()
+    assert _check(stand_in, sees_jobs=True).missing == (Right("/", "Sys.Audit"),)
 
 
 def test_a_token_that_sees_no_guest_is_told_which_right_that_takes(stand_in: Serving) -> None:

@@ -7,6 +7,7 @@ from tests.clock import FakeClock
 from tests.datacentre import Datacentre
 from zlh_hooks.application.ports import CloneOrder, Cluster, TaskResult, Upid
 from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.interlock import BackupJob
 
 NODE, STORAGE, LINE = "n1", "local", "game-base"
 TEMPLATE = GuestRef(8002, NODE)
@@ -41,6 +42,12 @@ class Bench(Protocol):
     def restart_inside(self, guest: GuestRef) -> None:
         """The customer reboots from inside; it is up again when this returns."""
 
+    def back_up_several(self) -> None:
+        """A job of the operator's begins to back up several guests of the node, for longer than a test takes."""
+
+    def plan_backups(self, due: datetime) -> None:
+        """Jobs that come then: of GUEST by its number, of pool ``customers``, and of all others than GUEST."""
+
     def wait(self, upid: Upid) -> TaskResult:
         """Let time pass until the task has ended."""
 
@@ -71,6 +78,16 @@ class MemoryBench:
 
     def restart_inside(self, guest: GuestRef) -> None:
         self.world.restart_inside(guest.vmid)
+
+    def back_up_several(self) -> None:
+        self.world.back_up_several(GUEST.vmid, timedelta(hours=1))
+
+    def plan_backups(self, due: datetime) -> None:
+        self.world.backup_jobs += [
+            BackupJob("numbers", due, vmids=frozenset({GUEST.vmid})),
+            BackupJob("pool", due, pool="customers"),
+            BackupJob("all", due, takes_all=True, excluded=frozenset({GUEST.vmid})),
+        ]
 
     def wait(self, upid: Upid) -> TaskResult:
         while (result := self.cluster.tasks.read_task(upid)).running:

@@ -37,6 +37,19 @@ class StandInBench:
     def restart_inside(self, guest: GuestRef) -> None:
         self.runtime.leave_inside(guest.vmid, reboot=True)
 
+    def back_up_several(self) -> None:
+        self.serving.wait(self.serving.pve.back_up_several(_NODE))
+
+    def plan_backups(self, due: datetime) -> None:
+        """As ``GET /cluster/backup`` of pve-manager answers, one that is switched off among them."""
+        common = {"type": "vzdump", "enabled": 1, "schedule": "daily", "next-run": int(due.timestamp())}
+        self.serving.pve.backup_jobs += [
+            common | {"id": "numbers", "vmid": "5001"},
+            common | {"id": "pool", "pool": "customers"},
+            common | {"id": "all", "all": 1, "exclude": "5001"},
+            {"id": "off", "type": "vzdump", "enabled": 0, "schedule": "daily", "all": 1},
+        ]
+
     def wait(self, upid: Upid) -> TaskResult:
         deadline = time.monotonic() + 20
         while (result := self.cluster.tasks.read_task(upid)).running and time.monotonic() < deadline:
@@ -55,6 +68,6 @@ def open_stand_in() -> Iterator[StandInBench]:
     pve.add_guest(5002, node=_NODE, data_path="/data", tags=f"{_LINE}1")
     with TemporaryDirectory() as directory, served(pve, Path(directory), GUEST_PRIVILEGES) as serving:
         proxmox = connect(serving)
-        cluster = Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
+        cluster = Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)
         yield StandInBench(cluster, datetime.now(UTC), serving, runtime)
         assert pve.foreign == []

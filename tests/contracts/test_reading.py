@@ -103,3 +103,27 @@ def test_a_move_is_listed_for_the_guest_that_gives_and_for_the_one_that_receives
 
 def _clones(bench: Bench) -> tuple[TaskSummary, ...]:
     return bench.cluster.tasks.list_tasks(NODE, TEMPLATE.vmid, bench.begun - timedelta(minutes=1))
+
+
+def test_a_node_tells_what_runs_on_it_now_and_what_has_ended_no_more(bench: Bench) -> None:
+    order = CloneOrder(SCRATCH.vmid, STORAGE, "scratch", "a scratch guest")
+    upid = bench.cluster.editor.clone(TEMPLATE, order)
+    running = bench.cluster.tasks.list_active(NODE)
+    bench.wait(upid)
+    assert [(one.upid, one.kind, one.vmid) for one in running] == [(upid, "vzclone", TEMPLATE.vmid)]
+    assert bench.cluster.tasks.list_active(NODE) == ()
+
+
+def test_a_backup_of_several_guests_names_none(bench: Bench) -> None:
+    bench.back_up_several()
+    assert [(one.kind, one.vmid) for one in bench.cluster.tasks.list_active(NODE)] == [("vzdump", None)]
+
+
+def test_backup_jobs_that_are_enabled_are_listed_with_whom_they_take_and_when(bench: Bench) -> None:
+    assert bench.cluster.backups.list_backup_jobs() == ()
+    due = bench.begun.replace(microsecond=0) + timedelta(hours=1)
+    bench.plan_backups(due)
+    jobs = {job.name: job for job in bench.cluster.backups.list_backup_jobs()}
+    assert {name: job.due for name, job in jobs.items()} == {"numbers": due, "pool": due, "all": due}
+    taken = {name: [guest for guest in (GUEST, OTHER) if job.takes(guest, "customers")] for name, job in jobs.items()}
+    assert taken == {"numbers": [GUEST], "pool": [GUEST, OTHER], "all": [OTHER]}

@@ -6,6 +6,7 @@ from tests.datacentre.memory import Memory
 from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.simulation.container import Container
+from zlh_hooks.simulation.physics import Body
 from zlh_hooks.simulation.volume import StoredVolume
 
 ROLE = frozenset(
@@ -23,6 +24,10 @@ ROLE = frozenset(
         "Sys.Console",
     }
 )
+
+
+def _working(length: timedelta) -> Body:
+    yield length
 
 
 class Events(Memory):
@@ -91,6 +96,18 @@ class Events(Memory):
         self.containers[vmid].values["lock"] = lock
         if length is not None:
             self.at(length, lambda: self.unlock(vmid))
+
+    def work_on(self, vmid: int, kind: str, length: timedelta) -> None:
+        """Somebody's task is at work on the guest, and has not locked it (yet)."""
+        self.begin_task(kind, (self.containers[vmid],), _working(length))
+
+    def back_up_several(self, vmid: int, length: timedelta) -> None:
+        """A backup of several guests runs on this one's node; its task names none."""
+        self.begin_task("vzdump", (self.containers[vmid],), _working(length), name="")
+
+    def provision(self, template: int, length: timedelta) -> None:
+        """The platform makes a new guest from the template, which its task names."""
+        self.begin_task("vzclone", (self.containers[template],), _working(length))
 
     def unlock(self, vmid: int) -> None:
         """The job is done."""

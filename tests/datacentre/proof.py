@@ -82,7 +82,7 @@ def _wrong_references(datacentre: Datacentre, container: Container) -> list[str]
 def _leftover_config(container: Container, expected_old_roots: Collection[int]) -> list[str]:
     expected = 1 if container.vmid in expected_old_roots else 0
     unused = [mount.key for mount in container.config.unused]
-    at_work = [one for one in container.config.tags if one.startswith((tag.ROLLOUT, tag.OLD_ROOT, tag.LEASE))]
+    at_work = [one for one in container.config.tags if one.startswith((tag.ROLLOUT, tag.OLD_ROOT, tag.BUSY, tag.LEASE))]
     found = {
         f"pending {container.pending}": bool(container.pending),
         f"lock {container.config.lock}": container.config.lock in ("disk", "create", "destroyed"),

@@ -65,7 +65,7 @@ def test_backups_and_migrations_are_told_apart_from_what_people_do(lock: str, so
         (
             "phase",
             "pre-flight",
-            "phase: found 'pre-flight'; expected one of pre-start, post-start, pre-stop, post-stop",
+            "phase: found 'pre-flight'; expected one of pre-start, post-start, pre-stop, post-stop, backup-end",
         ),
         ("phase", ["pre-stop"], "phase: found"),
         (
@@ -121,6 +121,8 @@ def test_whatever_the_text_nothing_but_a_value_error_comes_out(text: str) -> Non
     ("name", "is_note"),
     [
         ("20261127t024935.123456z-5012-post-stop-4711.json", True),
+        ("20261127t024935.123456z-5012-backup-end-4711.json", True),
+        ("20261127t024935.123456z-5012-pre-backup-end-4711.json", False),
         (".20261127t024935.123456z-5012-post-stop-4711.json", False),
         ("20261127t024935.123456z-5012-post-stop-4711.json~", False),
         ("20261127t024935.123456z-5012-pre-flight-4711.json", False),

@@ -57,6 +57,12 @@ def test_a_stop_that_was_asked_for_is_its_owners_or_a_rollouts_and_not_counted_h
     assert tell(note(0, ASK), note(10, OFF), note(50_000, BOOT), note(50_010, UP)) == ([], [])
 
 
+@pytest.mark.parametrize("second", [-5, 5, 15, 25, 35, 50_005])
+def test_that_a_backup_has_ended_says_nothing_of_whether_the_guest_runs(second: int) -> None:
+    stopped = [*backed_up((0, ASK), (10, OFF)), note(50_000, BOOT), note(50_010, UP)]
+    assert tell(*stopped, note(second, "backup-end", lock="backup")) == tell(*stopped)
+
+
 def test_a_stop_that_was_asked_for_and_not_noted_is_taken_for_that_too() -> None:
     assert tell(note(0, UP), note(100, ASK), note(110, BOOT), note(120, UP)) == ([], [])
 

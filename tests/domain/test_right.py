@@ -13,6 +13,7 @@ SCOPE = Scope(
     bridges=["/sdn/zones/localnetwork/vmbr0"],
     nodes=["pve1"],
     ignores_ha=False,
+    sees_jobs=False,
 )
 
 
@@ -32,6 +33,21 @@ def test_a_template_is_cloned_tagged_and_in_the_end_destroyed_but_never_started(
 def test_ha_needs_rights_on_the_root_only_if_policy_ignores_it() -> None:
     assert _on("/") == set()
     assert _on("/", replace(SCOPE, ignores_ha=True)) == {"Sys.Audit", "Sys.Console"}
+
+
+def test_backup_jobs_need_a_right_on_the_root_if_policy_heeds_them_and_its_role_reaches_no_further() -> None:
+    scope = replace(SCOPE, sees_jobs=True)
+    assert _on("/", scope) == {"Sys.Audit"}
+    commands = render_roles("zlh@pve", "hooks", scope)
+    assert "pveum role add ZlhJobs --privs 'Sys.Audit'" in commands
+    (given,) = [command for command in commands if command.startswith("pveum acl modify / ")]
+    assert given == "pveum acl modify / --roles ZlhJobs --propagate 0 --users 'zlh@pve' --tokens 'zlh@pve!hooks'"
+
+
+def test_where_ha_is_ignored_the_role_on_the_root_sees_backup_jobs_as_well() -> None:
+    assert not [
+        one for one in render_roles("a@pve", "t", replace(SCOPE, ignores_ha=True, sees_jobs=True)) if "Jobs" in one
+    ]
 
 
 def test_without_any_visible_guest_the_right_to_see_guests_is_asked_for() -> None:
@@ -56,7 +72,7 @@ def test_a_bridge_is_in_the_local_zone_and_a_virtual_network_where_it_is_listed(
 
 
 def test_both_roles_are_defined_and_the_first_is_given_to_user_and_token() -> None:
-    commands = render_roles("zlh@pve", "hooks", ["tank"], ignores_ha=False)
+    commands = render_roles("zlh@pve", "hooks", SCOPE)
     assert commands[0].startswith("pveum role add ZlhGuests --privs '")
     assert commands[1] == "pveum role add ZlhNodes --privs 'Sys.Audit Sys.Console Sys.Modify Sys.PowerMgmt'"
     given = "--roles ZlhGuests --users 'zlh@pve' --tokens 'zlh@pve!hooks'"

@@ -72,7 +72,7 @@ class ClusterNode:
         return self.run_command("/srv/changed", *words)
 
     def run_command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(self.enter(*words), capture_output=True, text=True, check=False)
+        return subprocess.run(self.enter(*words), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def enter(self, *words: str) -> "list[str]":
         """The command that runs these words on the node."""
@@ -93,10 +93,10 @@ class ClusterNode:
 
 
 @contextmanager
-def open_node() -> Iterator[ClusterNode]:
+def open_node(name: str = NODE) -> Iterator[ClusterNode]:
     """A node without guests, alone, whose storage is there and empty; it ends with the block."""
     room = subprocess.Popen(
-        [sys.executable, "-m", "tests.hookscripts.cluster_room"],
+        [sys.executable, "-m", "tests.hookscripts.cluster_room", f"{name}.example.com"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -107,5 +107,5 @@ def open_node() -> Iterator[ClusterNode]:
         node = ClusterNode(room.pid, Path(f"/proc/{room.pid}/root"))
         node.write("/etc/pve/.version", "{}")
         node.path(SNIPPETS).mkdir(parents=True)
-        node.describe(Site())
+        node.describe(Site(nodes={name: 1}, own=name))
         yield node

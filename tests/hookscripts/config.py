@@ -22,11 +22,15 @@ class Config:
     is_down: bool = False
 
 
+def render_description(*lines: str) -> str:
+    """As it stands at the head of a config."""
+    return "".join(f"#{quote(line, safe=_PLAIN)}\n" for line in lines)
+
+
 def render_config(*tags: str, description: tuple[str, ...] = (), lock: str = "", snapshots: int = 0) -> str:
     """Description, keys in their order, snapshots: letters are bytes."""
-    comments = "".join(f"#{quote(line, safe=_PLAIN)}\n" for line in description)
     keys = (f"lock: {lock}\n" if lock else "") + _KEYS + (f"tags: {';'.join(tags)}\n" if tags else "")
-    return comments + keys + _SNAPSHOT * snapshots
+    return render_description(*description) + keys + _SNAPSHOT * snapshots
 
 
 _OURS, _DOWN = "zlh-version.1", DOWN + LATER

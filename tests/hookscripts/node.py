@@ -12,6 +12,7 @@ from tests.hookscripts.world import Answer, Call, Environment, Performance, pack
 
 REPOSITORY = Path(__file__).parents[2]
 HOOK = REPOSITORY / "hookscripts" / "zlh-guest-hook"
+BACKUP_HOOK = REPOSITORY / "hookscripts" / "zlh-vzdump-hook"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a node's mounts are made in a namespace, which needs root")
 PVE = {"LC_ALL": "C", "PATH": "/sbin:/bin:/usr/sbin:/usr/bin"}
 """All that Proxmox promises of a guest hook's environment."""

@@ -20,6 +20,7 @@ from typing import Any
 from tests.hookscripts.linux import READ_ONLY, REMOUNT, break_off, leave_host, mount, mount_fuse, swallow
 from tests.hookscripts.world import (
     CONFIGS,
+    FORMER,
     HANG_SECONDS,
     HOST,
     SPOOL,
@@ -110,6 +111,15 @@ def _write_config(call: Call, known: dict[tuple[str, int], Path]) -> None:
     known[call.config, call.mended] = path
 
 
+def make_former(text: str) -> None:
+    """The script that backups had before ours, and the file by which ours knows it."""
+    if text:
+        script = _SPOOL.parent / "former"
+        script.write_text(text)
+        script.chmod(0o755)
+        Path(FORMER).write_text(f"{script}\n")
+
+
 # --- the calls
 
 
@@ -185,9 +195,10 @@ def perform(task: dict[str, Any]) -> Performance:
     """Make the node and call."""
     calls = [Call(**{**call, "words": tuple(call["words"]), "closed": tuple(call["closed"])}) for call in task["calls"]]
     told = task["environment"]
-    environment = Environment(Spool(told["spool"]), Configs(told["configs"]))
+    environment = Environment(Spool(told["spool"]), Configs(told["configs"]), told["former"])
     leave_host(HOST)
     make_room()
+    make_former(environment.former)
     devices = (make_spool(environment.spool), make_configs(environment.configs, calls))
     with ThreadPoolExecutor(task["at_once"]) as pool:
         answers = tuple(pool.map(partial(run_call, task["script"], environment), calls))

@@ -49,7 +49,7 @@ def empty(node: ClusterNode) -> None:
 
 
 def note(node: ClusterNode, count: int = 2) -> "list[str]":
-    phases = ("post-stop", "pre-start", "post-start", "pre-stop")
+    phases = ("post-stop", "pre-start", "post-start", "backup-end")
     return [
         write_note(spool_of(node), START + timedelta(seconds=at), 5012, phases[at % 4], node=NODE)
         for at in range(count)

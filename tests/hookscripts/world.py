@@ -5,6 +5,7 @@ from enum import StrEnum
 
 SPOOL = "/var/spool/zlh-hooks"
 CONFIGS = "/etc/pve"
+FORMER = "/etc/vzdump.conf.zlh-former"
 NODE = "pve-2"
 HOST = f"{NODE}.example.com"
 HANG_SECONDS = 30.0
@@ -48,10 +49,11 @@ class Configs(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One node."""
+    """One node. ``former``: the text of a script that backups had before ours, empty if they had none."""
 
     spool: Spool = Spool.GOOD
     configs: Configs = Configs.GOOD
+    former: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Call:
 
     @property
     def guest(self) -> str:
-        return self.words[0]
+        """The word that is a number, wherever the hook takes it; empty without one."""
+        return next((word for word in self.words if word.isdecimal()), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,16 @@ from tests.lab.lab import Lab
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """The first true answer of ``look``, asked every 20 ms; AssertionError says what did not come within ``seconds``."""
+def until(look: Callable[[], Found | None], seconds: float, what: str, pause: float = 0.02) -> Found:
+    """The first true answer of ``look``, asked again after ``pause`` seconds.
+
+    AssertionError says what did not come within ``seconds``.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found
-        time.sleep(0.02)
+        time.sleep(pause)
     raise AssertionError(f"within {seconds:g} s: no {what}")
 
 

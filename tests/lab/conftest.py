@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,11 @@ from tests.lab.image import build_images
 from tests.lab.lab import Lab
 from tests.lab.place import HOME
 from tests.lab.requirement import list_missing
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is tried with built packages only: ``make deb-test`` names them."""
+    return True if collection_path.name == "test_installed.py" and not config.getoption("--packages") else None
 
 
 @pytest.fixture(scope="session", autouse=True)

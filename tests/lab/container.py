@@ -166,6 +166,7 @@ def render_config(spec: GuestSpec, place: Place) -> Iterator[str]:
     # Debian 13's systemd knows cgroup v2 only; with this line both releases see just that, on hybrid machines too.
     yield "lxc.mount.entry = cgroup2 sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec 0 0"
     yield from ("lxc.console.path = none", "lxc.tty.max = 0", "lxc.apparmor.profile = unconfined")
+    yield "lxc.pty.max = 1024"  # as on Proxmox: units with PrivateDevices= need /dev/ptmx
     yield "lxc.hook.version = 1"
     yield from (
         f"lxc.hook.{kind} = {_HERE / 'hook.sh'} {place.lxc_path / name}" for kind in ("start-host", "post-stop")

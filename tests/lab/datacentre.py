@@ -4,6 +4,7 @@ Node ``pve1`` has unprivileged guests and ``pve2`` privileged ones, because an e
 agree in that. Templates and guests are made through the API: an installed root becomes a template, guests are clones.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -126,6 +127,13 @@ class Datacentre:
         options = ("--config", str(self.settings), "--policy", str(policy))
         command = (sys.executable, "-m", "zlh_hooks", *words, *options)
         return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=400, check=False)
+
+    def read_ledger(self) -> "list[dict[str, Any]]":
+        """Every entry, as an operator is shown it."""
+        command = (sys.executable, "-m", "zlh_hooks", "ledger", "show", "--json")
+        shown = subprocess.run(command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=True)
+        entries: list[dict[str, Any]] = json.loads(shown.stdout)
+        return entries
 
     def config(self, vmid: int) -> dict[str, str]:
         """The config in force, as the API tells it; values as text."""

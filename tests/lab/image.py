@@ -71,6 +71,14 @@ def build_command(debian: Debian, target: Path) -> list[str]:
     return ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", *options, debian, str(target)]
 
 
+def mask_units(root: Path) -> None:
+    """In a root that was built otherwise: units that fail, or have nothing to do, in a container."""
+    units = root / "etc/systemd/system"
+    units.mkdir(parents=True, exist_ok=True)
+    for unit in _MASKED:
+        (units / unit).symlink_to("/dev/null")
+
+
 def image_path(debian: Debian, first_id: int = 0) -> Path:
     """The root's tree; a hash of the recipe is in its name, so that another recipe never finds it."""
     recipe = "\0".join(build_command(debian, Path("root")))

@@ -98,6 +98,20 @@ def build_toy(version: str, filler: int = 10, **scripts: str) -> Deb:
     return Deb("toy", version, files, scripts)
 
 
+def bake_repository(root: Path, *debs: Deb) -> None:
+    """Into a root that no guest runs yet: one more source of packages, with these in it."""
+    _write(root / "etc/apt/sources.list.d/lab.list", SOURCE, 0o644)
+    _write(root / MAPPER.lstrip("/"), _MAPPER, 0o644)
+    built, packed = {deb.file: deb for deb in debs}, {deb.file: build_deb(deb) for deb in debs}
+    folder = root / REPOSITORY.lstrip("/")
+    folder.mkdir()
+    for file, data in packed.items():
+        (folder / file).write_bytes(data)
+    index = render_index(packed, built)
+    (folder / "Packages").write_text(index)
+    (folder / "Release").write_text(render_release("Debian-Security", index.encode()))
+
+
 class PackageGuest(SwapGuest):
     """A guest whose only source of packages is a repository of its own."""
 

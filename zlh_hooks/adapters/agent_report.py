@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent_plugin.report_wire import Envelope, Statement, parse_envelope, parse_statement
-from agent_plugin.wire import BadDocument
+from agent_plugin.wire import REVERTS_WISHES, BadDocument, Wished
 from zlh_hooks.adapters.web import Reply, Request, Web
 from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch, AgentReport, AgentWish
 from zlh_hooks.domain.errors import RoadError, TargetError
@@ -81,10 +81,15 @@ def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentRe
         failure=failure.reason if failure else "",
         check=AgentCheck(check.outcome, check.said, check.suspicious, check.pin) if check else None,
         patch=AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits) if patch else None,
-        wish=AgentWish(wish.number, wish.words, wish.said, wish.state, wish.reason, wish.tries) if wish else None,
+        wish=_describe_wish(wish) if wish else None,
         swap=status.txn,
         blocked=frozenset(status.blocked),
+        takes_back=REVERTS_WISHES in status.abilities,
     )
+
+
+def _describe_wish(wish: Wished) -> AgentWish:
+    return AgentWish(wish.number, wish.words, wish.said, wish.state, wish.reason, wish.tries, wish.id)
 
 
 def _parse_instant(text: str, name: str, address: str) -> datetime:

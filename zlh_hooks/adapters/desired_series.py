@@ -8,41 +8,15 @@ from packaging.version import Version
 from agent_plugin.desired import Block, Build, Desired, Pin, Ring, meets
 from agent_plugin.desired_wire import render_state
 from agent_plugin.opening import Opening
-from zlh_hooks.domain.agent_release import Release, Span, join_spans
+from zlh_hooks.adapters.rollout_ring import BACK_TO, is_for_everybody, list_ring, name_ring, without_pins_of_rollouts
+from zlh_hooks.domain.agent_release import Release, Span
 from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, SeriesOrder, name_wave
 from zlh_hooks.domain.errors import NotAllowed
-
-BACK_TO = "/back-to-"
-_OF_ROLLOUT = ":"
-"""In the name of a ring that a rollout made; the policy's rings have none."""
-
-
-def without_rollouts(state: Desired, line: str | None = None) -> Desired:
-    """What pins say when no rollout is under way, nor a way back kept up; of one line, or of all."""
-    pins = tuple(pin for pin in state.pins if _OF_ROLLOUT not in pin.ring or line not in (None, pin.line))
-    return _with_rings_of(replace(state, pins=pins))
-
-
-def with_ways_back(state: Desired) -> Desired:
-    """What rollouts have left: guests that they led back and that were off all the time still go."""
-    pins = tuple(pin for pin in state.pins if _OF_ROLLOUT not in pin.ring or BACK_TO in pin.ring)
-    return _with_rings_of(replace(state, pins=pins))
-
-
-def list_ways_back(state: Desired) -> tuple[Ring, ...]:
-    """The rings that rollouts have left."""
-    return tuple(ring for ring in state.rings if _OF_ROLLOUT in ring.name)
-
-
-def _with_rings_of(state: Desired) -> Desired:
-    """A rollout's ring goes with its last pin."""
-    pinned = {pin.ring for pin in state.pins}
-    return replace(state, rings=tuple(r for r in state.rings if _OF_ROLLOUT not in r.name or r.name in pinned))
 
 
 def make_series(before: Desired, order: SeriesOrder) -> tuple[int, dict[str, bytes]]:
     """The pins' number, and act to state. ``before`` has rings and windows as they are now."""
-    states = _Maker(without_rollouts(before), order)
+    states = _Maker(without_pins_of_rollouts(before), order)
     return states.number, {act: render_state(state) for act, state in states.make().items()}
 
 
@@ -74,7 +48,7 @@ class _Maker:
     def _let_follow(self, last: int) -> Desired:
         ring = self._name_ring()
         vmids = [vmid for wave, members in self.order.waves.items() if wave <= last for vmid in members]
-        return self._with([_list(ring, vmids)], [self._pin(line, ring) for line in self.order.lines], self.number)
+        return self._with([list_ring(ring, vmids)], [self._pin(line, ring) for line in self.order.lines], self.number)
 
     def _promote(self) -> Desired:
         """Every pin of the lines that is older, and one for whoever has none.
@@ -84,7 +58,7 @@ class _Maker:
         lines, version = self.order.lines, Version(self.order.version)
         older = [pin for pin in self.before.pins if pin.line in lines and Version(pin.version) < version]
         kept = tuple(pin for pin in self.before.pins if pin not in older)
-        everybody = next((ring.name for ring in self.before.rings if ring.percent == 100), None)
+        everybody = next((ring.name for ring in self.before.rings if is_for_everybody(ring)), None)
         if everybody is None:
             raise NotAllowed(
                 "no ring of the policy's [agents] has percent = 100: nobody would have the version in the end"
@@ -97,7 +71,7 @@ class _Maker:
     def _go_back(self) -> Desired:
         """To the version that each came from, at any hour, though it may be blocked by now."""
         came_from = sorted(self.order.came_from.items())
-        rings = [_list(self._name_ring(f"{BACK_TO}{version}"), vmids) for version, vmids in came_from]
+        rings = [list_ring(self._name_ring(f"{BACK_TO}{version}"), vmids) for version, vmids in came_from]
         pins = [
             self._lead_back(make_pin(number, line, ring.name, version, self.order.builds[version]))
             for number, ((version, _), ring) in enumerate(zip(came_from, rings, strict=True), self.number + 1)
@@ -112,7 +86,7 @@ class _Maker:
     def _lead_others_back(self, number: int) -> Iterator[Pin]:
         """Who was not planned and followed in the end goes to what was pinned for everybody; nobody else does."""
         version, ring = self.order.version, self._name_ring("/back-of-others")
-        everybody = {one.name for one in self.before.rings if one.percent == 100}
+        everybody = {ring.name for ring in self.before.rings if is_for_everybody(ring)}
         for pin in self.before.pins:
             if pin.line in self.order.lines and pin.ring in everybody and Version(pin.version) < Version(version):
                 yield self._lead_back(replace(pin, number=number, ring=ring, come_from=f"==={version}"))
@@ -122,7 +96,7 @@ class _Maker:
         return replace(pin, downgrade=True, also_open=(make_opening(open_now),))
 
     def _name_ring(self, what: str = "") -> str:
-        return f"rollout{_OF_ROLLOUT}{self.order.rollout}{what}"
+        return name_ring(self.order.rollout, what)
 
     def _with(self, rings: Sequence[Ring], pins: Sequence[Pin], last_pin: int) -> Desired:
         before = self.before
@@ -132,10 +106,6 @@ class _Maker:
 def next_pin(state: Desired) -> int:
     """A number that no pin ever had; states that were made before pins were counted say less."""
     return 1 + max(state.last_pin, *(pin.number for pin in state.pins), 0)
-
-
-def _list(name: str, vmids: Sequence[int]) -> Ring:
-    return Ring(name, join_spans(vmids, ()))
 
 
 def make_pin(number: int, line: str, ring: str, version: str, builds: Sequence[Release], asked: str = "") -> Pin:

@@ -1,24 +1,24 @@
 """The desired state of agents in this project's words, and as agents read it. Pure: bytes in, bytes out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, decide, decide_wish
+from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, WishRuling, decide, decide_wish
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
-from agent_plugin.wish import Wish, make_wish
-from zlh_hooks.adapters.desired_series import (
-    list_ways_back,
-    make_opening,
-    make_pin,
-    make_series,
-    next_pin,
-    with_ways_back,
-    without_rollouts,
+from agent_plugin.patch_wanted import PatchWanted
+from agent_plugin.wish import Wish, choose_packages
+from zlh_hooks.adapters.desired_series import make_opening, make_pin, make_series, next_pin
+from zlh_hooks.adapters.rollout_ring import (
+    with_ends_of_rollouts,
+    with_rings,
+    without_pins_of_rollouts,
+    without_ways_back_of_packages,
 )
+from zlh_hooks.adapters.wish_series import make_wish_series
 from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Surroundings
-from zlh_hooks.domain.agent_series import Series, SeriesOrder
+from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
@@ -35,7 +35,7 @@ class DesiredStates:
         around: Surroundings,
     ) -> bytes:
         """The ring of the line has this pin, under a new number, in place of the one that it had."""
-        state = without_rollouts(_parse(data, around.made), order.line)
+        state = without_pins_of_rollouts(_parse(data, around.made), order.line)
         number = next_pin(state)
         pin = replace(
             make_pin(number, order.line, order.ring, builds[0].version, builds, order.asked),
@@ -49,7 +49,7 @@ class DesiredStates:
 
     def unpin(self, data: bytes | None, line: str, ring: str, around: Surroundings) -> bytes:
         """The ring of the line follows no version of its own any more; ``NotAllowed`` if it does not now."""
-        state = without_rollouts(_parse(data, around.made), line)
+        state = without_pins_of_rollouts(_parse(data, around.made), line)
         others = _others(state.pins, line, ring)
         if len(others) == len(state.pins):
             raise NotAllowed(f"line {line} has no pin in ring {ring}")
@@ -57,7 +57,7 @@ class DesiredStates:
 
     def wish(self, data: bytes | None, order: WishOrder, around: Surroundings) -> bytes:
         """The ring of the line has this wish, under a number that was never given, in place of the one that it had."""
-        state = _parse(data, around.made)
+        state = without_ways_back_of_packages(_parse(data, around.made), [order.line])
         number = state.last_wish + 1
         wishes = (*_others(state.wishes, order.line, order.ring), _make_wish(number, order))
         return self.refresh(render_state(replace(state, wishes=wishes, last_wish=number)), around)
@@ -86,17 +86,21 @@ class DesiredStates:
         return self.refresh(render_state(replace(state, blocked=kept)), around)
 
     def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
-        """The same pins with rings and windows as they are now; of a rollout only its way back stays."""
+        """The same pins with rings and windows as they are now; of a rollout only stays what it left in the end."""
         rings = tuple(Ring(ring.name, ring.vmids, ring.percent) for ring in around.rings)
         windows, jitter = tuple(map(make_opening, around.windows)), timedelta(seconds=around.jitter_seconds)
-        state = with_ways_back(_parse(data, around.made))
-        rings = (*list_ways_back(state), *rings)
-        return render_state(replace(state, made=around.made, jitter=jitter, windows=windows, rings=rings))
+        state = with_rings(with_ends_of_rollouts(_parse(data, around.made)), rings)
+        return render_state(replace(state, made=around.made, jitter=jitter, windows=windows))
 
-    def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> Series:
+    def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> PinSeries:
         """The states of a rollout of the agent; ``NotAllowed`` if no ring of the policy has everybody."""
         pin, states = make_series(_parse(self.refresh(data, around), around.made), order)
-        return Series(data, pin, states)
+        return PinSeries(Series(data, states), pin)
+
+    def patch_series(self, data: bytes | None, order: PatchSeriesOrder, around: Surroundings) -> WishSeries:
+        """The states of a rollout of packages; ``SettingsError`` for words that are none."""
+        wanted = _parse_wanted(not order.packages, order.packages)
+        return make_wish_series(data, _parse(self.refresh(data, around), around.made), order, wanted)
 
     def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
         """Every pin, by line and ring."""
@@ -112,6 +116,16 @@ class DesiredStates:
         return tuple(
             WishRow(wish.number, wish.line, wish.ring, wish.words, "; ".join(_names(wish)), wish.id) for wish in wishes
         )
+
+    def find_keepers(self, data: bytes | None, now: datetime) -> Callable[[int, str], str | None]:
+        """By which rule a guest of that number and line shall keep its packages; None if it need not."""
+        state = _parse(data, now)
+
+        def find(vmid: int, line: str) -> str | None:
+            decision = decide_wish(state, vmid, line, now)
+            return decision.rule if decision.ruling is WishRuling.NOTHING else None
+
+        return find
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """What nobody installs, and why."""
@@ -148,11 +162,15 @@ def _others(given: tuple[Given, ...], line: str, ring: str) -> tuple[Given, ...]
 
 
 def _make_wish(number: int, order: WishOrder) -> Wish:
+    openings = (make_opening(order.emergency),) if order.emergency else ()
+    return Wish(number, order.line, order.ring, _parse_wanted(order.security, order.packages), openings)
+
+
+def _parse_wanted(security: bool, packages: Sequence[str]) -> PatchWanted:
     try:
-        wish = make_wish(number, (order.line, order.ring), order.security, order.packages)
+        return choose_packages(security, packages)
     except ValueError as error:
         raise SettingsError("wish", "--package", str(error), "NAME=VERSION, as apt-get install takes it") from error
-    return replace(wish, also_open=(make_opening(order.emergency),) if order.emergency else ())
 
 
 def _names(given: Pin | Wish) -> list[str]:

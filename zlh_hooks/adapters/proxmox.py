@@ -1,7 +1,8 @@
 """Proxmox VE 9 over its REST API.
 
 Paths and parameters: pve-container ``API2/LXC.pm``, ``API2/LXC/{Config,Status}.pm``, pve-storage
-``API2/Storage/{Status,Content}.pm``, pve-manager ``API2/{Cluster,Tasks}.pm``, pve-ha-manager ``API2/HA/Resources.pm``.
+``API2/Storage/{Status,Content}.pm``, pve-manager ``API2/{Backup,Cluster,Tasks}.pm``, pve-ha-manager
+``API2/HA/Resources.pm``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from zlh_hooks.adapters.proxmox_link import Link, permit_all
 from zlh_hooks.application.ports import CloneOrder, TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RightMissing, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
+from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 
 _TASKS_AT_MOST = 500
 """Proxmox lists 50 unless told otherwise."""
@@ -150,6 +152,17 @@ class Proxmox:
         own = self._link.get("nodes", node, "tasks", vmid=vmid, **span)
         moves = self._link.get("nodes", node, "tasks", typefilter="move_volume", **span)
         return answer.parse_tasks((own, moves), vmid)
+
+    def list_active(self, node: str) -> tuple[ActiveTask, ...]:
+        """Others' tasks only with Sys.Audit on the node: Proxmox leaves them out and says nothing."""
+        tasks = self._link.get("nodes", node, "tasks", source="active", limit=_TASKS_AT_MOST)
+        return answer.parse_active(tasks)
+
+    # --------------------------------------------------------------- Backups
+
+    def list_backup_jobs(self) -> tuple[BackupJob, ...]:
+        """Needs Sys.Audit on ``/``."""
+        return answer.parse_backup_jobs(self._link.get("cluster", "backup"))
 
     # ------------------------------------------------------ HighAvailability
 

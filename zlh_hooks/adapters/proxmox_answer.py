@@ -16,6 +16,7 @@ from zlh_hooks.adapters.proxmox_error import find_lock, is_storage_away
 from zlh_hooks.application.ports import TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
+from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 from zlh_hooks.domain.tag import parse_tags
 
 Flag = Annotated[bool, BeforeValidator(lambda value: str(value) in ("1", "True", "true"))]
@@ -90,6 +91,17 @@ class _Task(_Row):
     starttime: int
     endtime: int | None = None
     status: str | None = None
+
+
+class _BackupJob(_Row):
+    id: str
+    enabled: Flag = True
+    due: int | None = Field(default=None, alias="next-run")
+    node: str | None = None
+    vmid: Text = ""
+    pool: str | None = None
+    all: Flag = False
+    exclude: Text = ""
 
 
 class _TaskStatus(_Row):
@@ -231,6 +243,28 @@ def parse_tasks(answers: Sequence[Any], vmid: int) -> tuple[TaskSummary, ...]:
     rows: list[_Task] = [row for answer in answers for row in _parse(tuple[_Task, ...], answer)]
     found = {row.upid: row for row in reversed(rows) if vmid in _guests_of(row)}  # listed newest first
     return tuple(_task(row) for row in sorted(found.values(), key=lambda row: row.starttime))
+
+
+def parse_active(answer: Any) -> tuple[ActiveTask, ...]:
+    """``GET /nodes/N/tasks?source=active``, without those that have ended and are not archived yet."""
+    rows: tuple[_Task, ...] = _parse(tuple[_Task, ...], answer)
+    running = (_task(row) for row in rows)
+    return tuple(ActiveTask(task.upid, task.kind, task.vmid) for task in running if task.running)
+
+
+def parse_backup_jobs(answer: Any) -> tuple[BackupJob, ...]:
+    """``GET /cluster/backup``: a pool goes before numbers, and they before all (``VZDump::get_included_guests``)."""
+    rows: tuple[_BackupJob, ...] = _parse(tuple[_BackupJob, ...], answer)
+    return tuple(_backup_job(row) for row in rows if row.enabled)
+
+
+def _backup_job(row: _BackupJob) -> BackupJob:
+    vmids, excluded = _numbers(row.vmid), _numbers(row.exclude)
+    return BackupJob(row.id, _instant(row.due), row.node or None, vmids, row.pool, row.all and not vmids, excluded)
+
+
+def _numbers(text: str) -> frozenset[int]:
+    return frozenset(int(word) for word in re.split(r"[,;\s]+", text) if word.isdecimal())
 
 
 def _guests_of(row: _Task) -> tuple[int, ...]:

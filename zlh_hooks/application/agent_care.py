@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from zlh_hooks.application.agent_driver import AgentDriver, GoneBack
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.crew import Crew
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Ledger
+from zlh_hooks.application.pull_driver import GoneBack, PullDriver
 from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Unhealthy
 from zlh_hooks.domain.agent_series import BACK, CONDEMN, name_wave
 from zlh_hooks.domain.duration import render_duration
@@ -20,6 +20,8 @@ from zlh_hooks.domain.progress import Progress, fold_progress
 from zlh_hooks.domain.steps import HALF_WAY, TargetEvent
 
 LOOK_EVERY = timedelta(seconds=5)
+ERROR, LATE = "error", "late"
+"""Notes of a guest: it could not be measured, or took nothing up; or the latter, and nothing is wrong."""
 Condemn = Callable[[PlannedTarget, Journal, str], None]
 """What is done where probes find a guest ill whose own agent is content."""
 
@@ -29,7 +31,7 @@ class AgentCare:
     """``open_journal``: of the guest with that number."""
 
     ledger: Ledger
-    driver: AgentDriver
+    driver: PullDriver
     open_journal: Callable[[int], Journal]
     crew: Crew
     condemn: Condemn
@@ -79,7 +81,7 @@ class AgentCare:
         except (Deferred, GuestMissing) as error:  # a guest that has moved is found in the next round
             journal.defer(str(error))
         except Inconclusive as error:
-            journal.write(Kind.NOTE, "error", {"reason": str(error)})
+            journal.write(Kind.NOTE, ERROR, {"reason": str(error)})
         except Replaced as error:
             journal.event(TargetEvent.REPLACED, str(error))
         except GoneBack as error:
@@ -101,23 +103,24 @@ class AgentCare:
             is_shown = any(f"show.{act}" in self._shown_at for act in (BACK, CONDEMN))
             return self.driver.prove_back(target, row, journal, is_shown=is_shown)
         if journal.is_in(TargetEvent.EXCHANGE_BEGAN):
-            self.driver.follow(row, journal)
-            self._note_late(target, journal)
+            self.driver.follow(target, row, journal)
+            self._note_late(target, row, journal)
         if journal.is_in(TargetEvent.EXCHANGED):
             self.driver.prove(target, row, journal)
 
-    def _note_late(self, target: PlannedTarget, journal: Journal) -> None:
-        """Counted once: nothing speaks against what is brought, and it may still come."""
+    def _note_late(self, target: PlannedTarget, row: GuestReport, journal: Journal) -> None:
+        """Noted once: nothing speaks against what is brought, and it may still come. An error, unless it waits."""
         shown_at, patience = self._shown_at.get(f"show.{name_wave(target.wave)}"), self.driver.patience
         is_late = shown_at is not None and self.driver.clock.now() - shown_at >= patience
         if is_late and journal.is_in(TargetEvent.EXCHANGE_BEGAN) and not self.is_late(journal):
             reason = f"nothing within {render_duration(patience)}: {journal.last_deferral()}"
-            journal.write(Kind.NOTE, "error", {"reason": reason})
+            journal.write(Kind.NOTE, LATE if self.driver.is_waiting(target, row) else ERROR, {"reason": reason})
 
     def is_late(self, journal: Journal) -> bool:
         """Whether the guest has had all the time that it may need: it took nothing up, or could not be proved since."""
         took_up_at = journal.event_at(TargetEvent.EXCHANGED)
         if took_up_at is None:
-            return journal.is_in(TargetEvent.EXCHANGE_BEGAN) and journal.has_note("error")
+            has_note = journal.has_note(ERROR) or journal.has_note(LATE)
+            return journal.is_in(TargetEvent.EXCHANGE_BEGAN) and has_note
         is_open = journal.is_in(TargetEvent.EXCHANGED)
         return is_open and self.driver.clock.now() - took_up_at >= self.driver.patience

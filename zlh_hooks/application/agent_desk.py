@@ -175,7 +175,7 @@ class AgentDesk:
         """What a rollout shows, and its way back, were signed for the state that it began with."""
         ledger = self.open_ledger()
         running = find_due(ledger, list_progress(ledger))
-        if running is not None and running.plan.agents is not None:
+        if running is not None and running.plan.signed is not None:
             way = f"wait for its end, or end it: zlh-hooks rollout revert {running.plan.id}, or abort"
             raise NotAllowed(f"{describe_due(running)}: {way}")
 

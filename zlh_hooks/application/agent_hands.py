@@ -1,9 +1,9 @@
-"""What a rollout of the agent works with; only where there is one are its parts opened."""
+"""What a rollout works with that guests follow by themselves; only where there is one are its parts opened."""
 
 from dataclasses import dataclass
 
-from zlh_hooks.application.agent_driver import FindReports
 from zlh_hooks.application.agent_ports import AgentSeries
+from zlh_hooks.application.pull_driver import FindReports
 from zlh_hooks.domain.errors import NotAllowed
 
 

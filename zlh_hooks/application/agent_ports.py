@@ -1,13 +1,13 @@
 """What the stories of agents ask of the world; rules and errors are those of ``ports``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surroundings
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
-from zlh_hooks.domain.agent_series import Series, SeriesOrder
+from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
 from zlh_hooks.domain.agent_trust import Purpose, Standing, TrustRole
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 
@@ -132,14 +132,20 @@ class AgentStates(Protocol):
     def refresh(self, data: bytes | None, around: Surroundings) -> bytes:
         """The same pins, with rings and windows as they are now."""
 
-    def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> Series:
+    def series(self, data: bytes | None, order: SeriesOrder, around: Surroundings) -> PinSeries:
         """The states of a rollout of the agent; ``NotAllowed`` if no ring of the policy has everybody."""
+
+    def patch_series(self, data: bytes | None, order: PatchSeriesOrder, around: Surroundings) -> WishSeries:
+        """The states of a rollout of packages; ``SettingsError`` for words that are none."""
 
     def list_pins(self, data: bytes | None) -> tuple[PinRow, ...]:
         """For tables."""
 
     def list_wishes(self, data: bytes | None) -> tuple[WishRow, ...]:
         """For tables."""
+
+    def find_keepers(self, data: bytes | None, now: datetime) -> Callable[[int, str], str | None]:
+        """By which rule a guest of that number and line shall keep its packages; None if it need not."""
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """Specifiers, and why."""

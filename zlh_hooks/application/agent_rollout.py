@@ -1,4 +1,5 @@
-"""The story of a rollout of the agent: look at all, show one wave after another what it shall have, promote; or back.
+"""The story of a rollout that guests follow by themselves: look at all, show one wave after another what it shall have,
+promote; or back.
 
 The worker shows what people signed at the start (``domain.agent_series``); it cannot want anything else.
 """
@@ -9,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zlh_hooks.application.agent_care import LOOK_EVERY, AgentCare
-from zlh_hooks.application.agent_driver import CHECKING, UNWATCHED, AgentDriver
 from zlh_hooks.application.agent_ports import AgentSeries
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.course import Course
 from zlh_hooks.application.exchange import LONGEST_RETRY, ROAD_RETRY
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.ports import Upid
+from zlh_hooks.application.pull_driver import CHECKING, UNWATCHED, PullDriver
 from zlh_hooks.application.step import Data, Found
 from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, list_acts, name_wave
@@ -92,7 +93,7 @@ class AgentRollout:
     tend_others: Callable[[Callable[[], bool]], None]
 
     @property
-    def driver(self) -> AgentDriver:
+    def driver(self) -> PullDriver:
         """What is done with one guest."""
         return self.care.driver
 
@@ -226,7 +227,7 @@ class AgentRollout:
         self._leave_unbegun(turn.reason)
         self._tell_void()
         try:
-            self._show_way_back(CONDEMN if turn.revokes else BACK)
+            self._show_way_back(CONDEMN if turn.revokes and CONDEMN in list_acts(self.plan) else BACK)
         except Overtaken as error:
             return journal.event(RolloutEvent.LEFT_STUCK, f"{error}; guests stay on what they have")
         self._see_all_back(turn.reason)

@@ -1,4 +1,4 @@
-"""After a rollout of the agent: who was begun is followed, until nobody may order the way back any more."""
+"""After a rollout that guests follow: who was begun is followed, until nobody may order the way back any more."""
 
 from collections.abc import Callable
 

@@ -70,7 +70,7 @@ class Case:
 
     def find_owed(self) -> dict[int, str]:
         """Guests that earlier rollouts have still to bring to their end (VMID), and which rollout that is."""
-        owing = [one for one in list_owing(self.ledger, self.plan.id) if one.plan.agents is None]
+        owing = [one for one in list_owing(self.ledger, self.plan.id) if one.plan.signed is None]
         return {row.target.vmid: one.plan.id for one in owing for row in one.targets if row.state in HALF_WAY}
 
     def candidate(self, target: PlannedTarget) -> Facts:

@@ -123,8 +123,9 @@ class Desk:
         if verb != "revert" or progress.is_executing:
             return
         self.refuse_second(progress.plan.id)
-        if progress.plan.agents is not None and progress.count(TargetState.SETTLED):
-            raise NotAllowed(f"rollout {progress.plan.id} is settled: agent pin --downgrade leads back")
+        if progress.plan.signed is not None and progress.count(TargetState.SETTLED):
+            way = "agent pin --downgrade" if progress.plan.agents else "zlh-agent-plugin patch revert, in each guest,"
+            raise NotAllowed(f"rollout {progress.plan.id} is settled: {way} leads back")
         if not progress.count(*ON_NEW_ROOT, TargetState.STUCK):
             raise NotAllowed(f"rollout {progress.plan.id} is settled: no old root is left to go back to")
         mine = {target.vmid for target in progress.plan.targets}

@@ -10,6 +10,7 @@ from zlh_hooks.application.agent_driver import AgentDriver
 from zlh_hooks.application.agent_hands import AgentHands, refuse_agents
 from zlh_hooks.application.agent_rollout import AgentRollout
 from zlh_hooks.application.agent_soak import AgentSoak, leave_stuck
+from zlh_hooks.application.backup_book import BackupBook
 from zlh_hooks.application.candidacy import Candidacy
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.channel import ChannelPorts
@@ -20,8 +21,10 @@ from zlh_hooks.application.emergency_board import EmergencyBoard
 from zlh_hooks.application.exchange import Exchange
 from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.gate import Gate
+from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import Journal, Patience
 from zlh_hooks.application.notice_board import NoticeBoard
+from zlh_hooks.application.patch_driver import PatchDriver
 from zlh_hooks.application.ports import Clock, Cluster, Ledger, PromotionHook
 from zlh_hooks.application.preparation import Preparation
 from zlh_hooks.application.proof import Examiner
@@ -44,7 +47,7 @@ TASK_MARGIN = timedelta(minutes=10)
 
 LOOKS_AT_ONCE = 8
 AGENTS_AT_ONCE = 32
-"""To follow an agent costs the controller next to nothing: almost all of it is waiting."""
+"""To follow a guest that acts by itself costs the controller next to nothing: almost all of it is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,14 @@ class Engine:
         entries = self.ledger.read(plan.id)
         journal = self.open_journal(plan, None, entries)
         board = NoticeBoard(plan.id, self.ledger, self.check_herald) if plan.notices else None
-        only = (plan.emergency or "") if plan.agents else None  # guests know of no other: it was signed
+        only = (plan.emergency or "") if plan.signed else None  # guests know of no other: it was signed
         emergencies, security = EmergencyBoard(self.ledger, only), plan.security
         gate = Gate(
             plan.id, self.ledger, self.clock, self.policy, journal, emergencies, board, security, plan.component
         )
         gate.resume_from(entries)
         course = Course(self.ledger, gate, journal)
-        return self._open_agent_rollout(plan, course) if plan.agents else self._open_root_rollout(plan, course)
+        return self._open_agent_rollout(plan, course) if plan.signed else self._open_root_rollout(plan, course)
 
     def _open_root_rollout(self, plan: Plan, course: Course) -> Rollout:
         gate, journal = course.gate, course.journal
@@ -109,7 +112,8 @@ class Engine:
     def _open_story(self, case: Case, course: Course, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
         finish = Finish(case.driver, case.way_back)
-        exchange = Exchange(case, Turn(case), finish)
+        interlock = Interlock(case.plan, self.cluster, self.clock, case.journal)
+        exchange = Exchange(case, Turn(case, interlock), finish)
         case.gate.meanwhile = exchange.tend
         return Rollout(case, course, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 
@@ -118,7 +122,7 @@ class Engine:
             course.gate.turn(f"guest {target.vmid} failed: {reason}")
 
         care = self._open_care(plan, course.gate.is_turned, condemn)
-        lines, series = care.driver.part.lines, self.agents().series
+        lines, series = care.driver.signed.lines, self.agents().series
         limit, others = self._find_time_limit(plan), self._open_others(plan)
         story = AgentRollout(course, care, series, limit, lambda: self._list_line(lines), others)
         course.gate.meanwhile = story.meanwhile
@@ -134,7 +138,8 @@ class Engine:
         return [vmid for vmid, kind in kinds.items() if kind is not None and kind[1].line in lines]
 
     def _open_care(self, plan: Plan, breaks_off: Callable[[], bool], condemn: Condemn) -> AgentCare:
-        driver = AgentDriver(plan, self.agents().find_reports, self.examiner, self.clock, breaks_off)
+        kind = AgentDriver if plan.agents else PatchDriver
+        driver = kind(plan, self.agents().find_reports, self.examiner, self.clock, breaks_off)
         crew = Crew(AGENTS_AT_ONCE, AGENTS_AT_ONCE)
         return AgentCare(self.ledger, driver, lambda vmid: self.open_journal(plan, vmid), crew, condemn)
 
@@ -155,7 +160,7 @@ class Engine:
 
     def open_soak(self, plan: Plan, is_called_away: Callable[[], bool] | None = None) -> Aftercare:
         """What remains of a rollout that ended. ``is_called_away``: whether other work of the worker is due."""
-        if plan.agents is None:
+        if plan.signed is None:
             return self._open_root_soak(plan, is_called_away or self._has_due)
         if plan.id not in self._agent_soaks:  # one for all rounds: it knows when it last looked
             self._agent_soaks[plan.id] = AgentSoak(lambda breaks_off: self._open_care(plan, breaks_off, leave_stuck))
@@ -186,9 +191,9 @@ class Engine:
     def foresee(self, plan: Plan) -> dict[int, str]:
         """Guests of the plan that would be skipped if it were carried out now, and why. Reads only.
 
-        Of a plan for agents all guests were asked when it was made.
+        Of a plan that people sign all guests were asked when it was made.
         """
-        if plan.agents is not None:
+        if plan.signed is not None:
             return {}
         driver = self._open_driver(plan, ())
         with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
@@ -204,7 +209,8 @@ class Engine:
         intents = (e.data for e in entries if e.kind is Kind.INTENT and "source" in e.data)
         numbers.reserve([int(data["vmid"]) for data in intents])
         scratch_guests = ScratchGuests(plan.id, self.cluster, numbers)
-        return RootDriver(plan, self.cluster, self.examiner, self.clock, scratch_guests)
+        find_backup = BackupBook(self.ledger).find_last
+        return RootDriver(plan, self.cluster, self.examiner, self.clock, scratch_guests, find_backup)
 
 
 def _find_reason(driver: RootDriver, target: PlannedTarget) -> str | None:

@@ -20,8 +20,8 @@ def list_marks(plan: Plan, before: GuestRecord) -> tuple[str, ...]:
 
 
 def find_marks(rollout: str, tags: Iterable[str]) -> tuple[str, ...]:
-    """Every mark of that rollout among a guest's tags."""
-    beginnings = tuple(f"{kind}{rollout}." for kind in _KINDS)
+    """Every mark of that rollout among a guest's tags, and that the guest is in work now."""
+    beginnings = (*(f"{kind}{rollout}." for kind in _KINDS), tag.BUSY)
     return tuple(t for t in tags if t == tag.ROLLOUT + rollout or t.startswith(beginnings))
 
 

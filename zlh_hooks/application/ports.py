@@ -16,6 +16,7 @@ from zlh_hooks.domain.dead_man import Memory
 from zlh_hooks.domain.entry import Draft, Entry
 from zlh_hooks.domain.evidence import Measurement
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
+from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 from zlh_hooks.domain.line import Promotion
 from zlh_hooks.domain.notice import Bulletin, Customer, Message
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
@@ -147,6 +148,7 @@ class Cluster:
     power: "PowerSwitch"
     tasks: "Tasks"
     availability: "HighAvailability"
+    backups: "Backups"
 
 
 class Tasks(Protocol):
@@ -157,6 +159,16 @@ class Tasks(Protocol):
 
     def list_tasks(self, node: str, vmid: int, since: datetime) -> tuple[TaskSummary, ...]:
         """Running and finished tasks for the guest since then, oldest first."""
+
+    def list_active(self, node: str) -> tuple[ActiveTask, ...]:
+        """All that run on the node now, everybody's."""
+
+
+class Backups(Protocol):
+    """The cluster's plan of backups."""
+
+    def list_backup_jobs(self) -> tuple[BackupJob, ...]:
+        """Those that are enabled. ``RightMissing`` if the token may not see them."""
 
 
 class HighAvailability(Protocol):

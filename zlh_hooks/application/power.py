@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from zlh_hooks.application.journal import Journal
-from zlh_hooks.application.ports import Cluster, Upid
+from zlh_hooks.application.journal import POLL, Journal
+from zlh_hooks.application.ports import Clock, Cluster, Upid
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import TargetEvent
 
+COMING_UP = timedelta(seconds=10)
+"""How long a guest that restarts from inside, of which no task tells, may be off in between."""
+_LOOK_BACK = timedelta(minutes=10)
 _KINDS = ("vzstop", "vzshutdown", "vzreboot", "vzmigrate", "vzstart", "vzsuspend")
 
 
@@ -35,6 +38,25 @@ def list_others(
     tasks, ours = cluster.tasks.list_tasks(ref.node, ref.vmid, began - earlier), journal.upids
     others = (task for task in tasks if task.kind in _KINDS and task.upid not in ours)
     return tuple(PowerAction(task.kind, task.upid, task.running) for task in others)
+
+
+def wait_for_others(cluster: Cluster, clock: Clock, ref: GuestRef, journal: Journal, longest: timedelta) -> bool:
+    """Until what others have begun with its power has ended, or the ``longest`` time. Whether there was any."""
+    deadline, waited = clock.monotonic() + longest.total_seconds(), False
+    while any(action.running for action in list_others(cluster, ref, journal, _LOOK_BACK)):
+        if clock.monotonic() >= deadline:
+            break
+        clock.sleep(POLL)
+        waited = True
+    return waited
+
+
+def comes_up(cluster: Cluster, clock: Clock, ref: GuestRef, *, was_running: bool) -> bool:
+    """Whether it runs; one that ran before may be off for the moment of somebody else's restart."""
+    deadline = clock.monotonic() + (COMING_UP.total_seconds() if was_running else 0)
+    while not (running := cluster.inventory.read_power(ref).running) and clock.monotonic() < deadline:
+        clock.sleep(POLL)
+    return running
 
 
 def fails_to_start(cluster: Cluster, ref: GuestRef, journal: Journal) -> bool:

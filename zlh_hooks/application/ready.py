@@ -11,12 +11,13 @@ from zlh_hooks.domain.policy import Policy
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What policy says of the work: which guests are its targets, its temporary numbers and networks, and HA."""
+    """What policy says of the work: its targets, temporary numbers and networks, and whether HA and backups count."""
 
     is_target: Callable[[GuestSummary], bool]
     scratch: Sequence[int]
     nets: Sequence[str]
     ignores_ha: bool
+    sees_jobs: bool
 
 
 def want(policy: Policy) -> Wanted:
@@ -27,7 +28,8 @@ def want(policy: Policy) -> Wanted:
         found = policy.kind_of(guest.vmid, guest.tags)
         return found is not None and found[1].exchange
 
-    return Wanted(is_target, list(policy.scratch_vmids.numbers()), nets, policy.rollout.ha == "ignore")
+    ignores_ha, sees_jobs = policy.rollout.ha == "ignore", policy.rollout.interlock.backup_due != "ignore"
+    return Wanted(is_target, list(policy.scratch_vmids.numbers()), nets, ignores_ha, sees_jobs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def read_scope(inventory: Inventory, listed: Mapping[str, object], wanted: Wante
         bridges=_list_bridges([*(net for config in sources for net in _nets(config)), *wanted.nets], listed),
         nodes=sorted({guest.ref.node for guest in (*templates, *targets)}),
         ignores_ha=wanted.ignores_ha,
+        sees_jobs=wanted.sees_jobs,
     )
 
 

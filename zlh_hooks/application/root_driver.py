@@ -7,13 +7,13 @@ story to take the way back or to pause; ``Replaced`` to let it go; ``RoadError``
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from zlh_hooks.application import high_availability, kept_root, mark, root_in_force, root_step, scratch
-from zlh_hooks.application.journal import POLL, Journal
+from zlh_hooks.application import busy, high_availability, kept_root, mark, root_in_force, root_step, scratch
+from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
 from zlh_hooks.application.ports import Clock, Cluster
-from zlh_hooks.application.power import explain_off, fails_to_start, list_others
+from zlh_hooks.application.power import comes_up, explain_off, fails_to_start, list_others, wait_for_others
 from zlh_hooks.application.proof import Examiner, Proof, baseline_rules, expect_state, expect_version, merge_expected
 from zlh_hooks.application.record import (
     IDENTITY_CHANGES,
@@ -26,6 +26,7 @@ from zlh_hooks.application.scratch_guest import ScratchGuests
 from zlh_hooks.application.start import assure_startable, start
 from zlh_hooks.application.verdict import Deferred, Inconclusive, Skipped, Unhealthy
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.busy import needed_to_prove, needed_to_restart, render_sign
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError
 from zlh_hooks.domain.guest import GuestRef
@@ -40,16 +41,14 @@ PUT = "exchange.put"
 SETTLE_FREE = "settle.free"
 IS_PROOF = "is_proof"
 """What the evidence of a proof says: whether it is one, so that only its record is missing if there is none."""
-COMING_UP = timedelta(seconds=10)
-"""How long a guest that restarts from inside, of which no task tells, may be off in between."""
-_LOOK_BACK = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
 class RootDriver:
     """Everything needed to change one container at a time. Shared by the threads of a rollout.
 
-    ``goes_back``: whether all shall go back, so that no proof is waited for any more.
+    ``find_backup``: when a guest's last good backup ended. ``goes_back``: whether all shall go back, so that no proof
+    is waited for any more.
     """
 
     plan: Plan
@@ -57,6 +56,7 @@ class RootDriver:
     examiner: Examiner
     clock: Clock
     scratch_guests: ScratchGuests
+    find_backup: Callable[[int], datetime | None] = lambda _: None
     goes_back: Callable[[], bool] = lambda: False
 
     # ------------------------------------------------------------------ look
@@ -80,7 +80,10 @@ class RootDriver:
         ref = self.locate(target)
         if ref != target.ref:
             raise Skipped(f"it moved from {target.node} to {ref.node} after the plan was made")
-        wishes = Wishes(self.plan.line.data_paths, self.plan.rules.ha == "ignore", self.clock.now(), staged)
+        rules = self.plan.rules
+        backup = self.find_backup(ref.vmid) if rules.backup_within else None
+        ignores_ha, now = rules.ha == "ignore", self.clock.now()
+        wishes = Wishes(self.plan.line.data_paths, ignores_ha, now, staged, rules.backup_within, backup)
         obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
         if obstacle:
             raise Skipped(obstacle)
@@ -170,8 +173,8 @@ class RootDriver:
         """Whether the guest runs now."""
         return self.cluster.inventory.read_power(self.locate(target)).running
 
-    def leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
-        """Write the exchange and leave it to the guest's next restart, whoever causes it."""
+    def leave_pending(self, target: PlannedTarget, journal: Journal, sign: str | None = None) -> None:
+        """Write the exchange and leave it to the guest's next restart, whoever causes it. ``sign``: at once."""
         ref = self.locate(target)
         before = self.baseline(journal)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
@@ -180,7 +183,7 @@ class RootDriver:
         new = self.new_root(journal)
         size = (journal.done("stage.detach") or {}).get("size")
         kept = kept_root.find_known(journal, kept_root.STAGED)
-        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size, kept))
+        journal.run(root_step.PutRoot(PUT, self.cluster, ref, before.root, new, size, kept, sign))
 
     def has_come_up(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether somebody's restart has brought a root that was left pending."""
@@ -206,7 +209,7 @@ class RootDriver:
         ``Skipped`` if somebody took the write back, in the moment before the restart too.
         """
         try:
-            self.leave_pending(target, journal)
+            self.leave_pending(target, journal, render_sign(self.plan.rules, self.clock.now()))
             if (journal.done(PUT) or {})["pending"]:
                 self._restart(target, journal)
         except (HeldUp, GuestMissing):
@@ -228,12 +231,13 @@ class RootDriver:
         ref = self.locate(target)
         if not journal.has_intent(RESTART) and not self.cluster.inventory.read_power(ref).running:
             return
-        if self._wait_for_others(ref, journal) and not journal.may_wait() and not self.has_come_up(target, journal):
+        if self.wait_for_others(ref, journal) and not journal.may_wait() and not self.has_come_up(target, journal):
             raise HeldUp("somebody else's task delayed its restart until its turn was over")
         if not journal.has_intent(RESTART) and (loss := self.find_loss(ref, journal)):
             raise Skipped(loss)
         if not journal.was_requested(RESTART):
             self.assure_startable(ref)
+            self.sign(ref, journal, needed_to_restart(self.plan.rules))
         timeout = self.plan.rules.shutdown_timeout
         try:
             journal.run(root_step.Restart(RESTART, self.cluster, ref, self.new_root(journal), timeout))
@@ -261,6 +265,15 @@ class RootDriver:
         """Start it, again and again while that fails for what may pass. ``HeldUp`` while it is marked down."""
         assure_startable(self.cluster, self.clock, ref)
         start(self.cluster, self.clock, ref, journal, name, passing, self.plan.rules.start_timeout)
+
+    def wait_for_others(self, ref: GuestRef, journal: Journal) -> bool:
+        """What others have begun with its power ends first. Whether there was any."""
+        longest = self.plan.rules.shutdown_timeout + self.plan.rules.start_timeout
+        return wait_for_others(self.cluster, self.clock, ref, journal, longest)
+
+    def sign(self, ref: GuestRef, journal: Journal, needed: timedelta) -> None:
+        """Say on the guest that it is in work, unless it says so for as long as is ``needed``."""
+        busy.sign(self.cluster, self.clock, self.plan.rules, ref, journal, needed)
 
     def assure_startable(self, ref: GuestRef) -> None:
         """``HeldUp`` while the guest is marked down: what we stopped would stay off."""
@@ -293,8 +306,10 @@ class RootDriver:
         if (journal.evidence(AFTER) or {}).get(IS_PROOF):
             return self._accept(ref, journal)  # only the record of it was missing
         kept_root.keep_room(self.cluster, ref, journal)
-        if not self._comes_up(ref, journal, before):
+        self.wait_for_others(ref, journal)
+        if not comes_up(self.cluster, self.clock, ref, was_running=before.running):
             self._explain_stopped(ref, journal)
+        self.sign(ref, journal, needed_to_prove(self.plan.rules))
         known = {action.upid for action in list_others(self.cluster, ref, journal) if not action.running}
         expect = merge_expected(expect_version(candidate), expect_state(before.facts))
         proof = self._examine(ref, self._rules_left(ref, journal), expect)
@@ -346,25 +361,6 @@ class RootDriver:
             raise Unhealthy("it does not run although somebody else started or restarted it")
         raise Unhealthy("it does not run any more after the exchange")
 
-    def _comes_up(self, ref: GuestRef, journal: Journal, before: GuestRecord) -> bool:
-        """Whether it runs; one that ran before may be off for the moment of somebody else's restart."""
-        self._wait_for_others(ref, journal)
-        deadline = self.clock.monotonic() + (COMING_UP.total_seconds() if before.running else 0)
-        while not (running := self.cluster.inventory.read_power(ref).running) and self.clock.monotonic() < deadline:
-            self.clock.sleep(POLL)
-        return running
-
-    def _wait_for_others(self, ref: GuestRef, journal: Journal) -> bool:
-        """What others have begun with its power ends first, in the time that ours would have. Whether there was any."""
-        rules, waited = self.plan.rules, False
-        deadline = self.clock.monotonic() + (rules.shutdown_timeout + rules.start_timeout).total_seconds()
-        while any(action.running for action in list_others(self.cluster, ref, journal, _LOOK_BACK)):
-            if self.clock.monotonic() >= deadline:
-                break
-            self.clock.sleep(POLL)
-            waited = True
-        return waited
-
     def _accept(self, ref: GuestRef, journal: Journal) -> None:
         """What cannot be written now is written later: the guest is healthy, and nothing speaks against the version."""
         try:
@@ -380,7 +376,7 @@ class RootDriver:
         kept = mark.render_kept(self.plan.id, kept_root.find_known(journal, kept_root.OLD))
         new, outdated = (
             (tag.VERSION + self.plan.release.version, *kept),
-            (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}."),
+            (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}.", tag.BUSY),
         )
         tags = self.cluster.inventory.read_config(ref).tags
         drop = tuple(t for t in tags if t.startswith(outdated) and t not in new)

@@ -211,7 +211,7 @@ class PutRoot:
     """The exchange: one atomic write of ``rootfs`` and ``unusedN``. Going back is the same with the volumes exchanged.
 
     A running guest keeps ``old`` until its next stop; a stopped one changes at once. ``kept``: what ``new`` was when it
-    was put aside, if that was noted.
+    was put aside, if that was noted. ``sign``: the tag by which the guest says from this write on that it is in work.
     """
 
     name: str
@@ -221,6 +221,7 @@ class PutRoot:
     new: str
     new_size: str | None
     kept: KeptVolume | None = None
+    sign: str | None = None
 
     def plan(self) -> Data:
         return {"old": self.old, "new": self.new, "size": self.new_size}
@@ -240,6 +241,9 @@ class PutRoot:
             return
         slot = self._find_slot(config)
         values = {"rootfs": config.rootfs.holding(self.new, self.new_size).render(), slot: self.old}
+        if self.sign is not None:
+            others = (one for one in config.tags if not one.startswith(tag.BUSY))
+            values["tags"] = tag.render_tags([*others, self.sign])
         self.cluster.editor.write_config(self.guest, values, config.digest)
 
     def _find_slot(self, config: GuestConfig) -> str:

@@ -3,14 +3,17 @@
 All that takes time comes before the gate's last word, so that nothing begins on an answer that has grown old.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.gate import LISTEN, Later
+from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import POLL, Journal, lose_patience
 from zlh_hooks.application.players import is_empty
 from zlh_hooks.application.start import START_AGAIN
+from zlh_hooks.application.verdict import Refused
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.errors import GuestLocked, HeldUp
 from zlh_hooks.domain.plan import PlannedTarget
@@ -30,6 +33,7 @@ class Turn:
     """``first`` is the guest that tries the version first; ``last_success`` when one was last proved (monotonic)."""
 
     case: Case
+    interlock: Interlock
     first: int | None = None
     last_success: float = 0.0
 
@@ -55,8 +59,10 @@ class Turn:
         if self.case.driver.has_come_up(target, journal):
             return True
         self._wait_for_players(target, wait)
+        self._wait_while_held(target, lambda: self._assure_undisturbed(target))
         self.prove_when_free(target, journal)
-        return self._is_free_of_players(target, wait) and self.may_go_on(target)
+        is_free = self._is_free_of_players(target, wait) and self._is_undisturbed(target)
+        return is_free and self.may_go_on(target)
 
     def _need(self) -> timedelta:
         return predict_need(self.case.progress())
@@ -102,18 +108,34 @@ class Turn:
     # ----------------------------------------------------- locks and storages
 
     def prove_when_free(self, target: PlannedTarget, journal: Journal) -> None:
-        """Prove its health. A lock, and a storage that is away, go by themselves: ``lock_wait`` at most for each."""
+        """Prove its health, once no lock and no storage that is away keeps it from that."""
+        self._wait_while_held(target, lambda: self.case.driver.prove_baseline(target, journal))
+
+    def _wait_while_held(self, target: PlannedTarget, act: Callable[[], None]) -> None:
+        """What holds it up goes by itself: ``lock_wait`` at most for each. What policy refuses pauses all."""
         case, longest = self.case, self.case.plan.rules.lock_wait
         deadline = case.clock.monotonic() + longest.total_seconds()
         while True:
             try:
-                return case.driver.prove_baseline(target, journal)
+                return act()
+            except Refused as error:
+                case.gate.pause(f"guest {target.vmid}: {error}")
+                case.gate.check()
             except HeldUp as error:
                 if case.clock.monotonic() >= deadline:
                     raise lose_patience(error, longest) from error
                 case.gate.tell(f"waiting for guest {target.vmid}: {error}")
                 case.gate.check()
                 case.gate.wait(POLL if isinstance(error, GuestLocked) else START_AGAIN)
+
+    # ----------------------------------------------------------------- others
+
+    def _assure_undisturbed(self, target: PlannedTarget) -> None:
+        self.interlock.assure_undisturbed(self.case.driver.locate(target), self._need())
+
+    def _is_undisturbed(self, target: PlannedTarget) -> bool:
+        """Whether nothing has begun while its health was proved."""
+        return self.interlock.find(self.case.driver.locate(target), self._need()) is None
 
     # ------------------------------------------------------------- standstill
 

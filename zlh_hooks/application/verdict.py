@@ -10,6 +10,10 @@ class Skipped(TargetError):
     """The guest is left as it is; the reason is for people."""
 
 
+class Refused(TargetError):
+    """Nothing is done to the guest, nor to others, until a person has decided."""
+
+
 class Unhealthy(TargetError):
     """The proof failed: the guest must go back."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zlh_hooks.application import kept_root, root_in_force, root_step
+from zlh_hooks.application.interlock import assure_alone
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
 from zlh_hooks.application.proof import expect_state, expect_version, merge_expected
@@ -18,6 +19,7 @@ from zlh_hooks.application.root_driver import PUT, SETTLE_FREE, RootDriver
 from zlh_hooks.application.scratch_guest import BeingMade
 from zlh_hooks.application.verdict import Replaced
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.busy import needed_to_restart, render_sign
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetError, Unreadable
 from zlh_hooks.domain.guest import GuestRef, render_size
@@ -175,6 +177,7 @@ class WayBack:
         cluster = self.driver.cluster
         ref = self.driver.locate(target)
         self.driver.assure_free(ref)
+        assure_alone(cluster, ref, journal.upids)
         before, new = self.driver.baseline(journal), self.driver.new_root(journal)
         if not journal.has_intent(SETTLE_FREE):  # else it was ourselves who took its old root away
             root_in_force.assure_known(cluster, ref, self.driver.plan.id, before.root, new)
@@ -182,8 +185,12 @@ class WayBack:
         self.driver.keep_ha_off(ref, journal, f"{act}.ignore")
         old = kept_root.find_known(journal, kept_root.OLD)
         size = render_size(old.size) if old is not None and old.size else before.root_size
-        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old)
+        rules = self.driver.plan.rules
+        sign = render_sign(rules, self.driver.clock.now())
+        back = root_step.PutRoot(f"{act}.put", cluster, ref, new, before.root, size, old, sign)
         if journal.retry(back)["pending"]:
+            if not journal.has_intent(f"{act}.unmark"):  # else only the last word of it is missing
+                self.driver.sign(ref, journal, needed_to_restart(rules))
             self._force_restart(ref, journal, act, before.root)
         kept_root.note(cluster, ref, journal, kept_root.NEW, new)
         off = self._explain_off(ref, journal, act)

@@ -32,6 +32,7 @@ NOUNS = {
     "rollout": "Carry a template version out to guests, and back.",
     "hold": "Keep our work away from guests for a while; keep a guest from starting.",
     "hooks": "Which guests name the guest hook, and how the others come to it.",
+    "patch": "Carry packages out to guests, and back.",
     "agent": "Which agent guests install: keys, releases, pins.",
     "notice": "What customers are told of a rollout.",
     "emergency": "What cannot wait for a window.",

@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.agent_planning import PreparedRollout
+from zlh_hooks.application.signed_planning import PreparedRollout
 from zlh_hooks.cli.agent_keys import Ask, open_ask
 from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, Security
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import PLAN_COLUMNS, PREVIEW_COLUMNS, row_of_preview, rows_of_plan
+from zlh_hooks.domain.agent_release import AgentOrder
 from zlh_hooks.domain.plan import AGENT, Plan, dump_plan
 
 RolledOut = Annotated[str, typer.Argument(help="A template line, e.g. game-base; or `agent`.")]
@@ -41,7 +42,7 @@ def prepare(
 ) -> PreparedRollout:
     """The plan of a rollout of a line's templates, or of the agent."""
     if what == AGENT:
-        return site.prepare_agent_rollout(ask, only, to, security=security, emergency=emergency)
+        return site.prepare_signed(ask, AgentOrder(only, to), security=security, emergency=emergency)
     if only is not None:
         raise typer.BadParameter("--line is for a rollout of the agent; a template's line is named already")
     return PreparedRollout(site.make_plan(what, to, security=security, emergency=emergency))

@@ -95,7 +95,7 @@ def check_pve(config: Config = None, policy: PolicyFile = None, json: Json = Fal
     site = wiring.open_site(config, policy)
     found = site.ask_rights()
     reach = site.settings.proxmox
-    roles = render_roles(reach.user, reach.token_name, found.scope.storages, found.scope.ignores_ha)
+    roles = render_roles(reach.user, reach.token_name, found.scope)
     if json:
         print_json({"missing": [asdict(one) for one in found.missing], "commands": list(roles)})
     else:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.live import Live
 
 from zlh_hooks import wiring
-from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
+from zlh_hooks.application.signed_planning import PreparedRollout
+from zlh_hooks.cli.agent_keys import Ask, PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, RolloutId, Security, Yes
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.plan import OnlyLine, RolledOut, Version, prepare, print_plan
@@ -22,6 +23,7 @@ from zlh_hooks.cli.view import (
     rows_of_progress,
 )
 from zlh_hooks.domain.emergency_text import render_moment
+from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.plan import AGENT
 from zlh_hooks.domain.progress import FINALIZE, Progress
 from zlh_hooks.domain.settling import decide_settling
@@ -70,8 +72,23 @@ def start(
     prepared = prepare(site, line, to, only, ask, security=security, emergency=emergency)
     if not json:
         print_plan(site, prepared.plan)
+    confirm_and_follow(site, prepared, f"{line} {to}", ask, sign, yes=yes, detach=detach, json=json)
+
+
+def confirm_and_follow(
+    site: wiring.Site,
+    prepared: PreparedRollout,
+    what: str,
+    ask: Ask,
+    sign: str | None,
+    *,
+    yes: bool,
+    detach: bool,
+    json: bool,
+) -> None:
+    """Hand a plan that was shown to the worker, when a person says yes, and watch it."""
     _warn_of_emergency(site, prepared.plan.component)
-    if not yes and not typer.confirm(f"Bring {line} {to} to {render_guests(len(prepared.plan.targets))}?"):
+    if not yes and not typer.confirm(f"Bring {what} to {render_guests(len(prepared.plan.targets))}?"):
         raise typer.Abort
     site.submit(prepared, ask, sign)
     site.summon_worker()
@@ -134,7 +151,7 @@ def resume(rollout: RolloutId = None, config: Config = None, policy: PolicyFile 
 def abort(rollout: RolloutId = None, config: Config = None, policy: PolicyFile = None, reason: Reason = "") -> None:
     """End here: guests on the new version stay on it, the others on theirs.
 
-    Who was shown a release of the agent follows it.
+    Who was shown a release of the agent, or packages, follows.
     """
     _order("abort", rollout, config, policy, reason)
 
@@ -148,8 +165,12 @@ def revert(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Take every guest back: to its old root, and `stable` to the version before; or to the agent that it had."""
-    site = wiring.open_site(config, policy)
+    """Take every guest back: to its old root, and `stable` to the version before; or to its old agent, or packages."""
+    take_back(wiring.open_site(config, policy), rollout, reason, detach, json)
+
+
+def take_back(site: wiring.Site, rollout: str | None, reason: str, detach: bool, json: bool) -> None:
+    """Order all back, and watch it."""
     progress = site.desk().order("revert", rollout, reason)
     site.summon_worker()
     _follow(site, progress.plan.id, detach, json, after_order=True)
@@ -185,8 +206,8 @@ def finalize(
         raise typer.Abort
     progress = site.desk().order(FINALIZE, found.plan.id, reason)
     site.summon_worker()
-    if progress.plan.agents is not None:
-        typer.echo(f"finalize ordered for {progress.plan.id}; agents go back no more")
+    if progress.plan.signed is not None:
+        typer.echo(f"finalize ordered for {progress.plan.id}; its guests go back no more")
         return
     decision = _decide_settling(site, progress)
     typer.echo(f"finalize ordered for {progress.plan.id}; {_say_when_settled(site, decision)}")
@@ -314,7 +335,7 @@ def _print_changes(before: Progress | None, now: Progress) -> None:
     if before is None or headline != render_headline(before):
         typer.echo(headline)
     for row in changed_rows(before.targets if before else (), now.targets):
-        typer.echo(f"  {row.target.vmid} {row.state} {row.reason}".rstrip())
+        typer.echo(f"  {render_line(f'{row.target.vmid} {row.state} {row.reason}')}")
 
 
 def _is_over(site: wiring.Site, progress: Progress) -> bool:

@@ -11,6 +11,7 @@ from rich.text import Text
 from zlh_hooks.application.notice_desk import Preview
 from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.plan import CANARY, Plan
 from zlh_hooks.domain.progress import Progress, TargetProgress, predict_target
 from zlh_hooks.domain.steps import TargetState
@@ -40,9 +41,9 @@ def render_guests(count: int) -> str:
 def rows_of_plan(plan: Plan, foreseen: Mapping[int, str]) -> Sequence[tuple[str, ...]]:
     """One row per target, then one per guest that is left out. ``foreseen``: why targets would be skipped now."""
     skipped = {vmid: f"would be skipped: {reason}" for vmid, reason in foreseen.items()}
-    to = plan.release.version
+    to, unknown = plan.release.version, "" if plan.patches else "?"
     rows = [
-        (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or "?", to, skipped.get(t.vmid, ""))
+        (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or unknown, to, skipped.get(t.vmid, ""))
         for t in plan.targets
     ]
     return rows + [("left out", str(g.vmid), g.name, "", "", "", g.reason) for g in plan.left_out]
@@ -75,13 +76,13 @@ def _row(row: TargetProgress) -> tuple[str, ...]:
 
 
 def render_headline(progress: Progress) -> str:
-    """One line: what, how far, what now, how long still."""
+    """One line: what, how far, what now, how long still; a reason may be a guest's own words."""
     plan = progress.plan
     done = progress.count(TargetState.HEALTHY, TargetState.SETTLED)
     eta = estimate_left(progress)
     left = f", about {render_duration(eta)} to go" if eta and progress.is_executing else ""
     what = progress.reason if progress.state != "RUNNING" else progress.stage
-    return (
+    return render_line(
         f"{plan.id}: {plan.release.line} {plan.release.version} {progress.state}, "
         f"{done} of {len(plan.targets)} healthy{left}{f' — {what}' if what else ''}"
     )

@@ -64,6 +64,14 @@ class PinOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentOrder:
+    """What a rollout brings to guests of that line, or of all. ``asked`` is a version or a specifier."""
+
+    line: str | None
+    asked: str
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """A ring as agents can understand it: spans of guest numbers, both ends included, and a share of all others."""
 

@@ -31,13 +31,18 @@ class AgentCheck:
 
 @dataclass(frozen=True, slots=True)
 class AgentPatch:
-    """A guest's last patch of packages. ``outcome``: empty while it is open; ``waits``: what still runs old files."""
+    """A guest's last patch of packages. ``outcome`` counts when it has ended; ``waits``: what still runs old files."""
 
     step: str
     outcome: str
     impact: str
     reason: str
     waits: tuple[str, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is under way, or was interrupted: until it has ended the guest calls its wish failed."""
+        return self.step != "END"
 
     @property
     def is_good(self) -> bool:
@@ -49,6 +54,7 @@ class AgentPatch:
 class AgentWish:
     """The packages that a guest was wished, as it found it signed. ``state``: empty if it was not tried yet; ``done``,
     ``failed``, ``again`` or ``waits``; ``reason`` says why; ``tries``: how often it ended with nothing changed.
+    ``id``: of the wish, another one each time that the same is wished.
     """
 
     number: int
@@ -57,6 +63,7 @@ class AgentWish:
     state: str
     reason: str
     tries: int
+    id: str = ""
 
     @property
     def is_wrong(self) -> bool:
@@ -72,6 +79,7 @@ class AgentReport:
     ``<version>-<sha8>``, empty where there is none; ``failed`` is the release that failed last, ``failure`` says why.
     ``swap``: the last one's name, another one each time; ``blocked``: releases that are not tried there again.
     ``check`` and ``patch``: None if there never was one; ``wish``: None if packages are not wished.
+    ``takes_back``: its plugin takes back what a wish brought when a later wish says so.
     """
 
     key: str
@@ -91,6 +99,7 @@ class AgentReport:
     wish: AgentWish | None = None
     swap: str = ""
     blocked: frozenset[str] = frozenset()
+    takes_back: bool = False
 
     def list_wrong(self) -> tuple[str, ...]:
         """What a person may want to know of, in the guest's words."""
@@ -99,6 +108,19 @@ class AgentReport:
         patch = f"patch: {self.patch.reason}" if self.patch and self.patch.reason and not self.patch.is_good else ""
         wish = f"wish {self.wish.number}: {self.wish.reason}" if self.wish and self.wish.is_wrong else ""
         return tuple(filter(None, (swap, check, patch, wish)))
+
+
+def explain_unfit_for_patches(report: AgentReport) -> str | None:
+    """Why a guest can have no part in a rollout of packages now; None if it can."""
+    if not report.takes_back:
+        return "its plugin knows no way back by signed word: bring a newer zlh-agent-plugin"
+    if report.on_trial:
+        return f"{report.current} is on trial there"
+    if report.patch is not None and report.patch.is_open:
+        return "a patch is under way there"
+    if report.patch is not None and report.patch.outcome == "stuck":
+        return "its last patch is stuck: zlh-agent-plugin patch revert there mends it"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,23 @@ class WishOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchOrder:
+    """What a rollout brings to guests of that line, or of all: every security fix, or exactly these packages.
+
+    ``SettingsError`` unless it says one thing.
+    """
+
+    line: str | None = None
+    security: bool = False
+    packages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.security == bool(self.packages):
+            found = "both" if self.security else "neither"
+            raise SettingsError("patch", "packages", found, "--security, or --package NAME=VERSION once for each")
+
+
+@dataclass(frozen=True, slots=True)
 class WishRow:
     """A wish for tables; ``id`` is what guests report of it."""
 

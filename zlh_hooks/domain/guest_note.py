@@ -1,4 +1,4 @@
-"""What the guest hook notes of each phase of a guest, one file for each. Pure.
+"""What guests' hooks note of each phase of a guest, and vzdump's of each good backup, one file for each. Pure.
 
 A file holds one JSON object on one line, written whole by ``hookscripts/zlh-guest-hook``; docs/reference/guest-hook.md
 shows one. It comes from root on a hypervisor, perhaps another machine's: nothing in it is believed unchecked.
@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 FORMAT = 1
-NAME = re.compile(r"\d{8}t\d{6}\.\d{6}z-[1-9]\d{2,8}-(?:pre|post)-(?:start|stop)-\d+\.json", re.ASCII)
+NAME = re.compile(r"\d{8}t\d{6}\.\d{6}z-[1-9]\d{2,8}-(?:(?:pre|post)-(?:start|stop)|backup-end)-\d+\.json", re.ASCII)
 """How a note's file is called, so that names sort as the notes came. A dot before it: not finished, or given up."""
 LONGEST_BYTES = 1024
 NODE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62})?", re.ASCII)
@@ -23,12 +23,13 @@ _LOWEST_GUEST, _HIGHEST_GUEST = 100, 999_999_999
 
 
 class GuestPhase(StrEnum):
-    """When Proxmox calls a guest's hook."""
+    """When Proxmox calls a guest's hook; at the end of a good backup, vzdump's."""
 
     PRE_START = "pre-start"
     POST_START = "post-start"
     PRE_STOP = "pre-stop"
     POST_STOP = "post-stop"
+    BACKUP_END = "backup-end"
 
     @property
     def is_stop(self) -> bool:

@@ -46,6 +46,15 @@ def _read_note(guest: int, data: Mapping[str, Any]) -> GuestNote:
     )
 
 
+def find_backups(entries: Iterable[Entry]) -> Mapping[int, datetime]:
+    """When the last good backup of each guest (VMID) ended, by the clock of its node, of those that were noted."""
+    ends: dict[int, datetime] = {}
+    for note in read_notes(entries):
+        if note.phase is GuestPhase.BACKUP_END:
+            ends[note.guest] = max(note.at, ends.get(note.guest, note.at))
+    return ends
+
+
 @dataclass(slots=True)
 class NoteBook:
     """Which files of which nodes are recorded, and where each guest was when it was last noted."""

@@ -51,8 +51,8 @@ class NotedGuest:
     _last_at: datetime | None = None
 
     def add(self, note: GuestNote) -> None:
-        """Take in the next one. A vetoed start, what comes twice, and what another node tells late, change nothing."""
-        if note.vetoed or (note.phase.is_stop and self._runs_elsewhere(note)):
+        """Take in the next one. A vetoed start, a backup's end, and what comes twice or late change nothing."""
+        if note.vetoed or note.phase is GuestPhase.BACKUP_END or (note.phase.is_stop and self._runs_elsewhere(note)):
             return
         if note.phase is GuestPhase.PRE_STOP:
             self._asked = note

@@ -15,6 +15,8 @@ from zlh_hooks.domain.window_rule import Component
 CANARY = 0
 AGENT = Component.AGENT.value
 """In place of a line: what is brought is the agent."""
+PACKAGES = "packages"
+"""In place of a line: what is brought are packages of guests."""
 
 
 class _Value(BaseModel):
@@ -22,7 +24,9 @@ class _Value(BaseModel):
 
 
 class Release(_Value):
-    """A template version and the template that carries it on each node; or, of line ``agent``, the agent's version."""
+    """A template version and the template that carries it on each node; or, of line ``agent``, the agent's version; or,
+    of line ``packages``, which ones.
+    """
 
     line: str
     version: str
@@ -53,13 +57,25 @@ class LeftOut(_Value):
     reason: str
 
 
-class AgentPart(_Value):
-    """What a plan of the agent has beside the rest. Guests name a release ``<version>-<first 8 of its SHA-256>``."""
+class SignedPart(_Value):
+    """What a plan has beside the rest whose states people sign, and guests follow by themselves."""
 
     lines: Mapping[str, Line] = Field(description="Lines whose guests it is for.")
+    jitter: timedelta = Field(description="How long guests take at most to begin, in an open window.")
+
+
+class AgentPart(SignedPart):
+    """Of the agent. Guests name a release ``<version>-<first 8 of its SHA-256>``."""
+
     pin: int = Field(description="The number under which guests know the version.")
     releases: tuple[str, ...] = Field(description="The version's builds, as guests name them.")
-    jitter: timedelta = Field(description="How long guests take at most to begin, in an open window.")
+
+
+class PatchPart(SignedPart):
+    """Of packages. Guests report what became of a wish by its id."""
+
+    wishes: Mapping[str, str] = Field(description="Line to the id of the wish that brings them.")
+    ways_back: Mapping[str, str] = Field(description="Line to the id of the wish that takes them back.")
 
 
 class Plan(_Value):
@@ -73,7 +89,7 @@ class Plan(_Value):
     rules: RolloutRules
     notices: NoticeRules | None = Field(default=None, description="The promise under which it was ordered.")
     deferral: DeferralRules | None = Field(default=None, description="How far its dates may be moved.")
-    line: Line = Field(description="The release's line; of the agent's lines the first.")
+    line: Line = Field(description="The release's line; of those whose guests follow what is signed the first.")
     scratch_vmids: VmidRange
     security: bool = Field(default=False, description="It closes a hole: some freezes do not stop it.")
     emergency: str | None = Field(default=None, description="The emergency under which it was ordered.")
@@ -81,13 +97,19 @@ class Plan(_Value):
         default=False, description="That emergency spares it the canary: nobody waits for a first guest's proof."
     )
     agents: AgentPart | None = Field(default=None, description="It brings a release of the agent, and no template.")
+    patches: PatchPart | None = Field(default=None, description="It brings packages of guests, and no template.")
     author: str
     created: datetime
 
     @property
     def component(self) -> Component:
-        """Whose windows and emergencies count."""
-        return Component.AGENT if self.agents else Component.TEMPLATE
+        """Whose windows and emergencies count: guests know one list of windows, whatever they bring by themselves."""
+        return Component.AGENT if self.signed else Component.TEMPLATE
+
+    @property
+    def signed(self) -> SignedPart | None:
+        """What people sign at the start and guests then follow by themselves; None where we exchange their roots."""
+        return self.agents or self.patches
 
     @property
     def deferral_limit(self) -> timedelta:

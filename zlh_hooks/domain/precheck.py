@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
+from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.guest import GuestConfig, Power, StorageSpace, Volume
 from zlh_hooks.domain.hold import Claim, find_hold
 from zlh_hooks.domain.storage_kind import may_rename
@@ -28,12 +29,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What policy says about it. ``staged``: the new root that lies beside the old one already, if it does."""
+    """What policy says about it. ``staged``: the new root that lies beside the old one already, if it does.
+
+    ``backup_within``: how old its last good backup may be; ``last_backup``: when that ended, None if none is known.
+    """
 
     data_paths: Sequence[str]
     ignore_ha: bool
     now: datetime
     staged: str | None = None
+    backup_within: timedelta | None = None
+    last_backup: datetime | None = None
 
 
 def find_obstacle(facts: Facts, wishes: Wishes) -> str | None:
@@ -54,6 +60,16 @@ def _down(facts: Facts, wishes: Wishes) -> str | None:
 
 def _notes_of(guest: GuestConfig) -> str:
     return guest.values.get("description", "")
+
+
+def _not_backed_up(_: Facts, wishes: Wishes) -> str | None:
+    longest, last = wishes.backup_within, wishes.last_backup
+    if longest is None or (last is not None and wishes.now - last <= longest):
+        return None
+    known = (
+        "no good backup of it was noted" if last is None else f"its last good backup ended {last:%Y-%m-%d %H:%M} UTC"
+    )
+    return f"{known}, and policy wants one within {render_duration(longest)}"
 
 
 def _protected(facts: Facts, _: Wishes) -> str | None:
@@ -162,6 +178,7 @@ def _root_shrinks(facts: Facts, _: Wishes) -> str | None:
 RULES: tuple[Callable[[Facts, Wishes], str | None], ...] = (
     _held,
     _down,
+    _not_backed_up,
     _protected,
     _ha_managed,
     _changes_waiting,

@@ -16,17 +16,21 @@ _STORAGE = ("Datastore.AllocateSpace", "Datastore.Audit")
 _BRIDGE = ("SDN.Use",)
 _NODE = ("Sys.Audit",)
 _HA = ("Sys.Audit", "Sys.Console")
+_JOBS = ("Sys.Audit",)
 
 GUEST_PRIVILEGES = tuple(sorted({*_TARGET, *_SCRATCH, *_STORAGE, *_BRIDGE, *_NODE}))
 """What the guests role holds."""
 NODE_PRIVILEGES = ("Sys.Audit", "Sys.Console", "Sys.Modify", "Sys.PowerMgmt")
 """What the role for patching nodes holds: package lists, maintenance, reboot."""
-GUEST_ROLE, NODE_ROLE = "ZlhGuests", "ZlhNodes"
+GUEST_ROLE, NODE_ROLE, JOB_ROLE = "ZlhGuests", "ZlhNodes", "ZlhJobs"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What work will touch. ``bridges`` are ACL paths below ``/sdn/zones``, see :func:`render_bridge`."""
+    """What work will touch. ``bridges`` are ACL paths below ``/sdn/zones``, see :func:`render_bridge`.
+
+    ``sees_jobs``: policy heeds backup jobs that are due, which are the whole cluster's.
+    """
 
     targets: Sequence[int]
     templates: Sequence[int]
@@ -35,6 +39,7 @@ class Scope:
     bridges: Sequence[str]
     nodes: Sequence[str]
     ignores_ha: bool
+    sees_jobs: bool
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,6 +70,7 @@ def plan_rights(scope: Scope) -> tuple[Right, ...]:
     needed += [(bridge, _BRIDGE) for bridge in scope.bridges]
     needed += [(f"/nodes/{node}", _NODE) for node in scope.nodes]
     needed += [("/", _HA)] if scope.ignores_ha else []
+    needed += [("/", _JOBS)] if scope.sees_jobs else []
     if not (scope.targets and scope.templates):  # guests that may not be seen are not listed
         needed.append(("/vms", ("VM.Audit",)))
     return tuple(sorted({Right(path, privilege) for path, privileges in needed for privilege in privileges}))
@@ -75,15 +81,23 @@ def check_rights(needed: Iterable[Right], held: Mapping[str, frozenset[str]]) ->
     return tuple(right for right in needed if right.privilege not in held.get(right.path, frozenset()))
 
 
-def render_roles(user: str, token_name: str, storages: Sequence[str], ignores_ha: bool) -> tuple[str, ...]:
-    """Commands for a node's root shell: define both roles, give the first to the user and to its token."""
+def render_roles(user: str, token_name: str, scope: Scope) -> tuple[str, ...]:
+    """Commands for a node's root shell: define the roles, give all but that for nodes to the user and to its token.
+
+    To see backup jobs takes a right on the root, and there it shall not reach further.
+    """
+    ignores_ha, needs_jobs = scope.ignores_ha, scope.sees_jobs and not scope.ignores_ha
     guest_privileges = sorted({*GUEST_PRIVILEGES, *(_HA if ignores_ha else ())})
-    paths = ["/"] if ignores_ha else ["/vms", *(f"/storage/{name}" for name in storages), "/sdn/zones", "/nodes"]
+    below = ["/vms", *(f"/storage/{name}" for name in scope.storages), "/sdn/zones", "/nodes"]
+    given = [(path, GUEST_ROLE) for path in (["/"] if ignores_ha else below)]
+    given += [("/", f"{JOB_ROLE} --propagate 0")] if needs_jobs else []
+    job_role = (f"pveum role add {JOB_ROLE} --privs '{' '.join(_JOBS)}'",) if needs_jobs else ()
     return (
         f"pveum role add {GUEST_ROLE} --privs '{' '.join(guest_privileges)}'",
         f"pveum role add {NODE_ROLE} --privs '{' '.join(NODE_PRIVILEGES)}'",
+        *job_role,
         *(
-            f"pveum acl modify {path} --roles {GUEST_ROLE} --users '{user}' --tokens '{user}!{token_name}'"
-            for path in paths
+            f"pveum acl modify {path} --roles {role} --users '{user}' --tokens '{user}!{token_name}'"
+            for path, role in given
         ),
     )

@@ -8,6 +8,7 @@ from pydantic import Field, StrictBool, StrictInt, model_validator
 
 from zlh_hooks.domain.duration import Duration, render_duration
 from zlh_hooks.domain.flaw import Misfit
+from zlh_hooks.domain.interlock import InterlockRules
 from zlh_hooks.domain.value import Count, PositiveDuration, Value
 
 Positive = Annotated[StrictInt, Field(ge=1)]
@@ -65,6 +66,14 @@ class RolloutRules(Value):
         description="Leave the new root pending for the customer's own next restart, also outside of a window, but "
         "never before a date that its owner was told. It is proved then, and a bad one goes back. false: nothing of a "
         "guest changes outside of a window.",
+    )
+    backup_within: PositiveDuration | None = Field(
+        default=None,
+        description="Leave out a guest whose last good backup, as noted by vzdump's hook, is older; left out: any.",
+    )
+    interlock: InterlockRules = Field(
+        default=InterlockRules(),
+        description="What others' work on a guest's node does to its turn: `wait`, `skip`, `refuse` or `ignore`.",
     )
     auto_promote: StrictBool = Field(
         default=True, description="Move `stable` when all waves are healthy, without asking a person."

@@ -15,6 +15,7 @@ from zlh_hooks.domain.guest import (
     Volume,
     parse_mount,
 )
+from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 from zlh_hooks.domain.probe import Probe
 from zlh_hooks.simulation import edit
 from zlh_hooks.simulation.container import Container, Seen
@@ -32,7 +33,7 @@ class SimulatedCluster(Work):
     @property
     def cluster(self) -> Cluster:
         """The ports as the application takes them."""
-        return Cluster(self, self, self, self, self, self)
+        return Cluster(self, self, self, self, self, self, self)
 
     # Inventory
 
@@ -226,6 +227,21 @@ class SimulatedCluster(Work):
             for one in tasks
             if vmid in one.vmids
         )
+
+    @reading
+    def list_active(self, node: str) -> tuple[ActiveTask, ...]:
+        """What runs now; a backup of several guests names none."""
+        self.reach(node)
+        running = [one for one in self.tasks.values() if one.node == node and one.ending is None]
+        return tuple(ActiveTask(one.upid, one.kind, next(iter(one.vmids), None)) for one in running)
+
+    # Backups
+
+    @reading
+    def list_backup_jobs(self) -> tuple[BackupJob, ...]:
+        """All that were set up."""
+        self.need("Sys.Audit", "/")
+        return tuple(self.backup_jobs)
 
     # HighAvailability
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from zlh_hooks.application.ports import Clock, Upid
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, RoadError, StorageAway, TargetError
 from zlh_hooks.domain.guest import GuestRef, Mount, parse_mount
+from zlh_hooks.domain.interlock import BackupJob
 from zlh_hooks.simulation.behaviour import Behaviour
 from zlh_hooks.simulation.container import Container
 from zlh_hooks.simulation.seam import Request
@@ -42,7 +43,9 @@ class TaskFault:
 
 @dataclass(slots=True)
 class Task:
-    """A running or ended task. ``name`` is the SOURCE's VMID for clones; ``guests`` must live on until its end."""
+    """A running or ended task. ``name`` is the SOURCE's VMID for clones, and empty for a backup of several guests;
+    ``guests`` must live on until its end.
+    """
 
     upid: Upid
     kind: str
@@ -59,7 +62,7 @@ class Task:
     @property
     def vmids(self) -> tuple[int, ...]:
         """The guests that the task's id names: ``890000-mp0>5001-unused0`` names two."""
-        return tuple(int(part.partition("-")[0]) for part in self.name.split(">"))
+        return tuple(int(part.partition("-")[0]) for part in self.name.split(">") if part)
 
 
 class Simulation:
@@ -71,6 +74,7 @@ class Simulation:
         self.stores: dict[tuple[str, str], VolumeStore] = {}
         self.online: dict[str, bool] = {}
         self.tasks: dict[Upid, Task] = {}
+        self.backup_jobs: list[BackupJob] = []
         self.one_at_a_time = RLock()
         self._agenda: list[tuple[datetime, int, Callable[[], object]]] = []
         self._moment: datetime | None = None
@@ -152,10 +156,10 @@ class Simulation:
 
     # tasks
 
-    def begin_task(self, kind: str, guests: tuple[Container, ...], body: Body, name: str = "") -> Upid:
+    def begin_task(self, kind: str, guests: tuple[Container, ...], body: Body, name: str | None = None) -> Upid:
         """Start a task on the node of the first of ``guests`` (and named after it); its first part runs now."""
         owner, now = guests[0], self.now
-        name = name or str(owner.vmid)
+        name = str(owner.vmid) if name is None else name
         number, seconds = next(self._number), int(now.timestamp())
         upid = Upid(f"UPID:{owner.node}:{number:08X}:{number:08X}:{seconds:08X}:{kind}:{name}:zlh@pve!worker:")
         task = Task(upid, kind, owner.node, name, now, body, self.fault_of_task(), guests)

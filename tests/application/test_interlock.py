@@ -1,0 +1,174 @@
+"""Right before a guest is restarted it is looked at what others do on its node; policy says what becomes of it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.application.rollout_bench import Bench, make_policy
+from tests.datacentre import turns_unhealthy
+from zlh_hooks.application.interlock import UNSEEN
+from zlh_hooks.domain.entry import Kind
+from zlh_hooks.domain.interlock import BackupJob
+from zlh_hooks.domain.progress import RESTART
+from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
+
+GUESTS, FIRST, GUEST, TEMPLATE = 3, 5001, 5003, 8001
+"""The first and the third are on one node; the second is on the other."""
+MINUTE = timedelta(minutes=1)
+SHORT, LONG = 4 * MINUTE, 30 * MINUTE
+"""Within the ten minutes that are waited for, and beyond."""
+
+
+def back_up(length: timedelta) -> Callable[[Bench], None]:
+    """A job backs up several guests of the node, and its task names none."""
+    return lambda bench: bench.datacentre.back_up_several(FIRST, length)
+
+
+def provision(length: timedelta) -> Callable[[Bench], None]:
+    """The platform clones a new guest from a template."""
+    return lambda bench: bench.datacentre.provision(TEMPLATE, length)
+
+
+def plan_job(length: timedelta) -> Callable[[Bench], None]:
+    """A job that takes the guest comes so soon."""
+    return lambda bench: bench.datacentre.backup_jobs.append(
+        BackupJob("nightly", bench.clock.now() + length, pool="customers")
+    )
+
+
+KINDS = pytest.mark.parametrize(
+    ("rule", "act", "told"),
+    [
+        ("backup", back_up, "a backup of several guests, perhaps of this one, runs on n1"),
+        ("provisioning", provision, "a new guest is being made or started on n1: vzclone 8001"),
+    ],
+    ids=["backup", "provisioning"],
+)
+
+
+def before_third(act: Callable[[Bench], None], answer: str = "wait", rule: str = "backup") -> Bench:
+    """It begins when the first guest of the node is restarted: what is done to that goes on."""
+    bench = Bench(make_policy(interlock={rule: answer})).furnish(GUESTS)
+    bench.datacentre.containers[GUEST].pool = "customers"
+    bench.datacentre.faults.afterwards("reboot", lambda: act(bench), vmid=FIRST)
+    return bench
+
+
+def began(bench: Bench, vmid: int = GUEST) -> timedelta:
+    """How long after the first guest of its node it was begun."""
+    (first,) = bench.entries(Kind.REQUESTED, RESTART, FIRST)
+    (entry,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, vmid)
+    return entry.at - first.at
+
+
+def stages(bench: Bench) -> list[str]:
+    return [str(entry.data["text"]) for entry in bench.entries(Kind.NOTE, "stage")]
+
+
+@KINDS
+def test_a_guest_waits_for_what_others_do_on_its_node_and_it_is_told(
+    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str
+) -> None:
+    bench = before_third(act(SHORT), rule=rule)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert began(bench) >= SHORT
+    assert any(f"waiting for guest {GUEST}: {told}" in text for text in stages(bench))
+    bench.assert_clean(plan)
+
+
+@KINDS
+def test_a_guest_that_would_have_to_wait_for_too_long_is_left_out_with_that_reason(
+    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str
+) -> None:
+    bench = before_third(act(LONG), rule=rule)
+    plan = bench.submit("2")
+    row = bench.work(plan).of(GUEST)
+    assert row.state is TargetState.SKIPPED
+    assert told in row.reason
+    bench.assert_clean(plan)
+
+
+@KINDS
+def test_policy_may_leave_the_guest_out_at_once(
+    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str
+) -> None:
+    bench = before_third(act(SHORT), "skip", rule)
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.of(GUEST).state, progress.count(TargetState.HEALTHY)) == (TargetState.SKIPPED, GUESTS - 1)
+    assert told in progress.of(GUEST).reason
+
+
+@KINDS
+def test_policy_may_refuse_and_then_a_person_decides(
+    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str
+) -> None:
+    bench = before_third(act(SHORT), "refuse", rule)
+    bench.answers = [lambda: bench.later(2 * SHORT, bench.order("resume"))]
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert len(bench.pauses) == 1 and told in bench.pauses[0] and "guest 500" in bench.pauses[0]
+
+
+@KINDS
+def test_policy_may_ignore_it(rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str) -> None:
+    bench = before_third(act(LONG), "ignore", rule)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert began(bench) < SHORT
+
+
+def test_a_guest_is_not_begun_shortly_before_its_backup_is_due_and_comes_when_the_job_has_not_come() -> None:
+    bench = before_third(plan_job(MINUTE))
+    bench.later(8 * MINUTE, bench.datacentre.backup_jobs.clear)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert any(f"waiting for guest {GUEST}: backup job nightly is due at" in text for text in stages(bench))
+    assert began(bench) >= 7 * MINUTE
+
+
+def test_a_job_that_comes_when_the_guest_is_done_is_nothing_to_it() -> None:
+    bench = before_third(plan_job(timedelta(hours=2)))
+    assert bench.run("2").count(TargetState.HEALTHY) == GUESTS
+    assert began(bench) < SHORT
+
+
+def test_the_own_work_of_a_rollout_on_the_node_holds_up_none_of_its_guests() -> None:
+    bench = Bench(make_policy(max_parallel=4, max_parallel_per_node=4, canary=3)).furnish(6)
+    assert bench.run("2").count(TargetState.HEALTHY) == 6
+    assert not any("waiting for guest" in text for text in stages(bench))
+
+
+def test_a_token_that_may_not_see_jobs_goes_on_and_says_so_once() -> None:
+    bench = Bench().furnish(GUESTS)
+    bench.datacentre.privileges["/"] -= {"Sys.Audit"}
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    (note,) = bench.entries(Kind.NOTE, UNSEEN)
+    assert "Sys.Audit" in note.data["reason"]
+
+
+def go_back_beside(act: Callable[[Bench], None]) -> timedelta:
+    """How long after its restart a bad guest is proved on its old root, when this has begun then."""
+    bench = Bench().furnish(GUESTS).spoil(FIRST, behaviour=turns_unhealthy("2"))
+    bench.datacentre.faults.afterwards("reboot", lambda: act(bench), vmid=FIRST)
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.state, progress.of(FIRST).state) == (RolloutState.REVERTED, TargetState.REVERTED)
+    bench.assert_clean(plan)
+    (back,) = bench.entries(Kind.EVENT, TargetEvent.REVERT_PROVED, FIRST)
+    (first,) = bench.entries(Kind.REQUESTED, RESTART, FIRST)
+    return back.at - first.at
+
+
+@pytest.mark.parametrize(
+    "act", [back_up(LONG), provision(LONG), lambda bench: bench.datacentre.work_on(FIRST, "vzdump", LONG)]
+)
+def test_a_bad_guest_does_not_wait_on_its_way_back_for_what_has_not_locked_it(act: Callable[[Bench], None]) -> None:
+    assert go_back_beside(act) < MINUTE
+
+
+def test_on_its_way_back_a_guest_waits_for_a_task_that_is_at_work_on_it() -> None:
+    assert SHORT <= go_back_beside(lambda bench: bench.datacentre.work_on(FIRST, "vzsnapshot", SHORT)) < LONG
