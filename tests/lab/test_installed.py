@@ -17,7 +17,7 @@ from tests.lab.installed import Machine, repack
 from tests.lab.lab import Lab
 from tests.lab.rollout_bench import QUICK, close_window
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
 CANARY, OTHER = 5001, 5002
 GUESTS = (GuestPlan(CANARY, PVE1), GuestPlan(OTHER, PVE1))
 VERSIONS = tuple(TemplateVersion(version, Debian.TRIXIE) for version in ("1", "2"))
@@ -57,7 +57,7 @@ class Site(Machine):
 
     def wait_for(self, look: Callable[[], bool], what: str) -> None:
         """Asked seldom: each command is a process of some hundred milliseconds on the machine under test."""
-        until(look, 120, what, pause=0.5)
+        until(look, 240, what, pause=0.5)
 
     def wait_for_state(self, state: str) -> None:
         self.wait_for(lambda: self.status()["state"] == state, f"rollout that is {state}")
