@@ -13,7 +13,8 @@ from tests.datacentre import Crash
 from zlh_hooks.domain.agent_report import AgentPatch
 from zlh_hooks.domain.agent_wish import PatchOrder, WishOrder
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
-from zlh_hooks.domain.plan import dump_plan, parse_plan
+from zlh_hooks.domain.plan import Plan, dump_plan, parse_plan
+from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.window_rule import Component
 
@@ -87,19 +88,47 @@ def test_a_guest_that_comes_later_gets_the_packages_too_and_the_operators_next_w
     assert (now.ruling.value, now.wish and now.wish.number) == ("none", 3)
 
 
-def test_a_ring_that_shall_keep_its_packages_is_left_out_and_keeps_them(tmp_path: Path) -> None:
+def make_policy_that_keeps(vmids: str) -> Policy:
     policy = make_agent_policy()
-    rings = [{"name": "kept", "vmids": ["5003"]}, {"name": "all", "percent": 100}]
+    rings = [{"name": "kept", "vmids": [vmids]}, {"name": "all", "percent": 100}]
     agents = policy.agents.model_validate({"jitter": "0s", "rings": rings})
-    bench = PatchBench(tmp_path, guests=3, policy=policy.model_copy(update={"agents": agents}))
+    return policy.model_copy(update={"agents": agents})
+
+
+def open_with_kept_ring(home: Path, vmids: str = "5003") -> PatchBench:
+    """The ring that shall keep its packages has these guests."""
+    bench = PatchBench(home, guests=3, policy=make_policy_that_keeps(vmids))
     bench.wish(WishOrder(LINE, "kept", nothing=True))
-    plan = bench.submit_patches()
+    return bench
+
+
+def assert_only_5003_is_kept_out(bench: PatchBench, plan: Plan) -> None:
     assert [(one.vmid, "it shall keep its packages: wish 1" in one.reason) for one in plan.left_out] == [
         (5003, True),
     ]
     assert bench.work(plan).state is RolloutState.SUCCEEDED
     bench.pass_time(timedelta(hours=1))
     assert bench.brought() == {vmid: vmid < 5003 for vmid in ALL}
+
+
+def test_a_ring_that_shall_keep_its_packages_is_left_out_and_keeps_them(tmp_path: Path) -> None:
+    bench = open_with_kept_ring(tmp_path)
+    assert_only_5003_is_kept_out(bench, bench.submit_patches())
+
+
+def test_who_shall_keep_its_packages_keeps_them_also_in_the_rollout_after_one_that_went_back(tmp_path: Path) -> None:
+    bench = open_with_kept_ring(tmp_path)
+    first = bench.submit_patches()
+    bench.work(first)
+    bench.order("revert")()
+    assert bench.work(first).state is RolloutState.REVERTED
+    assert_only_5003_is_kept_out(bench, bench.submit_patches())
+
+
+def test_a_guest_that_the_policy_lists_anew_in_a_kept_ring_keeps_its_packages(tmp_path: Path) -> None:
+    bench = open_with_kept_ring(tmp_path, "5009")
+    bench.policy = make_policy_that_keeps("5003")
+    assert_only_5003_is_kept_out(bench, bench.submit_patches())
 
 
 # ------------------------------------------------------------------ back

@@ -118,8 +118,12 @@ class DesiredStates:
         )
 
     def find_keepers(self, data: bytes | None, now: datetime) -> Callable[[int, str], str | None]:
-        """By which rule a guest of that number and line shall keep its packages; None if it need not."""
+        """By which rule a guest of that number and line shall keep its packages; None if it need not.
+
+        As a new rollout's states say it: what leads back from the one before is not in them.
+        """
         state = _parse(data, now)
+        state = without_ways_back_of_packages(state, [wish.line for wish in state.wishes])
 
         def find(vmid: int, line: str) -> str | None:
             decision = decide_wish(state, vmid, line, now)

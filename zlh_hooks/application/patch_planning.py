@@ -37,7 +37,8 @@ class PatchPlanner:
 
     def _explain_unfit(self) -> Callable[[GuestSummary, AgentReport], str | None]:
         desk = self.planner.desk
-        find_keeper = desk.states.find_keepers(desk.repository.read_state(), desk.clock.now())
+        as_signed_next = desk.states.refresh(desk.repository.read_state(), desk.look_around())
+        find_keeper = desk.states.find_keepers(as_signed_next, desk.clock.now())
 
         def explain(guest: GuestSummary, report: AgentReport) -> str | None:
             rule = find_keeper(guest.vmid, self.planner.line_of(guest))
