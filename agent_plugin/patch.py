@@ -5,7 +5,7 @@ It holds the lock of swaps, and nothing moves while a release of the agent is on
 
 from agent_plugin.disk import remove_file
 from agent_plugin.fault import NotNow
-from agent_plugin.patch_act import PatchHands, Patching
+from agent_plugin.patch_act import OLD, PatchHands, Patching
 from agent_plugin.patch_plan import find_unlike
 from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
 from agent_plugin.patch_wanted import PatchWanted
@@ -16,11 +16,12 @@ from agent_plugin.update import hold, is_on_trial
 def bring(hands: PatchHands, wanted: PatchWanted, probe: "tuple[str, ...]" = ()) -> Patch:
     """Bring packages, after finishing what is open. ``outcome`` and ``reason`` say how it ended.
 
-    ``NotNow`` while a release of the agent is on trial, or another plugin at work.
+    ``NotNow`` while a release of the agent is on trial, another plugin at work, or the last patch stuck.
     """
     with hold(hands.place):
         go_on(hands)
         refuse_trial(hands.place)
+        refuse_stuck(hands.place)
         return Patching(hands, begin(wanted, probe)).carry_out()
 
 
@@ -75,3 +76,16 @@ def refuse_trial(place: Place) -> None:
     """``NotNow`` while there is a trial: a patch would be held against the release, or for it; and its time runs."""
     if is_on_trial(place):
         raise NotNow("a release of the agent is on trial: zlh-agent-plugin update finishes that first")
+
+
+def refuse_stuck(place: Place) -> None:
+    """``NotNow`` while the last patch is stuck: the next would write where what is known of its way back is kept."""
+    last = find_patch(place.patch)
+    if last is None or last.outcome != "stuck":
+        return
+    folder = place.packages / last.txn
+    if (folder / OLD).is_dir():
+        raise NotNow(
+            "the last patch is stuck: zlh-agent-plugin patch revert first;"
+            f" or, if it was mended by hand, remove {folder} with what was kept for its way back"
+        )

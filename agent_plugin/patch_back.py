@@ -4,7 +4,7 @@ Nothing is written in the book before the end: a way back that was interrupted i
 """
 
 from agent_plugin.fault import NotNow
-from agent_plugin.patch import refuse_changed
+from agent_plugin.patch import refuse_changed, refuse_stuck
 from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_state import Patch, begin_back, find_patch
 from agent_plugin.place import Place
@@ -27,6 +27,8 @@ def take_back_wished(hands: PatchHands, wish: Wish) -> None:
         tried = book.find(wish.patches.revert)
         reason = _STAYED.get(tried.outcome, "") if tried else ""
         return book.end(wish.id, "", "refused" if reason else "nothing", reason)
+    if brought.outcome != "stuck":
+        refuse_stuck(hands.place)
     try:
         if brought.outcome != "stuck":
             refuse_changed(hands, brought)

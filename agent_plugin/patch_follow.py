@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agent_plugin.desired import WishDecision, WishRuling
 from agent_plugin.fault import BadInput
-from agent_plugin.patch import go_on, refuse_trial
+from agent_plugin.patch import go_on, refuse_stuck, refuse_trial
 from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_back import take_back_wished
 from agent_plugin.patch_state import Patch, begin, find_patch
@@ -24,23 +24,26 @@ from agent_plugin.wish_book import BEGUN, WishBook
 def follow_wish(hands: PatchHands, decision: WishDecision, now: datetime) -> "Wished | None":
     """Bring what is wished, unless that was decided here before; what the status document then tells of it.
 
-    ``NotNow`` while another plugin is at work, or a release on trial.
+    ``NotNow`` while another plugin is at work, a release on trial, or a patch stuck that this wish does not take back.
     """
     place = hands.place
     with hold(place):
         has_moved = moves(go_on(hands))
         write_wished(place, _describe(decision))
         wish = decision.wish
-        if wish is not None and not has_moved and _is_due(place, wish, decision.ruling, now):
-            refuse_trial(place)
-            _bring(hands, wish, decision.ruling)
-        write_status(place, find_transaction(place.transaction))
+        try:
+            if wish is not None and not has_moved and _is_due(place, wish, decision.ruling, now):
+                _bring(hands, wish, decision.ruling)
+        finally:  # also if it is not now: else the wish before would be told
+            write_status(place, find_transaction(place.transaction))
         return find_wished(place)
 
 
 def _bring(hands: PatchHands, wish: Wish, ruling: WishRuling) -> None:
+    refuse_trial(hands.place)
     if wish.patches.revert:
         return take_back_wished(hands, wish)
+    refuse_stuck(hands.place)
     live_only = ruling is WishRuling.BRING_LIVE
     Patching(hands, begin(wish.patches, hands.settings.probe, wish.id, live_only)).carry_out()
 

@@ -1,12 +1,13 @@
 """A guest takes back what a wish brought when a later wish says so: once, exactly that, and nothing that came after it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from agent_plugin import patch
+from agent_plugin.fault import NotNow
 from agent_plugin.patch_act import Patching
 from agent_plugin.patch_wanted import Package, PatchWanted
 from agent_plugin.wish import Wish
@@ -16,7 +17,7 @@ from tests.agent.patch_world import GAME, list_leftovers
 from tests.agent.repository_bench import RepositoryBench
 from tests.agent.test_patch_follow import ONE, TWO, Power, hands, lose_power
 from tests.agent.update_server import UpdateServer
-from tests.agent.wish_bench import WishGuest, back_from, wish
+from tests.agent.wish_bench import SECURITY, WishGuest, back_from, wish
 
 need_guests_client()
 
@@ -144,6 +145,79 @@ def test_a_patch_that_is_stuck_is_taken_back_too(guest: WishGuest) -> None:
     guest.packages.write(faults=[])
     assert guest.wish(back_from(wish(1), 2)) == 0
     assert (guest.versions(), guest.told().state) == (ONE, "done")
+
+
+def is_wished_something(guest: WishGuest) -> None:
+    assert guest.wish(wish(2)) == 1
+    assert (guest.told().number, guest.told().state) == (2, "")
+
+
+def is_asked_for_fixes(guest: WishGuest) -> None:
+    with pytest.raises(NotNow, match="the last patch is stuck: zlh-agent-plugin patch revert first"):
+        patch.bring(hands(guest), SECURITY)
+
+
+def is_asked_what_waits(guest: WishGuest) -> None:
+    with pytest.raises(NotNow, match="the last patch is stuck: zlh-agent-plugin patch revert first"):
+        patch.bring(hands(guest), PatchWanted())
+
+
+def takes_back_what_it_never_had(guest: WishGuest) -> None:
+    assert guest.wish(back_from(wish(7), 8)) == 0
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "who"),
+    [
+        (is_wished_something, "a wish"),
+        (is_asked_for_fixes, "a person"),
+        (is_asked_what_waits, "a wish"),
+        (takes_back_what_it_never_had, "a person"),
+    ],
+)
+def test_whatever_is_wished_or_asked_after_a_stuck_patch_its_way_back_still_works(
+    guest: WishGuest, meanwhile: "Callable[[WishGuest], None]", who: str
+) -> None:
+    guest.packages.write(faults=["script-fails", "no-way-back"])
+    guest.wish(wish(1))
+    assert guest.last().outcome == "stuck"
+    guest.packages.write(faults=[])
+    meanwhile(guest)
+    if who == "a person":
+        assert patch.take_back(hands(guest)).outcome == "reverted"
+    else:
+        assert guest.wish(back_from(wish(1), 9)) == 0
+    assert (guest.versions(), list_leftovers(hands(guest), keeps=False)) == (ONE, [])
+
+
+def test_a_wish_that_a_stuck_patch_held_up_is_followed_once_that_is_taken_back(guest: WishGuest) -> None:
+    guest.packages.write(faults=["helper-falls", "no-way-back"])
+    guest.wish(wish(1))
+    guest.packages.write(faults=[])
+    assert guest.wish(wish(2)) == 1
+    patch.take_back(hands(guest))
+    assert guest.check() == 0
+    assert (guest.versions(), guest.told().state) == (TWO, "done")
+
+
+def test_a_patch_before_the_stuck_one_is_taken_back_after_it(guest: WishGuest) -> None:
+    guest.wish(wish(1, PatchWanted(packages=(Package("aa", "2"),))))
+    guest.packages.write(faults=["script-fails", "no-way-back"])
+    guest.wish(wish(2))
+    guest.packages.write(faults=[])
+    assert guest.wish(back_from(wish(1, PatchWanted(packages=(Package("aa", "2"),))), 3)) == 1
+    assert guest.told().state == ""
+    assert patch.take_back(hands(guest)).outcome == "reverted"
+    assert guest.versions() == {"aa": "2", "bb": "1"}
+
+
+def test_a_stuck_patch_whose_old_packages_are_gone_holds_up_nobody(guest: WishGuest) -> None:
+    guest.packages.write(faults=["helper-falls", "no-way-back"])
+    guest.wish(wish(1))
+    guest.packages.write(faults=[], offered={"aa": "3", "bb": "3"})
+    shutil.rmtree(guest.place.packages)
+    assert guest.wish(wish(2)) == 0
+    assert guest.versions() == {"aa": "3", "bb": "3"}
 
 
 def test_a_way_back_that_lost_its_power_is_finished_though_it_is_wished_no_more(
