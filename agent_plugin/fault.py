@@ -13,6 +13,10 @@ class NotNow(PluginError):
     """Nothing has been changed, and the release is not to blame: it may be tried again."""
 
 
+class Changed(NotNow):
+    """Something came after a patch: its way back would undo that as well, now and later."""
+
+
 class FailedHere(NotNow):
     """The release failed in this guest: it is not tried again until it is pinned anew, or a person says so."""
 

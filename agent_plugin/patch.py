@@ -4,7 +4,7 @@ It holds the lock of swaps, and nothing moves while a release of the agent is on
 """
 
 from agent_plugin.disk import remove_file
-from agent_plugin.fault import NotNow
+from agent_plugin.fault import Changed, NotNow
 from agent_plugin.patch_act import OLD, PatchHands, Patching
 from agent_plugin.patch_plan import find_unlike
 from agent_plugin.patch_state import Patch, begin, begin_back, find_patch, load_patch
@@ -53,10 +53,10 @@ def _find_brought(hands: PatchHands) -> Patch:
 
 
 def refuse_changed(hands: PatchHands, brought: Patch) -> None:
-    """``NotNow`` if something came after it."""
+    """``Changed`` if something came after it; ``NotNow`` if that cannot be seen."""
     new = {upgrade.name: upgrade.new for upgrade in brought.upgrades}
     if changed := find_unlike(new, hands.packages.read_installed()):
-        raise NotNow(f"{', '.join(changed)} changed since the patch, so that its way back would undo that as well")
+        raise Changed(f"{', '.join(changed)} changed since the patch, so that its way back would undo that as well")
 
 
 def go_on(hands: PatchHands) -> "Patch | None":

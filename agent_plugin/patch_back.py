@@ -3,7 +3,7 @@
 Nothing is written in the book before the end: a way back that was interrupted is known from the patch, and is finished.
 """
 
-from agent_plugin.fault import NotNow
+from agent_plugin.fault import Changed
 from agent_plugin.patch import refuse_changed, refuse_stuck
 from agent_plugin.patch_act import PatchHands, Patching
 from agent_plugin.patch_state import Patch, begin_back, find_patch
@@ -21,18 +21,20 @@ _STAYED = {
 
 
 def take_back_wished(hands: PatchHands, wish: Wish) -> None:
-    """Go back from what that wish brought, or note that nothing is to be done, or why it cannot. Holds the lock."""
+    """Go back from what that wish brought, or note that nothing is to be done, or why it cannot.
+
+    Holds the lock. ``NotNow``: it is not known yet, and nothing is noted.
+    """
     book, brought = WishBook(hands.place.wishes), _find_brought(hands.place, wish.patches.revert)
     if brought is None:
         tried = book.find(wish.patches.revert)
         reason = _STAYED.get(tried.outcome, "") if tried else ""
         return book.end(wish.id, "", "refused" if reason else "nothing", reason)
-    if brought.outcome != "stuck":
-        refuse_stuck(hands.place)
     try:
         if brought.outcome != "stuck":
+            refuse_stuck(hands.place)
             refuse_changed(hands, brought)
-    except NotNow as error:
+    except Changed as error:
         return book.end(wish.id, brought.txn, "refused", str(error))
     Patching(hands, begin_back(brought, Patching(hands, brought).look_before(), wish.id)).carry_out()
 

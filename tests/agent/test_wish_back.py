@@ -13,7 +13,7 @@ from agent_plugin.patch_wanted import Package, PatchWanted
 from agent_plugin.wish import Wish
 from agent_plugin.wish_book import WishBook
 from tests.agent.conftest import need_guests_client
-from tests.agent.patch_world import GAME, list_leftovers
+from tests.agent.patch_world import GAME, FolderPackages, list_leftovers
 from tests.agent.repository_bench import RepositoryBench
 from tests.agent.test_patch_follow import ONE, TWO, Power, hands, lose_power
 from tests.agent.update_server import UpdateServer
@@ -112,6 +112,21 @@ def test_what_changed_since_is_not_undone_and_the_reason_is_told(guest: WishGues
     assert guest.told().reason.startswith("aa changed since the patch")
 
 
+def test_a_way_back_that_could_not_look_is_tried_at_the_next_check(
+    guest: WishGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise NotNow("dpkg-query did not end within 120 s")
+
+    guest.wish(wish(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderPackages, "read_installed", busy)
+        assert guest.wish(back_from(wish(1), 2)) == 1
+    assert (guest.versions(), guest.told().number, guest.told().state) == (TWO, 2, "")
+    assert guest.check() == 0
+    assert (guest.versions(), guest.told().state) == (ONE, "done")
+
+
 def test_what_is_not_kept_any_more_cannot_be_taken_back_and_that_is_told(guest: WishGuest) -> None:
     guest.wish(wish(1))
     guest.packages.write(offered={"bb": "3"})
@@ -201,11 +216,12 @@ def test_a_wish_that_a_stuck_patch_held_up_is_followed_once_that_is_taken_back(g
 
 
 def test_a_patch_before_the_stuck_one_is_taken_back_after_it(guest: WishGuest) -> None:
-    guest.wish(wish(1, PatchWanted(packages=(Package("aa", "2"),))))
+    first = wish(1, PatchWanted(packages=(Package("aa", "2"),)))
+    guest.wish(first)
     guest.packages.write(faults=["script-fails", "no-way-back"])
     guest.wish(wish(2))
     guest.packages.write(faults=[])
-    assert guest.wish(back_from(wish(1, PatchWanted(packages=(Package("aa", "2"),))), 3)) == 1
+    assert guest.wish(back_from(first, 3)) == 1
     assert guest.told().state == ""
     assert patch.take_back(hands(guest)).outcome == "reverted"
     assert guest.versions() == {"aa": "2", "bb": "1"}
