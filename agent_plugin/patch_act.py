@@ -13,7 +13,7 @@ from agent_plugin.health import Health
 from agent_plugin.packages import Packages, free_bytes
 from agent_plugin.patch_impact import Findings, Unit, Verdict, decide_impact, is_workload, list_restarted
 from agent_plugin.patch_plan import find_unlike, refuse_plan, refuse_workload
-from agent_plugin.patch_state import Patch, PatchBefore, save_patch
+from agent_plugin.patch_state import Patch, PatchBefore, find_patch, save_patch
 from agent_plugin.patch_steps import PATCH, Step
 from agent_plugin.place import Place
 from agent_plugin.program import run
@@ -262,7 +262,8 @@ class Patching(Story[Patch]):
     def _discard(self) -> None:
         """Take away what this patch fetched, and nothing else."""
         self._remove(self._folder)
-        if self.now.taken_back:
+        proved = find_patch(self._place.patched)
+        if self.now.taken_back and proved is not None and proved.txn == self.now.txn:
             remove_file(self._place.patched)
 
     def _remove(self, folder: Path) -> None:

@@ -225,6 +225,8 @@ def test_a_patch_before_the_stuck_one_is_taken_back_after_it(guest: WishGuest) -
     assert guest.told().state == ""
     assert patch.take_back(hands(guest)).outcome == "reverted"
     assert guest.versions() == {"aa": "2", "bb": "1"}
+    assert guest.check() == 0
+    assert (guest.versions(), guest.told().state, guest.place.patched.exists()) == (ONE, "done", False)
 
 
 def test_a_stuck_patch_whose_old_packages_are_gone_holds_up_nobody(guest: WishGuest) -> None:
