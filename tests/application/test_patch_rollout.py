@@ -202,6 +202,21 @@ def test_a_person_takes_all_back_also_whoever_followed_only_in_the_end(bench: Pa
     assert set(bench.states(plan).values()) == {TargetState.REVERTED}
 
 
+@pytest.mark.parametrize(("verb", "end"), [("revert", RolloutState.REVERTED), ("abort", RolloutState.ABORTED)])
+def test_what_nobody_was_shown_leaves_nobody_stuck(
+    bench: PatchBench, monkeypatch: pytest.MonkeyPatch, verb: str, end: RolloutState
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotAllowed("the online key's password is not there")
+
+    monkeypatch.setattr(bench.series, "publish", refuse)
+    plan = bench.submit_patches()
+    bench.answers.append(bench.order(verb))
+    assert bench.work(plan).state is end
+    assert set(bench.states(plan).values()) == {TargetState.SKIPPED}
+    assert bench.acts() == everybody()
+
+
 def test_a_guest_that_cannot_take_them_back_is_stuck_with_its_own_reason(bench: PatchBench) -> None:
     plan = bench.submit_patches()
     bench.work(plan)

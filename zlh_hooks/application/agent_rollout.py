@@ -299,7 +299,8 @@ class AgentRollout:
         self.course.journal.event(RolloutEvent.ABORTED, reason)
 
     def _leave_unbegun(self, reason: str) -> None:
-        for target in self._list_in(self.plan.targets, TargetState.PENDING, TargetState.STAGED):
+        unseen = () if self._is_shown() else (TargetState.APPLYING,)  # begun, and then nothing could be shown
+        for target in self._list_in(self.plan.targets, TargetState.PENDING, TargetState.STAGED, *unseen):
             said = f"the rollout ended before its turn: {reason}"
             self.care.journal_of(target.vmid).event(TargetEvent.SKIPPED, said)
 
