@@ -262,6 +262,7 @@ def test_what_was_wished_since_is_not_taken_back_by_an_old_rollout(bench: PatchB
     progress = bench.work(plan)
     assert progress.state is RolloutState.STUCK
     assert "others have changed the desired state" in progress.reason
+    assert "by agent wish which packages" in progress.reason
 
 
 def test_nobody_wishes_while_a_rollout_of_packages_is_under_way(bench: PatchBench) -> None:

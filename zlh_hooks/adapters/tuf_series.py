@@ -88,7 +88,8 @@ class TufSeries:
         is_own = own.get(published.signed.version, published).signed == published.signed
         if not is_own or not min(own) - 1 <= published.signed.version <= version:
             raise Overtaken(
-                f"others have changed the desired state since {rollout} began: say by agent pin what is to be had now"
+                f"others have changed the desired state since {rollout} began: say by agent pin which release, or"
+                " by agent wish which packages are to be had now"
             )
 
     def has_draft(self) -> bool:
