@@ -132,6 +132,12 @@ def test_where_nothing_can_be_remembered_people_are_told_all_the_same() -> None:
     assert switch.phones[0].heard == ["alarm", "alarm"]
 
 
+def test_a_switch_that_could_never_keep_anything_tells_at_its_first_look() -> None:
+    switch = Switch([Phone()], notebook=Notebook(is_full=True), sight=AMISS)
+    assert switch.run() == [False]
+    assert switch.phones[0].heard == ["alarm"]
+
+
 def test_a_heartbeat_that_is_not_taken_is_no_success() -> None:
     switch = Switch([Phone()], Nurse("answered 404"))
     assert switch.run() == [False]

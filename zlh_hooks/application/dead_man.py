@@ -16,6 +16,7 @@ from zlh_hooks.domain.dead_man import (
     WorkerSign,
     advance,
     choose_word,
+    doubt,
     find_worker_faults,
     note_told,
     render_message,
@@ -106,8 +107,10 @@ class DeadMan:
         """Whether nothing is amiss, and everybody who had to be told was."""
         before = self.memory.read()
         sight = self.look_round(before)
-        memory = advance(before, sight.faults, sight.sign, self.clock.now())
-        self._keep(memory)
+        now = self.clock.now()
+        memory = advance(before, sight.faults, sight.sign, now)
+        if not self._keep(memory):
+            memory = doubt(memory, now)
         for fault in sight.faults:
             self.say(f"{fault.name}: {fault.text}")
         self._tell(memory, sight.faults)
@@ -141,9 +144,9 @@ class DeadMan:
                     memory = note_told(memory, name, word, now)
                     self._keep(memory)
 
-    def _keep(self, memory: Memory) -> None:
+    def _keep(self, memory: Memory) -> bool:
         """Where it cannot be kept people are told too often, and not too seldom."""
-        self._try("memory", lambda: self.memory.write(memory))
+        return self._try("memory", lambda: self.memory.write(memory))
 
     def _try(self, name: str, act: Callable[[], object]) -> bool:
         try:
