@@ -1,8 +1,9 @@
 """The dead man's switch on a simulated site: what it finds amiss, and that nothing keeps it from telling."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.application.rollout_bench import Bench
 from tests.clock import FakeClock
 from zlh_hooks.application.controller_lock import ControllerLock
-from zlh_hooks.application.dead_man import DeadMan, Grounds, Sight, look
+from zlh_hooks.application.dead_man import DeadMan, Grounds, Sight, Ways, look
 from zlh_hooks.application.ports import LeaseHolder
 from zlh_hooks.domain.dead_man import Fault, Memory, Word
 from zlh_hooks.domain.entry import Draft, Kind
@@ -24,15 +25,18 @@ AMISS = Sight((Fault("worker", "no worker is at work"),))
 
 @dataclass
 class Phone:
-    """A way to somebody on duty."""
+    """A way to somebody on duty. ``hangs``: until that is set."""
 
     name: str = "mail"
-    fault: str = ""
+    fault: str | Exception = ""
     heard: list[str] = field(default_factory=list)
+    hangs: Event | None = None
 
     def raise_alarm(self, message: Message) -> None:
+        if self.hangs is not None:
+            self.hangs.wait()
         if self.fault:
-            raise RoadError(self.fault)
+            raise self.fault if isinstance(self.fault, Exception) else RoadError(self.fault)
         self.heard.append(str(message.facts["word"]))
 
 
@@ -75,11 +79,17 @@ class Switch:
     sight: Sight = field(default_factory=lambda: Sight(()))
     clock: FakeClock = field(default_factory=FakeClock)
     said: list[str] = field(default_factory=list)
+    broken: tuple[Fault, ...] = ()
+    patience: timedelta = MINUTE
 
     def open(self) -> DeadMan:
+        ways = Ways(self.phones, self.nurse, self.broken)
         return DeadMan(
-            "pve-1", lambda _: self.sight, self.phones, self.nurse, self.notebook, self.clock, self.said.append
+            "pve-1", self.find, ways, self.notebook, self.clock, self.said.append, self.patience, self.patience
         )
+
+    def find(self, _: Memory) -> Sight:
+        return self.sight
 
     def run(self, looks: int = 1) -> list[bool]:
         """So many looks, a minute apart; whether each found and left all in order."""
@@ -114,6 +124,66 @@ def test_a_way_that_is_broken_keeps_no_other_from_telling_and_is_tried_again() -
     switch.phones[0].fault = ""
     switch.run(3)
     assert [phone.heard for phone in switch.phones] == [["alarm"], ["alarm"]]
+
+
+def test_a_bug_in_one_way_keeps_no_other_from_telling_and_its_words_stay_inside() -> None:
+    switch = Switch([Phone("webhook", ValueError("s3cret")), Phone("mail")], sight=AMISS)
+    switch.run(2)
+    assert switch.phones[1].heard == ["alarm"]
+    assert "webhook: an error that nobody foresaw (ValueError)" in switch.said
+    assert "s3cret" not in str(switch.said)
+
+
+def test_a_way_that_cannot_be_used_is_told_by_the_others_and_silences_the_heartbeat() -> None:
+    switch = Switch([Phone("mail")], broken=(Fault("webhook", "mode 0644"),))
+    assert switch.run(2) == [False, False]
+    assert (switch.phones[0].heard, switch.nurse.beats) == (["alarm"], 0)
+    assert switch.said == ["webhook: mode 0644"] * 2
+    assert switch.open().test() is False
+
+
+def test_a_bug_in_the_look_is_told() -> None:
+    class Mistaken(Switch):
+        def find(self, _: Memory) -> Sight:
+            raise ValueError("s3cret")
+
+    switch = Mistaken([Phone()])
+    assert switch.run(2) == [False, False]
+    assert (switch.phones[0].heard, switch.nurse.beats) == (["alarm"], 0)
+    assert switch.said == ["look: the look failed: an error that nobody foresaw (ValueError)"] * 2
+
+
+@pytest.fixture
+def forever() -> Iterator[Event]:
+    """What nobody waits for to its end."""
+    event = Event()
+    yield event
+    event.set()
+
+
+def test_a_look_that_hangs_is_told(forever: Event) -> None:
+    class Waiting(Switch):
+        def find(self, _: Memory) -> Sight:
+            forever.wait()
+            return Sight(())
+
+    switch = Waiting([Phone()], patience=timedelta(milliseconds=50))
+    assert switch.run(2) == [False, False]
+    assert switch.phones[0].heard == ["alarm"]
+    assert "look: the look failed: no end after 0.05 s" in switch.said
+
+
+def test_a_server_that_hangs_keeps_neither_the_heartbeat_nor_the_look_waiting_and_is_tried_again(
+    forever: Event,
+) -> None:
+    switch = Switch([Phone("mail"), Phone("webhook")], sight=AMISS, patience=timedelta(milliseconds=50))
+    switch.run(3)
+    switch.phones[0].hangs = forever
+    switch.sight = Sight(())
+    assert switch.run(13) == [True] * 10 + [False] * 3
+    assert switch.nurse.beats == 13
+    assert switch.phones[1].heard == ["alarm", "well"]
+    assert switch.said[-1] == "mail: no end after 0.05 s"
 
 
 def test_recovery_is_told_once_to_each() -> None:

@@ -11,10 +11,12 @@ from tests.clock import START
 from zlh_hooks.domain.dead_man import (
     CALM,
     EVERY,
+    LOOKING,
     LOOP,
     MOST_TIMES,
     REPEAT,
     SLOWEST,
+    TELLING,
     Fault,
     Memory,
     Word,
@@ -115,6 +117,10 @@ def test_a_person_is_told_within_ten_minutes_of_the_workers_death_however_the_lo
     night.pass_by(timedelta(minutes=30), lambda at: [FAULT] if at >= lease else [])
     told = night.said[0][0] + slowness
     assert told <= longest_silence(lease) <= timedelta(minutes=10)
+
+
+def test_looking_and_telling_end_before_a_look_is_ended_by_force() -> None:
+    assert LOOKING + TELLING + timedelta(seconds=10) <= SLOWEST
 
 
 def test_one_look_that_comes_to_nothing_is_within_the_ten_minutes_too() -> None:

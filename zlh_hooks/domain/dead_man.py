@@ -15,6 +15,10 @@ EVERY = timedelta(minutes=1)
 """From the end of one look to the begin of the next: debian/zlh-hooks-dead-man.timer."""
 SLOWEST = timedelta(seconds=90)
 """After so long a look is ended by force, telling included: debian/zlh-hooks-dead-man.service."""
+LOOKING = timedelta(seconds=45)
+"""So long may it look: a look that hangs is a fault of its own."""
+TELLING = timedelta(seconds=30)
+"""So long may it tell: whoever was not reached by then is told at the next look."""
 SETTLED = timedelta(seconds=30)
 """So long after the first look of those that all saw a fault, faults count."""
 REPEAT = timedelta(hours=1)
@@ -162,11 +166,11 @@ def _choose_subject(names: Sequence[str]) -> str:
 
 def _advise(names: Sequence[str], controller: str) -> str:
     """The unit, and no command that would run a worker beside it, or as root."""
-    look = f"On {controller}: zlh-hooks rollout status, and journalctl -u zlh-hooks-worker"
+    look = f"On {controller}: zlh-hooks rollout status, and journalctl -u zlh-hooks-worker -u zlh-hooks-dead-man."
     if not _ORPHANED & {*names}:
-        return f"{look} for what its worker does meanwhile."
+        return look
     return (
-        f"{look} for why.\nGuests are as the last worker left them. When the cause is mended: "
+        f"{look}\nGuests are as the last worker left them. When the cause is mended: "
         "systemctl restart zlh-hooks-worker; the next one goes on from the ledger."
     )
 
