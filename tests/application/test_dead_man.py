@@ -1,7 +1,7 @@
 """The dead man's switch on a simulated site: what it finds amiss, and that nothing keeps it from telling."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from threading import Event
 from typing import Any
@@ -14,7 +14,7 @@ from zlh_hooks.application.controller_lock import ControllerLock
 from zlh_hooks.application.dead_man import DeadMan, Grounds, Sight, Ways, look
 from zlh_hooks.application.ports import LeaseHolder
 from zlh_hooks.domain.dead_man import Fault, Memory, Word
-from zlh_hooks.domain.entry import Draft, Kind
+from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import RoadError, SettingsError
 from zlh_hooks.domain.notice import Message
 from zlh_hooks.domain.steps import RolloutEvent
@@ -234,11 +234,14 @@ class Site:
     lease: LeaseHolder | None = None
 
     def look(self, ledger: Any = None) -> list[str]:
+        return [fault.name for fault in self.see(Memory(), ledger).faults]
+
+    def see(self, memory: Memory, ledger: Any = None) -> Sight:
         cluster = self.bench.datacentre.cluster
         grounds = Grounds(
             lambda: ledger or self.bench.ledger, lambda: self.lease, lambda: cluster.inventory, "one-ab12"
         )
-        return [fault.name for fault in look(grounds, Memory(), self.bench.clock).faults]
+        return look(grounds, memory, self.bench.clock)
 
     def live(self) -> None:
         self.lease = LeaseHolder("one-ab12", 1, self.bench.clock.now() + MINUTE)
@@ -312,3 +315,95 @@ def test_a_ledger_that_was_changed_is_a_fault(site: Site) -> None:
             return site.bench.ledger.read(*words)[1:]
 
     assert site.look(Forged()) == ["ledger"]
+
+
+# --- what is read at each look
+
+
+@dataclass
+class Counting:
+    """A ledger that counts what it gave; ``forge`` may change that."""
+
+    ledger: Any
+    given: int = 0
+    forge: Callable[[Entry], Entry] = lambda entry: entry
+    kept: int = 1_000_000
+
+    def read(self, rollout: str | None = None, after: int = 0) -> tuple[Entry, ...]:
+        entries = [self.forge(one) for one in self.ledger.read(rollout, after) if one.sequence <= self.kept]
+        self.given += len(entries)
+        return tuple(entries)
+
+
+@dataclass
+class Watch:
+    """One look after another on the same site, each with what the one before has left."""
+
+    site: Site
+    memory: Memory = field(default_factory=Memory)
+
+    def look(self, ledger: Any = None) -> list[str]:
+        sight = self.site.see(self.memory, ledger)
+        assert [fault.name for fault in sight.faults] == self.site.look(ledger)
+        self.memory = replace(self.memory, checked=sight.checked or self.memory.checked)
+        return [fault.name for fault in sight.faults]
+
+
+def write_notes(site: Site, count: int) -> None:
+    for number in range(count):
+        site.bench.ledger.append(Draft(Kind.NOTE, f"hook {number}"))
+
+
+def test_a_look_at_many_notes_and_no_rollout_reads_what_is_new(site: Site) -> None:
+    write_notes(site, 50)
+    memory = Memory(checked=site.see(Memory()).checked)
+    write_notes(site, 2)
+    counting = Counting(site.bench.ledger)
+    assert site.see(memory, counting).faults == ()
+    assert counting.given == 3  # the last one of the look before, by which it knows the ledger again
+
+
+def test_whatever_becomes_of_rollouts_what_is_remembered_changes_nothing_in_what_is_found(site: Site) -> None:
+    watch, bench = Watch(site), site.bench
+    assert watch.look() == []
+    first = bench.submit("2")
+    assert watch.look() == ["worker"]
+    bench.work(first)
+    assert watch.look() == watch.look() == ["worker"]  # it soaks
+    bench.tend(first, timedelta(hours=30))
+    assert (watch.look(), watch.memory.checked.rollouts) == ([], frozenset())
+    second = bench.submit("3")
+    assert watch.look() == ["worker"]
+    bench.ledger.append(Draft(Kind.COMMAND, "revert", first.id))
+    assert watch.look() == ["worker"]
+    bench.ledger.append(Draft(Kind.EVENT, RolloutEvent.ABORTED, second.id))
+    assert (watch.look(), watch.memory.checked.rollouts) == (["worker"], {first.id})  # is still ordered back
+
+
+@pytest.mark.parametrize("which", ["new", "of an open rollout"])
+def test_an_entry_that_was_changed_since_is_a_fault_at_each_look(site: Site, which: str) -> None:
+    begin(site)
+    watch = Watch(site)
+    assert watch.look() == []
+    write_notes(site, 1)
+    number = len(site.bench.ledger.read()) if which == "new" else 1
+    forged = Counting(site.bench.ledger, forge=lambda one: replace(one, name="x") if one.sequence == number else one)
+    assert watch.look(forged) == watch.look(forged) == ["ledger"]
+
+
+def test_a_ledger_that_came_back_from_a_copy_is_read_anew_and_is_no_fault(site: Site) -> None:
+    begin(site)
+    watch = Watch(site)
+    write_notes(site, 3)
+    assert watch.look() == []
+    assert watch.look(Counting(site.bench.ledger, kept=2)) == []
+    assert watch.memory.checked.sequence == 2
+
+
+def test_another_ledger_in_its_place_is_read_anew_too(site: Site) -> None:
+    watch, other = Watch(site), Site()
+    write_notes(site, 2)
+    assert watch.look() == []
+    other.bench.submit("2")
+    write_notes(other, 3)
+    assert watch.look(other.bench.ledger) == ["worker"]

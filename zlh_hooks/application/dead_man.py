@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from zlh_hooks.application.controller_lock import find_claims
 from zlh_hooks.application.desk import describe_due, find_due
+from zlh_hooks.application.ledger_review import review_ledger
 from zlh_hooks.application.ports import Alarm, Clock, DeadManMemory, Inventory, LeaseHolder, Ledger, Pulse
 from zlh_hooks.application.side_by_side import begin, describe_end, find_failure
-from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.dead_man import (
     LOOKING,
     TELLING,
+    Checked,
     Fault,
     Memory,
     Word,
@@ -27,7 +28,7 @@ from zlh_hooks.domain.dead_man import (
     render_message,
 )
 from zlh_hooks.domain.errors import ZlhError
-from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout
+from zlh_hooks.domain.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,14 @@ class Grounds:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look has found. ``sign``: of the worker, None if there is none or it cannot be known."""
+    """What one look has found. ``sign``: of the worker, None if there is none or it cannot be known.
+
+    ``checked``: what it knows of the ledger now, None if no more than before.
+    """
 
     faults: tuple[Fault, ...]
     sign: WorkerSign | None = None
+    checked: Checked | None = None
 
 
 def look(grounds: Grounds, memory: Memory, clock: Clock) -> Sight:
@@ -58,17 +63,15 @@ def look(grounds: Grounds, memory: Memory, clock: Clock) -> Sight:
 
 
 def _look_into(ledger: Ledger, grounds: Grounds, memory: Memory, clock: Clock) -> Sight:
-    sign, entries = _read_sign(grounds), ledger.read()
-    broken = find_break(entries)
-    if broken:
-        return Sight((Fault("ledger", f"the ledger is not as it was written: {broken}"),), sign)
-    rollouts = tuple(fold_progress(own) for own in group_by_rollout(entries).values())
-    due = find_due(ledger, rollouts)
+    sign, review = _read_sign(grounds), review_ledger(ledger, memory.checked)
+    if review.broken:
+        return Sight((Fault("ledger", f"the ledger is not as it was written: {review.broken}"),), sign)
+    due = find_due(ledger, review.rollouts)
     faults: list[Fault] = []
-    faults += find_worker_faults(sign, list(_describe_work(due, rollouts)), memory, clock.now())
+    faults += find_worker_faults(sign, list(_describe_work(due, review.rollouts)), memory, clock.now())
     if due is not None and due.is_executing and not faults:  # telling that the worker is dead waits for nobody
         faults += _look_at_cluster(grounds, clock)
-    return Sight(tuple(faults), sign)
+    return Sight(tuple(faults), sign, review.checked)
 
 
 def _read_sign(grounds: Grounds) -> WorkerSign | None:
@@ -124,7 +127,7 @@ class DeadMan:
         sight = self._look(before)
         faults = (*self.ways.broken, *sight.faults)
         now = self.clock.now()
-        memory = advance(before, faults, sight.sign, now)
+        memory = replace(advance(before, faults, sight.sign, now), checked=sight.checked or before.checked)
         if not self._keep(memory):
             memory = doubt(memory, now)
         for fault in faults:

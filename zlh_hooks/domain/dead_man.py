@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from zlh_hooks.domain.entry import GENESIS
 from zlh_hooks.domain.notice import Message
 
 EVERY = timedelta(minutes=1)
@@ -58,6 +59,15 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """How far the ledger was read and found whole. ``rollouts``: ids of those that a worker may have to carry on."""
+
+    sequence: int = 0
+    digest: str = GENESIS
+    rollouts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What one look hands on to the next. ``seen``: by name, at that look; ``starts``: number of a worker and when.
 
@@ -71,6 +81,7 @@ class Memory:
     starts: tuple[tuple[datetime, int], ...] = ()
     well_since: datetime | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
+    checked: Checked = Checked()
 
 
 class Word(StrEnum):
