@@ -92,6 +92,15 @@ def test_a_script_that_cannot_be_run_is_left_to_a_person(node: ClusterNode, plac
     assert (read(node), read(node, FORMER)) == (f"script: {place}\n", None)
 
 
+def test_a_former_script_that_calls_the_hook_is_called_once(node: ClusterNode) -> None:
+    script = f'#!/bin/sh\necho called >>/srv/calls-of-it\n[ "$(wc -l </srv/calls-of-it)" -gt 5 ] || exec {HOOK} "$@"\n'
+    node.write("/srv/wrap", script).chmod(0o755)
+    put(node, "script: /srv/wrap\n")
+    check(node.run("install", "--vzdump"), 0)
+    check(node.run_command(HOOK, "job-init"), 0)
+    assert read(node, "/srv/calls-of-it") == "called\n"
+
+
 def test_the_hook_by_another_name_does_not_call_itself(node: ClusterNode) -> None:
     node.path("/srv/link").symlink_to(HOOK)
     put(node, "script: /srv/link\n")
