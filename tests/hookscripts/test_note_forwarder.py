@@ -5,6 +5,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.hookscripts.controller_stand_in import (
     list_got,
     put_controller,
     put_forwarder,
+    put_units,
     spool_of,
 )
 from tests.hookscripts.node import needs_root
@@ -245,7 +247,7 @@ def make_whole(node: ClusterNode) -> "subprocess.CompletedProcess[str]":
     done = call(node, "key")
     public = re.findall(r"ssh-ed25519 \S+", done.stdout)[0]
     node.write(f"{STATE}/known_hosts", f"127.0.0.1 {public}\n")
-    node.write("/usr/sbin/systemctl", "#!/bin/sh\necho enabled\n").chmod(0o755)
+    put_units(node)
     return done
 
 
@@ -257,6 +259,27 @@ def test_when_nothing_is_missing_the_controller_is_asked(node: ClusterNode) -> N
     put_controller(node, code=255)
     check(call(node, "check"), 1, "takes none: exit code 255", "authorized_keys")
     assert (list_got(node), len(left(node))) == ([], 2)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("states", [("disabled", "active"), ("enabled", "inactive")])
+def test_a_unit_that_is_not_enabled_or_waits_for_a_boot_is_told(node: ClusterNode, states: "tuple[str, str]") -> None:
+    make_whole(node)
+    put_units(node, *states)
+    check(call(node, "check"), 1, "systemctl enable --now zlh-hooks-forward.path")
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("umask", ["022", "027", "077"])
+def test_what_is_typed_on_the_controller_gives_a_file_that_sshd_can_read_under_any_umask(
+    node: ClusterNode, tmp_path: Path, umask: str
+) -> None:
+    commands = re.findall(r"^  (.*~zlh-hooks/\.ssh.*)$", make_whole(node).stdout, re.MULTILINE)
+    script = "\n".join(commands).replace("~zlh-hooks", str(tmp_path))
+    subprocess.run(["sh", "-euc", f"umask {umask}\n{script}\n{script}"], check=True)
+    keys = tmp_path / ".ssh/authorized_keys"
+    assert (stat.S_IMODE(keys.parent.stat().st_mode), stat.S_IMODE(keys.stat().st_mode)) == (0o755, 0o644)
+    assert keys.read_text().startswith("restrict,command=")
 
 
 @pytest.mark.peer

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.site_file import GAMES, write_site
 from tests.clock import START
 from tests.hookscripts.cluster_node import ClusterNode, open_node
-from tests.hookscripts.controller_stand_in import CONFIG, FORWARDER, spool_of
+from tests.hookscripts.controller_stand_in import CONFIG, FORWARDER, put_units, spool_of
 from tests.hookscripts.node import needs_root
 from tests.hookscripts.ssh_server import Controller, serve
 from tests.hookscripts.test_note_forwarder import STATE, check, left
@@ -64,7 +64,7 @@ def road(tmp_path: Path) -> Iterator[Road]:
     config.write_text(config.read_text().replace('"pve1.example"', '"127.0.0.1"\nport = 1'))
     with open_node() as node, serve(node, tmp_path, options) as controller:
         node.write(CONFIG, f"controller = zlh-hooks@127.0.0.1:{controller.port}\n")
-        node.write("/usr/sbin/systemctl", "#!/bin/sh\necho enabled\n").chmod(0o755)
+        put_units(node)
         spool_of(node).mkdir(mode=0o700)
         road = Road(node, controller)
         road.authorise()
