@@ -60,7 +60,7 @@ def test_a_node_needs_perl_with_its_own_modules_and_nothing_else() -> None:
     assert list_modules("zlh-guest-hook") == list_modules("zlh-vzdump-hook") == set()
     core = {"strict", "warnings", "Cwd", "Digest::SHA", "Fcntl", "Getopt::Long", "IO::Handle", "JSON::PP"}
     assert list_modules("zlh-hooks-node") | list_modules("zlh-vzdump-place.pl") == core
-    core = {"strict", "warnings", "Fcntl", "Getopt::Long", "IO::Handle", "IPC::Open2"}
+    core = {"strict", "warnings", "Fcntl", "Getopt::Long", "IO::Handle", "IPC::Open2", "POSIX"}
     assert list_modules("zlh-note-forwarder") == core
 
 

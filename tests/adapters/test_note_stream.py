@@ -34,6 +34,7 @@ class Controller:
     def __init__(self) -> None:
         self.ledger = SimulatedLedger(FakeClock())
         self.said: list[str] = []
+        self.reads = 0
 
     def receive(self, sent: bytes, node: str = "pve-1") -> list[str]:
         """The answers to a sender who closes its end after this. ``RoadError`` as the command would end with it."""
@@ -49,6 +50,7 @@ class Controller:
             os.close(sender)
             for batch in NoteStream(source, answers, SOON).list_batches():
                 Intake(batch, self.ledger, self.said.append, node).run()
+                self.reads += 1
         finally:
             os.close(source)
 
@@ -165,6 +167,11 @@ def test_what_makes_no_sense_ends_the_connection_and_records_nothing(controller:
 
 def test_a_stream_is_not_endless(controller: Controller) -> None:
     assert controller.receive(render({"x": ""}) * (MOST_BATCHES + 1)) == ["refused x"] * MOST_BATCHES
+
+
+def test_what_holds_no_note_is_passed_over(controller: Controller) -> None:
+    assert controller.receive(b"\n\n" + render(NOTES) + b"\n") == [f"kept {name}" for name in NOTES]
+    assert controller.reads == 1
 
 
 @pytest.fixture

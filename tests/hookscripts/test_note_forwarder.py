@@ -94,7 +94,7 @@ def test_a_backlog_of_days_goes_in_one_connection(node: ClusterNode) -> None:
     names = note(node, 2500)
     check(call(node), 0, "2500 notes are recorded")
     assert (list_got(node), left(node)) == (names, [])
-    assert node.path(CALLS).read_text().count("zlh-hooks-notes\n") == 1
+    assert node.path(CALLS).read_text().count(f"zlh-hooks-notes {NODE}\n") == 1
 
 
 def test_ssh_asks_nobody_waits_for_ever_for_nothing_and_trusts_only_the_key_that_a_person_has_written_down(
@@ -107,7 +107,15 @@ def test_ssh_asks_nobody_waits_for_ever_for_nothing_and_trusts_only_the_key_that
     wanted = {"BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=10"}
     wanted |= {f"UserKnownHostsFile={STATE}/known_hosts", "GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes"}
     assert wanted <= set(words)
-    assert words[-7:] == ["-l", "zlh-hooks", "-p", "2222", "--", "2001:db8::1", "zlh-hooks-notes"]
+    said = f"zlh-hooks-notes {NODE}"
+    assert words[-7:] == ["-l", "zlh-hooks", "-p", "2222", "--", "2001:db8::1", said]
+
+
+def test_it_knows_its_nodes_name_where_its_unit_hides_most_of_proc(node: ClusterNode) -> None:
+    names = note(node)
+    script = f"mount -t tmpfs tmpfs /proc/sys && exec {FORWARDER} send"
+    check(node.run_command("unshare", "--mount", "sh", "-c", script), 0, "2 notes are recorded")
+    assert list_got(node) == names
 
 
 def is_kept(names: "list[str]", answered: int) -> "list[str]":

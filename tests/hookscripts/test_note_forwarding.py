@@ -87,11 +87,20 @@ def test_a_node_speaks_for_no_other(road: Road) -> None:
     assert (road.recorded(), left(road.node, "bad")) == ([], names)
 
 
+def test_a_key_whose_line_is_for_another_node_has_its_notes_wait_and_its_check_says_so(road: Road) -> None:
+    keys = road.controller.folder / "authorized_keys"
+    keys.write_text(keys.read_text().replace(f"--receive {NODE}", "--receive pve-9"))
+    names, said = road.note(), f"found 'zlh-hooks-notes {NODE}'; expected 'zlh-hooks-notes pve-9'"
+    check(road.send("check"), 1, "the controller takes none", said)
+    check(road.send(), 1, "3 notes wait", said)
+    assert (road.recorded(), left(road.node)) == ([], names)
+
+
 def test_the_nodes_key_can_do_nothing_else_on_the_controller(road: Road) -> None:
     options = ["-F", "/dev/null", "-i", f"{STATE}/id_ed25519", "-o", f"UserKnownHostsFile={STATE}/known_hosts"]
     words = ["ssh", *options, "-p", str(road.controller.port), "zlh-hooks@127.0.0.1", "touch /srv/owned"]
     done = subprocess.run(road.node.enter(*words), input="", capture_output=True, text=True, check=False)
-    assert "0 notes of 0 guests recorded" in done.stderr
+    assert "found 'touch /srv/owned'" in done.stderr
     assert not road.node.path("/srv/owned").exists()
 
 

@@ -71,7 +71,8 @@ class NoteStream:
             if not self._read and not self._fill():
                 return
             batch = self._read_batch()
-            yield batch
+            if batch.notes:  # each that is yielded has the whole ledger read
+                yield batch
             self._send(batch.answers)
 
     def _read_batch(self) -> NoteBatch:
