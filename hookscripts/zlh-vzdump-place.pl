@@ -10,21 +10,29 @@ use Fcntl qw(O_CREAT O_EXCL O_WRONLY);
 my $HOOK   = '/usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook';
 my $CONFIG = '/etc/vzdump.conf';
 my $FORMER = "$CONFIG.zlh-former";    # the script's path, by which the hook calls it, and the whole line that named it
-my $LINE   = qr/^[ \t]*script:[ \t]*(.*?)[ \t]*$/m;    # of several vzdump takes the last
+my $LINE   = qr/^[ \t]*script:[ \t]*(.*?)[ \t\r]*$/m;    # of several vzdump takes the last
+my $OURS   = qr/^[ \t]*script:[ \t]*\Q$HOOK\E[ \t\r]*$/m;
 
 my %BACKUP_VERBS = (install => \&install_backups, uninstall => \&uninstall_backups, status => \&tell_backups);
 
 sub attend_backups { $BACKUP_VERBS{ $_[0] }->() }
 
 sub install_backups {
-    my $text = read_backups();
-    my ($named, $line) = find_named($text);
+    my ($named, $line) = find_named(read_backups());
     return report("$CONFIG names $HOOK already") if $named eq $HOOK;
     -x $HOOK or die "$HOOK is not there, or cannot be run\n";
-    $named =~ m{\A(?:/.*)?\z} or die "$CONFIG names $named, which is no absolute path: set that right first\n";
+    refuse_unfit_script($named) if $named ne '';
+    uninstall_backups() if read_backups() =~ $OURS;    # one above that line may have a former script of its own
+    my $text = read_backups();
     keep_former($named, $line);
     my $ours = $named eq '' ? append_line($text) : replace_line($text, $line, "script: $HOOK");
     act("$CONFIG names $HOOK", sub { write_beside($CONFIG, $ours) });
+}
+
+sub refuse_unfit_script {
+    my ($named) = @_;
+    $named =~ m{\A/} or die "$CONFIG names $named, which is no absolute path: set that right first\n";
+    -f $named && -x _ or die "$CONFIG names $named, which is no file that can be run: set that right first\n";
 }
 
 # Before ours is named: it is read by ours alone, and one that an earlier call left would be called first.
@@ -35,18 +43,16 @@ sub keep_former {
     act("$FORMER, which nothing needs, is removed", sub { remove_former() }) if -e $FORMER;
 }
 
+# Ours goes wherever it stands, and what is noted of the former one with it: nobody else reads that.
 sub uninstall_backups {
     my $text = read_backups();
-    my ($named, $line) = find_named($text);
-    if ($named eq $HOOK) {
-        my (undef, $former) = -e $FORMER ? split /\n/, read_file($FORMER) : ();
-        my $theirs = defined $former ? replace_line($text, $line, $former) : remove_line($text);
-        act("$CONFIG names " . (defined $former ? 'what it named before' : 'no script any more'),
-            sub { write_beside($CONFIG, $theirs) });
-    }
-    else {
-        report("$CONFIG names " . ($named || 'no script') . ', and is left alone');
-    }
+    my (undef, $former) = -e $FORMER ? split /\n/, read_file($FORMER) : ();
+    my $theirs = remove_ours($text, $former);
+    my ($named) = find_named($theirs);
+    $named = $named eq '' ? 'no script' : $named;
+    $theirs eq $text
+        ? report("$CONFIG names $named, and is left alone")
+        : act("$CONFIG names $named, and $HOOK no more", sub { write_beside($CONFIG, $theirs) });
     act("$FORMER is removed", sub { remove_former() }) if -e $FORMER;
 }
 
@@ -82,9 +88,12 @@ sub replace_line {
 # A file that does not end with its line's end does not get one, so that it can be put back as it was.
 sub append_line { return $_[0] =~ /[^\n]\z/ ? "$_[0]\nscript: $HOOK" : "$_[0]script: $HOOK\n" }
 
-sub remove_line {
-    my ($text) = @_;
-    $text =~ s/\nscript: \Q$HOOK\E\z// or $text =~ s/\A(.*)^[ \t]*script:[ \t]*\Q$HOOK\E[ \t]*(?:\n|\z)/$1/ms;
+# The last line with ours becomes the former one, if there was one.
+sub remove_ours {
+    my ($text, $former) = @_;
+    $text =~ s/\A(.*)$OURS/$1$former/s if defined $former;
+    $text =~ s/\nscript: \Q$HOOK\E\z//;
+    $text =~ s/$OURS(?:\n|\z)//g;
     return $text;
 }
 

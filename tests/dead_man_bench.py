@@ -50,6 +50,10 @@ class Duty:
         text = _STAMP.sub(lambda found: json.dumps(str(datetime.fromisoformat(found[1]) - length)), memory.read_text())
         memory.write_text(text)
 
+    def recipients(self) -> list[str]:
+        """Of all mails, sorted: they are sent side by side."""
+        return sorted(address for _, addresses, _ in self.post.taken for address in addresses)
+
     def subjects(self) -> list[str]:
         """Of all mails, without the controller's name."""
         return [str(mail["Subject"]).partition("] ")[2] for mail in self.post.read_mails()]

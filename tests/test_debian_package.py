@@ -60,7 +60,7 @@ def test_a_node_needs_perl_with_its_own_modules_and_nothing_else() -> None:
     assert list_modules("zlh-guest-hook") == list_modules("zlh-vzdump-hook") == set()
     core = {"strict", "warnings", "Cwd", "Digest::SHA", "Fcntl", "Getopt::Long", "IO::Handle", "JSON::PP"}
     assert list_modules("zlh-hooks-node") | list_modules("zlh-vzdump-place.pl") == core
-    core = {"strict", "warnings", "Fcntl", "Getopt::Long", "IO::Handle", "IPC::Open2"}
+    core = {"strict", "warnings", "Fcntl", "Getopt::Long", "IO::Handle", "IPC::Open2", "POSIX"}
     assert list_modules("zlh-note-forwarder") == core
 
 
@@ -133,6 +133,10 @@ REFUSALS = {
         "machine 600, on b: qm set 600 --delete hookscript",
     ),
     "one that is this node's": ({"lxc/5001.conf": f"tags: a\n{HOOKED}[old]\ntags: b\n"}, "pct set 5001 --delete"),
+    "one whose description would end a line early": (
+        {"lxc/5001.conf": f"# ends here \\c or not\n{HOOKED}"},
+        "pct set 5001 --delete",
+    ),
     "a config that cannot be read": ({"lxc/5001.conf/not-a-file": ""}, "5001.conf cannot be read"),
     "no cluster": ({}, "systemctl start pve-cluster"),
 }
@@ -186,6 +190,23 @@ def test_a_guest_of_this_node_is_told_once_though_its_config_has_two_paths(tmp_p
 def test_the_hook_of_backups_is_not_removed_while_it_is_named(tmp_path: Path, config: str, code: int) -> None:
     done = call_prerm(tmp_path, {"vzdump.conf": config, ".version": "{}"}, "remove")
     assert (done.returncode, "zlh-hooks-node uninstall --vzdump" in done.stderr) == (code, bool(code))
+
+
+JOB = "vzdump: backup-night\n\tschedule 02:00\n\tall 1\n"
+BY_JOB = f"{JOB}\tscript /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\n"
+
+
+def test_the_hook_of_backups_is_not_removed_while_a_job_names_it(tmp_path: Path) -> None:
+    done = call_prerm(
+        tmp_path, {"jobs.cfg": f"realm-sync: x\n\n{BY_JOB}\n{JOB.replace('night', 'day')}", ".version": "{}"}, "remove"
+    )
+    assert (done.returncode, "backup jobs name its script" in done.stderr) == (1, True)
+    assert done.stderr.count("pvesh set /cluster/backup/") == done.stderr.count("backup-night --delete script") == 1
+
+
+def test_jobs_without_it_keep_nothing(tmp_path: Path) -> None:
+    jobs = f"{JOB}\tscript /bin/other\n\tcomment script /usr/share/zlh-hooks/\n"
+    assert call_prerm(tmp_path, {"jobs.cfg": jobs, ".version": "{}"}, "remove").returncode == 0
 
 
 @pytest.mark.parametrize("case", LEAVE)

@@ -63,6 +63,8 @@ PRODUCTS = (
 """What one adapter file may wrap; proxmoxer raises the errors of requests, by which it speaks, and what Jinja prints
 unescaped is a type of markupsafe; tuf signs with securesystemslib's keys, which are cryptography's."""
 FORBIDDEN_NAMES = {"util", "utils", "helper", "helpers", "common", "base", "core", "manager", "handler"}
+MAY_CATCH_EVERYTHING = {"zlh_hooks/application/side_by_side.py"}
+"""A bug stops the run; but whoever tells people that nobody is at work must tell of bugs too."""
 MARKS = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b")
 LONGEST_FILE, LONGEST_TEST, LONGEST_FUNCTION = 400, 700, 40
 
@@ -132,7 +134,8 @@ def find_habit_offences(path: str, source: str) -> list[str]:
     tree = ast.parse(source)
     offences = [f"{path} is named {part}" for part in Path(path).with_suffix("").parts if part in FORBIDDEN_NAMES]
     offences += [f"{path} says {mark}" for mark in MARKS.findall(source)]
-    offences += [f"{path}:{node.lineno} catches everything" for node in ast.walk(tree) if catches_everything(node)]
+    caught = [node.lineno for node in ast.walk(tree) if catches_everything(node)]
+    offences += [f"{path}:{line} catches everything" for line in caught if path not in MAY_CATCH_EVERYTHING]
     offences += [f"{path}:{node.lineno} {node.name} is too long" for node in ast.walk(tree) if is_too_long(node)]
     return offences + ([f"{path} is too long"] if len(source.splitlines()) > LONGEST_FILE else [])
 

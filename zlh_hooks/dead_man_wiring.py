@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from zlh_hooks import wiring
 from zlh_hooks.adapters.alarm import ChannelAlarm
@@ -11,8 +12,9 @@ from zlh_hooks.adapters.dead_man_memory import FileMemory
 from zlh_hooks.adapters.heartbeat import LIMIT_BYTES, UrlPulse, check_url
 from zlh_hooks.adapters.trust import open_trust
 from zlh_hooks.adapters.web import Web
-from zlh_hooks.application.dead_man import DeadMan, Grounds, Sight, look
+from zlh_hooks.application.dead_man import DeadMan, Grounds, Sight, Ways, look
 from zlh_hooks.application.ports import Alarm
+from zlh_hooks.application.side_by_side import begin, find_failure
 from zlh_hooks.dead_man_settings import DeadManSettings
 from zlh_hooks.domain.dead_man import Fault, Memory
 from zlh_hooks.domain.dead_man_point import TESTED, DeadManReach
@@ -21,8 +23,9 @@ from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.notice_wiring import open_mail, open_webhook
 from zlh_hooks.settings import Settings, find_settings, load_settings, read_secret
 
+T = TypeVar("T")
 TIMEOUT = timedelta(seconds=10)
-"""How long the answer to a heartbeat may take."""
+"""How long the answer to a heartbeat may take, and the reading of a secret."""
 
 
 def open_dead_man(config: Path | None, policy: Path | None, say: Callable[[str], None]) -> DeadMan:
@@ -35,8 +38,7 @@ def open_dead_man(config: Path | None, policy: Path | None, say: Callable[[str],
     return DeadMan(
         settings.worker.name,
         lambda memory: _look(config, policy, memory),
-        open_alarms(rules),
-        open_pulse(rules),
+        open_ways(rules),
         FileMemory(rules.memory),
         clock,
         say,
@@ -57,25 +59,47 @@ def _look(config: Path | None, policy: Path | None, memory: Memory) -> Sight:
     return look(grounds, memory, site.clock)
 
 
-def open_alarms(rules: DeadManSettings) -> tuple[Alarm, ...]:
-    """Every way to whoever is on duty. Secrets are read now."""
-    alarms: list[Alarm] = []
-    if rules.mail is not None:
-        alarms.append(ChannelAlarm(open_mail(rules.mail, "dead_man.mail", label="alarm"), rules.mail.to))
-    if rules.webhook is not None:
-        key = "dead_man.webhook.url_file"
-        url = check_url(read_secret(rules.webhook.url_file, key), key)
-        alarms.append(ChannelAlarm(open_webhook(rules.webhook, "dead_man.webhook"), (url,)))
-    return tuple(alarms)
+def open_ways(rules: DeadManSettings) -> Ways:
+    """Secrets are read now. What is wrong with one way keeps no other from telling it."""
+    broken: list[Fault] = []
+    mail = _try_open("mail", lambda: _open_mail(rules), broken) or ()
+    webhook = _try_open("webhook", lambda: _open_webhook(rules), broken) or ()
+    return Ways((*mail, *webhook), _try_open("heartbeat", lambda: _open_pulse(rules), broken), tuple(broken))
 
 
-def open_pulse(rules: DeadManSettings) -> UrlPulse | None:
-    """The heartbeat, if there is one."""
+def _try_open(name: str, open_way: Callable[[], T], broken: list[Fault]) -> T | None:
+    done = begin(open_way)
+    failure = find_failure(done, TIMEOUT)
+    if failure:
+        broken.append(Fault(name, f"no way for alarms: {failure}"))
+    return None if failure else done.result()
+
+
+def _open_mail(rules: DeadManSettings) -> tuple[Alarm, ...]:
+    """Each address is told, and told again, by itself."""
+    if rules.mail is None:
+        return ()
+    channel = open_mail(rules.mail, "dead_man.mail", label="alarm")
+    return tuple(ChannelAlarm(f"mail to {address}", channel, address) for address in dict.fromkeys(rules.mail.to))
+
+
+def _open_webhook(rules: DeadManSettings) -> tuple[Alarm, ...]:
+    if rules.webhook is None:
+        return ()
+    url = _read_url(rules.webhook.url_file, "dead_man.webhook.url_file")
+    return (ChannelAlarm("webhook", open_webhook(rules.webhook, "dead_man.webhook"), url),)
+
+
+def _open_pulse(rules: DeadManSettings) -> UrlPulse | None:
     if rules.heartbeat_url_file is None:
         return None
     key = "dead_man.heartbeat_url_file"
-    url = check_url(read_secret(rules.heartbeat_url_file, key), key)
-    return UrlPulse(url, Web(SystemClock(), open_trust(None, key), TIMEOUT, LIMIT_BYTES))
+    web = Web(SystemClock(), open_trust(None, key), TIMEOUT, LIMIT_BYTES)
+    return UrlPulse(_read_url(rules.heartbeat_url_file, key), web)
+
+
+def _read_url(path: Path, key: str) -> str:
+    return check_url(read_secret(path, key), key)
 
 
 def note_test(config: Path | None, policy: Path | None) -> None:

@@ -33,7 +33,7 @@ def receive(site: wiring.Site, node: str, say: Callable[[str], None]) -> Taken:
     """Every note that another node sends to standard input; answers go to standard output."""
     notes, guests = 0, set[int]()
     try:
-        for batch in NoteStream(sys.stdin.fileno(), sys.stdout.fileno()).list_batches():
+        for batch in NoteStream(sys.stdin.fileno(), sys.stdout.fileno(), site.clock).list_batches():
             taken = _record(site, batch, say, node)
             notes += taken.notes
             guests |= taken.guests

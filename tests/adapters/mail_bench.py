@@ -26,7 +26,7 @@ LOGIN = Login("noc", "s3cret")
 
 @dataclass
 class Post:
-    """What the server took, and how it is to behave: what it answers to each command, or what it does after the end."""
+    """What the server took, and how it is to behave: what it answers to each command or address, or what it does after the end."""
 
     answers: dict[str, str] = field(default_factory=dict)
     after_data: str = ""
@@ -42,7 +42,7 @@ class Post:
         envelope.rcpt_tos.append(address)
         if self.answers.get("RCPT") == "":
             server.transport.abort()
-        return self.answers.get("RCPT", "250 OK")
+        return self.answers.get(address, self.answers.get("RCPT", "250 OK"))
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert envelope.mail_from is not None and isinstance(envelope.content, bytes)

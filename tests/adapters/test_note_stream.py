@@ -10,6 +10,7 @@ import pytest
 
 from tests.clock import START, FakeClock
 from tests.note_file import draft_note
+from zlh_hooks.adapters import note_stream
 from zlh_hooks.adapters.note_stream import MOST_BATCHES, MOST_NOTES, NoteStream
 from zlh_hooks.application.intake import Intake
 from zlh_hooks.domain.entry import Draft, Entry
@@ -34,6 +35,7 @@ class Controller:
     def __init__(self) -> None:
         self.ledger = SimulatedLedger(FakeClock())
         self.said: list[str] = []
+        self.reads = 0
 
     def receive(self, sent: bytes, node: str = "pve-1") -> list[str]:
         """The answers to a sender who closes its end after this. ``RoadError`` as the command would end with it."""
@@ -47,8 +49,9 @@ class Controller:
         try:
             assert os.write(sender, sent) == len(sent)
             os.close(sender)
-            for batch in NoteStream(source, answers, SOON).list_batches():
+            for batch in NoteStream(source, answers, FakeClock(), SOON).list_batches():
                 Intake(batch, self.ledger, self.said.append, node).run()
+                self.reads += 1
         finally:
             os.close(source)
 
@@ -167,6 +170,11 @@ def test_a_stream_is_not_endless(controller: Controller) -> None:
     assert controller.receive(render({"x": ""}) * (MOST_BATCHES + 1)) == ["refused x"] * MOST_BATCHES
 
 
+def test_what_holds_no_note_is_passed_over(controller: Controller) -> None:
+    assert controller.receive(b"\n\n" + render(NOTES) + b"\n") == [f"kept {name}" for name in NOTES]
+    assert controller.reads == 1
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
     ends = os.pipe()
@@ -178,7 +186,24 @@ def pipe() -> Iterator[tuple[int, int]]:
 def test_a_sender_that_says_nothing_any_more_is_left(pipe: tuple[int, int]) -> None:
     os.write(pipe[1], render(NOTES)[:100])
     with pytest.raises(RoadError, match=r"was silent for 0\.02 s"):
-        list(NoteStream(pipe[0], pipe[1], SOON).list_batches())
+        list(NoteStream(pipe[0], pipe[1], FakeClock(), SOON).list_batches())
+
+
+class PassingClock(FakeClock):
+    """A minute goes by whenever it is read."""
+
+    def monotonic(self) -> float:
+        self.sleep(timedelta(minutes=1))
+        return super().monotonic()
+
+
+def test_a_sender_that_says_a_byte_now_and_then_is_left_too(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(note_stream, "_CHUNK", 1)
+    os.write(pipe[1], render(NOTES))
+    with pytest.raises(RoadError, match="took more than 180 s for a batch"):
+        list(NoteStream(pipe[0], pipe[1], PassingClock(), SOON).list_batches())
 
 
 def test_a_sender_that_does_not_listen_keeps_nobody_waiting_while_its_notes_are_recorded(pipe: tuple[int, int]) -> None:
@@ -186,7 +211,7 @@ def test_a_sender_that_does_not_listen_keeps_nobody_waiting_while_its_notes_are_
     fill(pipe[1])
     os.write(sender, render(NOTES))
     ledger = SimulatedLedger(FakeClock())
-    batches = NoteStream(source, pipe[1], SOON).list_batches()
+    batches = NoteStream(source, pipe[1], FakeClock(), SOON).list_batches()
     Intake(next(batches), ledger, print, "pve-1").run()
     assert len(ledger.read()) == len(NOTES)
     with pytest.raises(RoadError, match="did not listen"):
@@ -207,7 +232,7 @@ def test_a_sender_that_has_gone_is_told_apart(pipe: tuple[int, int]) -> None:
     reader, deaf = os.pipe()
     os.close(reader)
     os.write(pipe[1], render(NOTES))
-    batches = NoteStream(pipe[0], deaf, SOON).list_batches()
+    batches = NoteStream(pipe[0], deaf, FakeClock(), SOON).list_batches()
     Intake(next(batches), SimulatedLedger(FakeClock()), print, "pve-1").run()
     with pytest.raises(RoadError, match="does not listen any more"):
         next(batches)

@@ -43,10 +43,7 @@ PATIENCE = timedelta(hours=12)
 def make_policy(
     windows: Sequence[Mapping[str, Any]] = ALWAYS, line: Mapping[str, Any] | None = None, **rollout: Any
 ) -> Policy:
-    """One line for game guests; windows are always open. ``rollout`` and ``line`` replace single rules.
-
-    Nothing is left pending unless a test says so: what it disturbs is then the restart that we order.
-    """
+    """One line for game guests; windows are always open. ``rollout`` and ``line`` replace single rules."""
     rules = {
         "min_healthy_time": "10s",
         "healthy_deadline": "60s",
@@ -54,7 +51,6 @@ def make_policy(
         "max_parallel": 1,
         "soak": "2h",
         "expected_duration": "1m",
-        "exchange_pending": False,
     }
     base = {"data_paths": ["/data"], "probes": [{"kind": "agent"}]}
     return Policy.model_validate(

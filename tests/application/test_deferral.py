@@ -154,19 +154,6 @@ def test_a_deferred_canary_leaves_its_part_to_the_next_guest(bench: TellingBench
     assert began(bench, 5002) < at("04:18") and began(bench, 5001) >= at("04:40")
 
 
-def test_where_roots_are_left_pending_a_deferred_guests_own_restart_brings_none_before_its_date() -> None:
-    halves = [
-        {"name": f"at {start}", "rule": "FREQ=DAILY", "start": start, "length_minutes": 30}
-        for start in ("04:10", "04:45")
-    ]
-    bench = TellingBench(make_telling_policy(halves, exchange_pending=True)).furnish(guests=4)
-    bench.deadline = at("06:00")
-    bench.later(3 * MINUTE, lambda: bench.defer(5003, "04:45"))
-    assert bench.run("2").state is RolloutState.SUCCEEDED
-    assert began(bench, 5003) >= at("04:45")
-    assert max(began(bench, vmid) for vmid in (5001, 5002, 5004)) < at("04:40")
-
-
 def test_deferred_guests_come_in_the_order_of_their_dates(bench: TellingBench) -> None:
     bench.later(3 * MINUTE, lambda: bench.defer(5002, "04:40"))
     bench.later(3 * MINUTE, lambda: bench.defer(5003, "04:25"))

@@ -38,8 +38,9 @@ class Bench:
         self.ledger = SimulatedLedger(self.clock)
 
     def note(self, guest: int, phase: str, **changed: Any) -> str:
-        """A second after the one before."""
+        """A second after the one before, which has passed for the controller too."""
         self.seconds += 1
+        self.clock.sleep(SECOND)
         return write_note(self.folder, START + self.seconds * SECOND, guest, phase, **changed)
 
     def take_in(self, ledger: Any = None, around: Callable[[Spool], Spool] = lambda spool: spool) -> Taken:
@@ -183,6 +184,15 @@ def test_a_move_is_seen_though_the_other_node_was_noted_in_an_earlier_intake(ben
     bench.note(5012, "post-stop", node="a")
     bench.take_in()
     bench.note(5012, "pre-start", node="b", migrated_from="a")
+    bench.take_in()
+    assert bench.said == ["guest 5012 moved from a to b, noted at its pre-start"]
+
+
+def test_a_note_by_a_clock_in_the_future_hides_no_later_move(bench: Bench) -> None:
+    write_note(bench.folder, START + timedelta(days=9000), 5012, "post-stop", node="a")
+    bench.take_in()
+    bench.note(5012, "pre-start", node="b")
+    bench.note(5012, "post-start", node="b")
     bench.take_in()
     assert bench.said == ["guest 5012 moved from a to b, noted at its pre-start"]
 

@@ -47,9 +47,11 @@ KINDS = pytest.mark.parametrize(
 )
 
 
-def before_third(act: Callable[[Bench], None], answer: str = "wait", rule: str = "backup") -> Bench:
+def before_third(
+    act: Callable[[Bench], None], answer: str = "wait", rule: str = "backup", *, pending: bool = False
+) -> Bench:
     """It begins when the first guest of the node is restarted: what is done to that goes on."""
-    bench = Bench(make_policy(interlock={rule: answer})).furnish(GUESTS)
+    bench = Bench(make_policy(interlock={rule: answer}, exchange_pending=pending)).furnish(GUESTS)
     bench.datacentre.containers[GUEST].pool = "customers"
     bench.datacentre.faults.afterwards("reboot", lambda: act(bench), vmid=FIRST)
     return bench
@@ -91,14 +93,17 @@ def test_a_guest_that_would_have_to_wait_for_too_long_is_left_out_with_that_reas
 
 
 @KINDS
-def test_policy_may_leave_the_guest_out_at_once(
-    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str
+@pytest.mark.parametrize("pending", [False, True], ids=["", "pending"])
+def test_policy_may_leave_the_guest_out_at_once_and_no_new_root_stays_with_it(
+    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str, pending: bool
 ) -> None:
-    bench = before_third(act(SHORT), "skip", rule)
+    bench = before_third(act(SHORT), "skip", rule, pending=pending)
     plan = bench.submit("2")
-    progress = bench.work(plan)
+    bench.work(plan)
+    progress = bench.tend(plan, timedelta(hours=1))
     assert (progress.of(GUEST).state, progress.count(TargetState.HEALTHY)) == (TargetState.SKIPPED, GUESTS - 1)
     assert told in progress.of(GUEST).reason
+    bench.assert_clean(plan)
 
 
 @KINDS

@@ -152,3 +152,31 @@ def test_an_abort_takes_pending_exchanges_back_without_a_restart() -> None:
     assert bench.work(plan).state is RolloutState.ABORTED
     assert not bench.executed("reboot")
     bench.assert_clean(plan)
+
+
+def test_a_hold_that_is_set_while_the_root_is_pending_keeps_us_from_restarting_the_guest() -> None:
+    bench = _pending()
+    hold = "zlh-hold.20991231t0000z"
+    bench.later(TEN_MINUTES, lambda: bench.datacentre.edit_config(CANARY, tags=f"{_tags(bench)};{hold}"))
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert progress.of(CANARY).state is TargetState.SKIPPED
+    assert "on hold" in progress.of(CANARY).reason
+    assert not bench.entries(Kind.REQUESTED, "exchange.restart", CANARY)
+    assert bench.runs(CANARY) == "1"
+    bench.assert_clean(plan)
+
+
+def _tags(bench: Bench) -> str:
+    return str(bench.datacentre.containers[CANARY].values["tags"])
+
+
+def test_a_guest_whose_root_is_pending_stays_with_the_ha_manager_until_we_restart_it() -> None:
+    bench = _pending(ha="ignore")
+    bench.datacentre.containers[CANARY].ha_state = "started"
+    states: list[str | None] = []
+    bench.later(TEN_MINUTES, lambda: states.append(bench.datacentre.containers[CANARY].ha_state))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert states == ["started"]
+    assert bench.datacentre.containers[CANARY].ha_state == "started"

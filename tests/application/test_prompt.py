@@ -8,14 +8,13 @@ from functools import partial
 
 import pytest
 
-from tests.application.notice_bench import PROMISE, TellingBench, make_telling_policy
+from tests.application.notice_bench import TellingBench, make_telling_policy
 from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_worker import open_worker
 from tests.datacentre import cannot_be_measured, good, turns_unhealthy
 from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import RoadError, Unreadable
-from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.steps import RolloutEvent, RolloutState, TargetEvent, TargetState
 
@@ -265,26 +264,10 @@ def test_a_proof_that_waits_for_a_backup_fills_no_ledger() -> None:
 # --------------------------------------------------------------- pending roots
 
 
-def test_a_guest_of_a_later_round_whose_root_is_pending_gets_its_turn() -> None:
-    bench = TellingBench(make_telling_policy(exchange_pending=True)).furnish(4)
-    late = bench.directory.customers.pop()
-    bench.later(6 * MINUTE, lambda: bench.directory.customers.append(late))
-    plan = bench.submit("2")
-    assert bench.work(plan).count(TargetState.HEALTHY) == 4
-
-
-def test_no_root_is_left_pending_before_the_date_that_its_owner_was_told() -> None:
+def test_where_a_date_is_promised_no_root_is_left_pending() -> None:
     bench = TellingBench(make_telling_policy(exchange_pending=True)).furnish(4)
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == 4
-    announced = NoticeBook().add(bench.ledger.read(plan.id)).date_of(CANARY)
-    assert announced is not None and announced > plan.created + PROMISE
-    assert announced <= bench.entries(Kind.INTENT, PUT, CANARY)[0].at
-
-
-def test_a_root_that_is_left_pending_is_told_as_begun_when_a_restart_brings_it() -> None:
-    bench = TellingBench(make_telling_policy(exchange_pending=True)).furnish(4)
-    bench.work(bench.submit("2"))
-    restarted = min(entry.at for entry in bench.entries(Kind.INTENT, "exchange.restart"))
-    told = [e.at for e in bench.ledger.read() if e.kind is Kind.INTENT and e.data.get("stage") == "started"]
-    assert told and min(told) >= restarted
+    for target in plan.targets:
+        written = bench.entries(Kind.INTENT, PUT, target.vmid)[0].at
+        assert bench.entries(Kind.REQUESTED, "exchange.restart", target.vmid)[0].at - written < MINUTE

@@ -11,10 +11,12 @@ from tests.clock import START
 from zlh_hooks.domain.dead_man import (
     CALM,
     EVERY,
+    LOOKING,
     LOOP,
     MOST_TIMES,
     REPEAT,
     SLOWEST,
+    TELLING,
     Fault,
     Memory,
     Word,
@@ -117,8 +119,27 @@ def test_a_person_is_told_within_ten_minutes_of_the_workers_death_however_the_lo
     assert told <= longest_silence(lease) <= timedelta(minutes=10)
 
 
+def test_looking_and_telling_end_before_a_look_is_ended_by_force() -> None:
+    assert LOOKING + TELLING + timedelta(seconds=10) <= SLOWEST
+
+
 def test_one_look_that_comes_to_nothing_is_within_the_ten_minutes_too() -> None:
     assert longest_silence(RolloutRules().lease) + EVERY + SLOWEST <= timedelta(minutes=10)
+
+
+def test_faults_that_take_turns_are_told_as_one_that_stays() -> None:
+    night = Night()
+    for name in ("proxmox", "ledger") * 2:
+        night.pass_by(EVERY, always(Fault(name, "amiss")))
+    assert night.said[0] == (EVERY, Word.ALARM)
+
+
+def test_a_look_without_any_fault_begins_the_count_anew() -> None:
+    night = Night()
+    for _ in range(5):
+        night.pass_by(EVERY, always(FAULT))
+        night.pass_by(EVERY, always())
+    assert night.said == []
 
 
 def test_who_takes_over_before_the_second_look_wakes_nobody() -> None:
@@ -190,8 +211,21 @@ def test_a_message_says_what_is_amiss_where_and_what_to_type() -> None:
     message = render_message(Word.ALARM, "pve-1", (FAULT,), START)
     assert message.subject == "[zlh-hooks pve-1] nobody looks after the work"
     assert message.text.startswith("no worker is at work.\n")
-    assert "systemctl status zlh-hooks-worker" in message.text
+    assert "systemctl restart zlh-hooks-worker" in message.text
     assert dict(message.facts) == {"word": "alarm", "controller": "pve-1", "faults": ["worker"]}
+
+
+@pytest.mark.parametrize("names", [("proxmox",), ("controller-lock",), ("proxmox", "controller-lock")])
+def test_while_a_worker_is_at_work_nobody_reads_that_there_is_none(names: tuple[str, ...]) -> None:
+    message = render_message(Word.ALARM, "pve-1", [Fault(name, "amiss") for name in names], START)
+    assert message.subject == f"[zlh-hooks pve-1] something is amiss ({', '.join(names)})"
+    assert "restart" not in message.text
+    assert "journalctl -u zlh-hooks-worker" in message.text
+
+
+def test_no_message_has_a_second_worker_started_by_hand() -> None:
+    for name in ("worker", "proxmox"):
+        assert "rollout watch" not in render_message(Word.ALARM, "pve-1", (FAULT, Fault(name, "amiss")), START).text
 
 
 @pytest.mark.parametrize("word", [Word.WELL, Word.TEST])

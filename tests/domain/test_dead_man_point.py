@@ -55,3 +55,9 @@ def test_a_lease_so_long_that_ten_minutes_are_not_kept_is_red(seconds: int, name
 def test_with_all_of_it_one_green_line_says_who_is_told_how_soon() -> None:
     (point,) = judge(WHOLE)
     assert (point.is_green, point.found) == (True, "tells by mail, webhook and heartbeat, within 7.5 minutes at worst")
+
+
+def test_a_switch_that_cannot_keep_its_memory_is_not_called_one_that_does_not_look() -> None:
+    (point,) = judge(replace(WHOLE, looked_at=None))
+    assert point.found == "no look is remembered: none since the boot"
+    assert "journalctl -u zlh-hooks-dead-man" in point.act

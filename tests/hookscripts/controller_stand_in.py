@@ -62,6 +62,12 @@ def put_forwarder(node: ClusterNode) -> None:
     put_controller(node)
 
 
+def put_units(node: ClusterNode, enabled: str = "enabled", active: str = "active") -> None:
+    """What systemd says of each."""
+    answers = f"case $1 in is-enabled) echo {enabled} ;; is-active) echo {active} ;; esac"
+    node.write("/usr/sbin/systemctl", f"#!/bin/sh\n{answers}\n").chmod(0o755)
+
+
 def spool_of(node: ClusterNode) -> Path:
     """As the test sees it."""
     return node.path(SPOOL)

@@ -5,6 +5,7 @@ import stat
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.hookscripts.controller_stand_in import (
     list_got,
     put_controller,
     put_forwarder,
+    put_units,
     spool_of,
 )
 from tests.hookscripts.node import needs_root
@@ -92,7 +94,7 @@ def test_a_backlog_of_days_goes_in_one_connection(node: ClusterNode) -> None:
     names = note(node, 2500)
     check(call(node), 0, "2500 notes are recorded")
     assert (list_got(node), left(node)) == (names, [])
-    assert node.path(CALLS).read_text().count("zlh-hooks-notes\n") == 1
+    assert node.path(CALLS).read_text().count(f"zlh-hooks-notes {NODE}\n") == 1
 
 
 def test_ssh_asks_nobody_waits_for_ever_for_nothing_and_trusts_only_the_key_that_a_person_has_written_down(
@@ -105,7 +107,15 @@ def test_ssh_asks_nobody_waits_for_ever_for_nothing_and_trusts_only_the_key_that
     wanted = {"BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=10"}
     wanted |= {f"UserKnownHostsFile={STATE}/known_hosts", "GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes"}
     assert wanted <= set(words)
-    assert words[-7:] == ["-l", "zlh-hooks", "-p", "2222", "--", "2001:db8::1", "zlh-hooks-notes"]
+    said = f"zlh-hooks-notes {NODE}"
+    assert words[-7:] == ["-l", "zlh-hooks", "-p", "2222", "--", "2001:db8::1", said]
+
+
+def test_it_knows_its_nodes_name_where_its_unit_hides_most_of_proc(node: ClusterNode) -> None:
+    names = note(node)
+    script = f"mount -t tmpfs tmpfs /proc/sys && exec {FORWARDER} send"
+    check(node.run_command("unshare", "--mount", "sh", "-c", script), 0, "2 notes are recorded")
+    assert list_got(node) == names
 
 
 def is_kept(names: "list[str]", answered: int) -> "list[str]":
@@ -245,7 +255,7 @@ def make_whole(node: ClusterNode) -> "subprocess.CompletedProcess[str]":
     done = call(node, "key")
     public = re.findall(r"ssh-ed25519 \S+", done.stdout)[0]
     node.write(f"{STATE}/known_hosts", f"127.0.0.1 {public}\n")
-    node.write("/usr/sbin/systemctl", "#!/bin/sh\necho enabled\n").chmod(0o755)
+    put_units(node)
     return done
 
 
@@ -257,6 +267,27 @@ def test_when_nothing_is_missing_the_controller_is_asked(node: ClusterNode) -> N
     put_controller(node, code=255)
     check(call(node, "check"), 1, "takes none: exit code 255", "authorized_keys")
     assert (list_got(node), len(left(node))) == ([], 2)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("states", [("disabled", "active"), ("enabled", "inactive")])
+def test_a_unit_that_is_not_enabled_or_waits_for_a_boot_is_told(node: ClusterNode, states: "tuple[str, str]") -> None:
+    make_whole(node)
+    put_units(node, *states)
+    check(call(node, "check"), 1, "systemctl enable --now zlh-hooks-forward.path")
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("umask", ["022", "027", "077"])
+def test_what_is_typed_on_the_controller_gives_a_file_that_sshd_can_read_under_any_umask(
+    node: ClusterNode, tmp_path: Path, umask: str
+) -> None:
+    commands = re.findall(r"^  (.*~zlh-hooks/\.ssh.*)$", make_whole(node).stdout, re.MULTILINE)
+    script = "\n".join(commands).replace("~zlh-hooks", str(tmp_path))
+    subprocess.run(["sh", "-euc", f"umask {umask}\n{script}\n{script}"], check=True)
+    keys = tmp_path / ".ssh/authorized_keys"
+    assert (stat.S_IMODE(keys.parent.stat().st_mode), stat.S_IMODE(keys.stat().st_mode)) == (0o755, 0o644)
+    assert keys.read_text().startswith("restrict,command=")
 
 
 @pytest.mark.peer

@@ -14,7 +14,7 @@ import pytest
 from tests.cli.site_file import GAMES, write_site
 from tests.clock import START
 from tests.hookscripts.cluster_node import ClusterNode, open_node
-from tests.hookscripts.controller_stand_in import CONFIG, FORWARDER, spool_of
+from tests.hookscripts.controller_stand_in import CONFIG, FORWARDER, put_units, spool_of
 from tests.hookscripts.node import needs_root
 from tests.hookscripts.ssh_server import Controller, serve
 from tests.hookscripts.test_note_forwarder import STATE, check, left
@@ -64,7 +64,7 @@ def road(tmp_path: Path) -> Iterator[Road]:
     config.write_text(config.read_text().replace('"pve1.example"', '"127.0.0.1"\nport = 1'))
     with open_node() as node, serve(node, tmp_path, options) as controller:
         node.write(CONFIG, f"controller = zlh-hooks@127.0.0.1:{controller.port}\n")
-        node.write("/usr/sbin/systemctl", "#!/bin/sh\necho enabled\n").chmod(0o755)
+        put_units(node)
         spool_of(node).mkdir(mode=0o700)
         road = Road(node, controller)
         road.authorise()
@@ -87,11 +87,20 @@ def test_a_node_speaks_for_no_other(road: Road) -> None:
     assert (road.recorded(), left(road.node, "bad")) == ([], names)
 
 
+def test_a_key_whose_line_is_for_another_node_has_its_notes_wait_and_its_check_says_so(road: Road) -> None:
+    keys = road.controller.folder / "authorized_keys"
+    keys.write_text(keys.read_text().replace(f"--receive {NODE}", "--receive pve-9"))
+    names, said = road.note(), f"found 'zlh-hooks-notes {NODE}'; expected 'zlh-hooks-notes pve-9'"
+    check(road.send("check"), 1, "the controller takes none", said)
+    check(road.send(), 1, "3 notes wait", said)
+    assert (road.recorded(), left(road.node)) == ([], names)
+
+
 def test_the_nodes_key_can_do_nothing_else_on_the_controller(road: Road) -> None:
     options = ["-F", "/dev/null", "-i", f"{STATE}/id_ed25519", "-o", f"UserKnownHostsFile={STATE}/known_hosts"]
     words = ["ssh", *options, "-p", str(road.controller.port), "zlh-hooks@127.0.0.1", "touch /srv/owned"]
     done = subprocess.run(road.node.enter(*words), input="", capture_output=True, text=True, check=False)
-    assert "0 notes of 0 guests recorded" in done.stderr
+    assert "found 'touch /srv/owned'" in done.stderr
     assert not road.node.path("/srv/owned").exists()
 
 

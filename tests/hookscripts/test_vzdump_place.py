@@ -14,7 +14,7 @@ pytestmark = needs_root
 HOOK = str(PACKAGED.parent / "zlh-vzdump-hook")
 CONFIG, FORMER = "/etc/vzdump.conf", "/etc/vzdump.conf.zlh-former"
 NAMED = f"script: {HOOK}\n"
-THEIRS = "/usr/local/bin/backup.sh"
+THEIRS = "/srv/backup.sh"
 TEXTS = {
     "no file": None,
     "an empty file": "",
@@ -25,6 +25,7 @@ TEXTS = {
     "with several": f"script: /bin/first\nmode: snapshot\nscript: {THEIRS}",
     "with one that is a comment": f"#script: {THEIRS}\n",
     "with an empty one": "script:\nmode: snapshot\n",
+    "with the line ends of Windows": f"mode: snapshot\r\nscript: {THEIRS}\r\nbwlimit: 50000\r\n",
 }
 CHAINED = [name for name, text in TEXTS.items() if THEIRS in (text or "") and "#" not in (text or "")]
 
@@ -32,17 +33,18 @@ CHAINED = [name for name, text in TEXTS.items() if THEIRS in (text or "") and "#
 @pytest.fixture
 def node() -> Iterator[ClusterNode]:
     with open_node() as opened:
+        opened.write(THEIRS, '#!/bin/sh\necho "theirs: $*"\nexit 9\n').chmod(0o755)
         yield opened
 
 
 def read(node: ClusterNode, path: str = CONFIG) -> str | None:
     place = node.path(path)
-    return place.read_text() if place.exists() else None
+    return place.read_bytes().decode() if place.exists() else None
 
 
 def put(node: ClusterNode, text: str | None) -> None:
     if text is not None:
-        node.write(CONFIG, text)
+        node.write(CONFIG, "").write_bytes(text.encode())
 
 
 def find_script(text: str | None) -> str:
@@ -71,15 +73,32 @@ def test_a_script_that_was_there_is_never_lost_but_called_first_and_that_is_said
     put(node, TEXTS[name])
     check(node.run("install", "--vzdump"), 0, f"{THEIRS} stays, is noted in {FORMER}, and is called first")
     assert (read(node, FORMER) or "").splitlines()[0] == THEIRS
+    node.path(THEIRS).chmod(0o644)
     check(node.run("status", "--vzdump"), 1, f"{THEIRS}, called first, cannot be run")
 
 
-def test_a_former_script_is_really_called_first_and_its_exit_code_counts(node: ClusterNode) -> None:
-    node.write("/srv/theirs", '#!/bin/sh\necho "theirs: $*"\nexit 9\n').chmod(0o755)
-    put(node, "script: /srv/theirs\n")
+@pytest.mark.parametrize("name", CHAINED)
+def test_a_former_script_that_ran_before_runs_after_and_its_exit_code_counts(node: ClusterNode, name: str) -> None:
+    put(node, TEXTS[name])
     check(node.run("install", "--vzdump"), 0)
-    check(node.run("status", "--vzdump"), 0, "/srv/theirs is called first")
+    check(node.run("status", "--vzdump"), 0, f"{THEIRS} is called first")
     check(node.run_command(HOOK, "backup-start", "snapshot", "5001"), 9, "theirs: backup-start snapshot 5001")
+
+
+@pytest.mark.parametrize("place", ["/srv/gone", "/srv"])
+def test_a_script_that_cannot_be_run_is_left_to_a_person(node: ClusterNode, place: str) -> None:
+    put(node, f"script: {place}\n")
+    check(node.run("install", "--vzdump"), 2, f"names {place}, which is no file that can be run")
+    assert (read(node), read(node, FORMER)) == (f"script: {place}\n", None)
+
+
+def test_a_former_script_that_calls_the_hook_is_called_once(node: ClusterNode) -> None:
+    script = f'#!/bin/sh\necho called >>/srv/calls-of-it\n[ "$(wc -l </srv/calls-of-it)" -gt 5 ] || exec {HOOK} "$@"\n'
+    node.write("/srv/wrap", script).chmod(0o755)
+    put(node, "script: /srv/wrap\n")
+    check(node.run("install", "--vzdump"), 0)
+    check(node.run_command(HOOK, "job-init"), 0)
+    assert read(node, "/srv/calls-of-it") == "called\n"
 
 
 def test_the_hook_by_another_name_does_not_call_itself(node: ClusterNode) -> None:
@@ -94,7 +113,7 @@ def test_what_is_edited_in_between_stays(node: ClusterNode) -> None:
     put(node, TEXTS["with a script"])
     check(node.run("install", "--vzdump"), 0)
     put(node, (read(node) or "").replace("50000", "90000") + "ionice: 8\n")
-    check(node.run("uninstall", "--vzdump"), 0, "names what it named before")
+    check(node.run("uninstall", "--vzdump"), 0, f"names {THEIRS}, and {HOOK} no more")
     assert read(node) == (TEXTS["with a script"] or "").replace("50000", "90000") + "ionice: 8\n"
 
 
@@ -104,6 +123,47 @@ def test_a_script_that_somebody_named_since_is_left_alone(node: ClusterNode) -> 
     put(node, "script: /bin/newer\n")
     check(node.run("uninstall", "--vzdump"), 0, "names /bin/newer, and is left alone")
     assert (read(node), read(node, FORMER)) == ("script: /bin/newer\n", None)
+
+
+BELOW = {
+    "another script": "script: /bin/newer\n",
+    "ours again": f"mode: stop\nscript:{HOOK}\r\nbwlimit: 1\n",
+    "ours again and another": f" script: {HOOK} \nscript: /bin/newer",
+}
+
+
+@pytest.mark.parametrize("below", BELOW)
+@pytest.mark.parametrize("name", ["no file", "with a script", "with the line ends of Windows"])
+def test_after_uninstall_no_line_names_ours_whatever_stands_below_it(node: ClusterNode, name: str, below: str) -> None:
+    text, added = TEXTS[name] or "", BELOW[below]
+    put(node, text)
+    check(node.run("install", "--vzdump"), 0)
+    put(node, (read(node) or "") + added)
+    check(node.run("uninstall", "--vzdump"), 0)
+    assert (HOOK in (read(node) or ""), read(node, FORMER)) == (False, None)
+    assert text.count(THEIRS) == (read(node) or "").count(THEIRS)
+    assert find_script(read(node)) == (find_script(added) if "another" in below else find_script(text))
+
+
+def test_of_a_script_that_was_named_below_ours_both_that_one_and_the_former_one_are_kept(node: ClusterNode) -> None:
+    node.write("/srv/newer", "#!/bin/sh\n").chmod(0o755)
+    put(node, f"script: {THEIRS}\n")
+    check(node.run("install", "--vzdump"), 0)
+    put(node, f"{read(node)}script: /srv/newer\n")
+    check(node.run("install", "--vzdump"), 0, "/srv/newer stays")
+    assert find_script(read(node)) == HOOK
+    check(node.run("uninstall", "--vzdump"), 0)
+    assert read(node) == f"script: {THEIRS}\nscript: /srv/newer\n"
+
+
+def test_it_is_taken_back_while_the_clusters_file_system_is_away(node: ClusterNode) -> None:
+    put(node, TEXTS["with a script"])
+    check(node.run("install", "--vzdump"), 0)
+    node.path("/etc/pve/.version").unlink()
+    check(node.run("status", "--vzdump"), 0, f"{CONFIG} names {HOOK}")
+    check(node.run("uninstall", "--vzdump"), 0)
+    assert read(node) == TEXTS["with a script"]
+    check(node.run("install", "--vzdump"), 2, "shows no cluster")
 
 
 def test_what_an_earlier_call_left_is_not_called_when_there_is_no_former_script(node: ClusterNode) -> None:

@@ -24,8 +24,9 @@ def take_in(folder: Path, file: Path, point: int) -> None:
 
 def receive(file: Path, point: int) -> None:
     fuse = Fuse(point, lambda: os.kill(os.getpid(), signal.SIGKILL))
-    ledger = SqlLedger.open(file, SystemClock())
-    for batch in NoteStream(0, 1).list_batches():
+    clock = SystemClock()
+    ledger = SqlLedger.open(file, clock)
+    for batch in NoteStream(0, 1, clock).list_batches():
         Intake(fuse.wrap(batch), fuse.wrap(ledger), lambda _: None, "pve-1").run()
 
 

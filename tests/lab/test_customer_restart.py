@@ -9,19 +9,20 @@ from tests.lab.condition import until
 from tests.lab.datacentre import PVE1, PVE2, Datacentre, GuestPlan, open_datacentre
 from tests.lab.hooked import Hooks, hooked
 from tests.lab.lab import Lab
-from tests.lab.rollout_bench import Operator, close_window
+from tests.lab.rollout_bench import QUICK, Operator, close_window
 from tests.platform.site import kill_workers
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CANARY, LATER = 5001, 5004
 GUESTS = (GuestPlan(CANARY, PVE1), GuestPlan(LATER, PVE2))
+PENDING = QUICK.replace('lease = "2s"', 'lease = "2s"\nexchange_pending = true')
 
 
 class Site(Operator):
     """``hooks``: what the guest hook is told meanwhile."""
 
     def __init__(self, datacentre: Datacentre, hooks: Hooks, directory: Path) -> None:
-        super().__init__(datacentre, directory, close_window())
+        super().__init__(datacentre, directory, close_window(PENDING))
         self.hooks = hooks
 
     def wait_for_pending(self, vmid: int) -> None:

@@ -49,7 +49,7 @@ def test_a_worker_that_was_killed_is_told_once_by_each_way_and_once_that_all_is_
     assert (len(duty.service.asked), duty.subjects()) == (beats, ["nobody looks after the work"] * 2)
     assert [asked.method for asked in duty.hook.asked] == ["POST"]
     assert "is RUNNING" in str(duty.post.read_mails()[0].get_content())
-    assert [recipients for _, recipients, _ in duty.post.taken] == [["ada@example.com"], ["bob@example.com"]]
+    assert duty.recipients() == ["ada@example.com", "bob@example.com"]
 
     with terminal.begin("rollout", "watch") as watching:  # starts the next one, which goes on
         while terminal.type("dead-man").returncode != 0:

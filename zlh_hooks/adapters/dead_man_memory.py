@@ -8,12 +8,14 @@ from pydantic import TypeAdapter, ValidationError
 from zlh_hooks.adapters.file import write_over
 from zlh_hooks.domain.dead_man import Memory
 
+OURS = 0o640
+"""Whoever is on duty stands in it by address."""
 _FORM = TypeAdapter(Memory)
 
 
 @dataclass(frozen=True, slots=True)
 class FileMemory:
-    """The DeadManMemory port. It holds names and times only, no secret."""
+    """The DeadManMemory port. It holds names, addresses and times, and no secret."""
 
     path: Path
 
@@ -26,4 +28,4 @@ class FileMemory:
 
     def write(self, memory: Memory) -> None:
         """Replace it; ``SettingsError`` if it cannot be written."""
-        write_over(self.path, _FORM.dump_json(memory).decode())
+        write_over(self.path, _FORM.dump_json(memory).decode(), OURS)

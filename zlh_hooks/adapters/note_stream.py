@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest_note import LONGEST_BYTES
 
@@ -20,6 +21,8 @@ MOST_BATCHES = 100
 """In one stream, so that none is without end. Who has more to send begins another one."""
 PATIENCE = timedelta(seconds=60)
 """How long the sender may be silent."""
+BATCH_TIME = timedelta(minutes=3)
+"""How long a batch may come in: the sender itself waits no longer for its answers."""
 _FRAME = re.compile(rb"([!-~]{1,128}) (\d{1,4})", re.ASCII)
 _LONGEST_LINE = 160
 _CHUNK = 65536
@@ -62,16 +65,20 @@ class NoteStream:
 
     source: int
     target: int
+    clock: Clock
     patience: timedelta = PATIENCE
     _read: bytearray = field(default_factory=bytearray)
+    _due: float = 0.0
 
     def list_batches(self) -> Iterator[NoteBatch]:
         """Until the stream ends between two of them; ``RoadError`` if it ends elsewhere, pauses or makes no sense."""
         for _ in range(MOST_BATCHES):
+            self._due = self.clock.monotonic() + BATCH_TIME.total_seconds()
             if not self._read and not self._fill():
                 return
             batch = self._read_batch()
-            yield batch
+            if batch.notes:  # each that is yielded has the whole ledger read
+                yield batch
             self._send(batch.answers)
 
     def _read_batch(self) -> NoteBatch:
@@ -103,6 +110,8 @@ class NoteStream:
 
     def _fill(self) -> bool:
         """Wait for more; whether there is any."""
+        if self.clock.monotonic() > self._due:
+            raise RoadError(f"the sender of notes took more than {BATCH_TIME.total_seconds():g} s for a batch")
         ready, _, _ = select.select([self.source], [], [], self.patience.total_seconds())
         if not ready:
             raise RoadError(f"the sender of notes was silent for {self.patience.total_seconds():g} s")

@@ -1,27 +1,34 @@
 """The dead man's switch: looks whether anybody cares for what is open, tells people if not, and if so a heartbeat."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from zlh_hooks.application.controller_lock import find_claims
 from zlh_hooks.application.desk import describe_due, find_due
+from zlh_hooks.application.ledger_review import review_ledger
 from zlh_hooks.application.ports import Alarm, Clock, DeadManMemory, Inventory, LeaseHolder, Ledger, Pulse
-from zlh_hooks.domain.audit import find_break
+from zlh_hooks.application.side_by_side import begin, describe_end, find_failure
 from zlh_hooks.domain.dead_man import (
+    LOOKING,
+    TELLING,
+    Checked,
     Fault,
     Memory,
     Word,
     WorkerSign,
     advance,
     choose_word,
+    doubt,
     find_worker_faults,
     note_told,
     render_message,
 )
 from zlh_hooks.domain.errors import ZlhError
-from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout
+from zlh_hooks.domain.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,14 @@ class Grounds:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look has found. ``sign``: of the worker, None if there is none or it cannot be known."""
+    """What one look has found. ``sign``: of the worker, None if there is none or it cannot be known.
+
+    ``checked``: what it knows of the ledger now, None if no more than before.
+    """
 
     faults: tuple[Fault, ...]
     sign: WorkerSign | None = None
+    checked: Checked | None = None
 
 
 def look(grounds: Grounds, memory: Memory, clock: Clock) -> Sight:
@@ -52,17 +63,15 @@ def look(grounds: Grounds, memory: Memory, clock: Clock) -> Sight:
 
 
 def _look_into(ledger: Ledger, grounds: Grounds, memory: Memory, clock: Clock) -> Sight:
-    sign, entries = _read_sign(grounds), ledger.read()
-    broken = find_break(entries)
-    if broken:
-        return Sight((Fault("ledger", f"the ledger is not as it was written: {broken}"),), sign)
-    rollouts = tuple(fold_progress(own) for own in group_by_rollout(entries).values())
-    due = find_due(ledger, rollouts)
+    sign, review = _read_sign(grounds), review_ledger(ledger, memory.checked)
+    if review.broken:
+        return Sight((Fault("ledger", f"the ledger is not as it was written: {review.broken}"),), sign)
+    due = find_due(ledger, review.rollouts)
     faults: list[Fault] = []
-    faults += find_worker_faults(sign, list(_describe_work(due, rollouts)), memory, clock.now())
+    faults += find_worker_faults(sign, list(_describe_work(due, review.rollouts)), memory, clock.now())
     if due is not None and due.is_executing and not faults:  # telling that the worker is dead waits for nobody
         faults += _look_at_cluster(grounds, clock)
-    return Sight(tuple(faults), sign)
+    return Sight(tuple(faults), sign, review.checked)
 
 
 def _read_sign(grounds: Grounds) -> WorkerSign | None:
@@ -89,67 +98,91 @@ def _look_at_cluster(grounds: Grounds, clock: Clock) -> Iterator[Fault]:
             yield Fault("controller-lock", f"the cluster is controlled by {claim.holder}, not by {grounds.holder}")
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """To whoever is on duty. ``broken``: those that cannot be used, each a fault that the others tell."""
+
+    alarms: Sequence[Alarm]
+    pulse: Pulse | None
+    broken: tuple[Fault, ...] = ()
+
+
 @dataclass(slots=True)
 class DeadMan:
     """One look, and what follows. ``look_round`` gets what the one before has left."""
 
     controller: str
     look_round: Callable[[Memory], Sight]
-    alarms: Sequence[Alarm]
-    pulse: Pulse | None
+    ways: Ways
     memory: DeadManMemory
     clock: Clock
     say: Callable[[str], None]
+    looking: timedelta = LOOKING
+    telling: timedelta = TELLING
     _failed: bool = field(default=False)
 
     def run(self) -> bool:
         """Whether nothing is amiss, and everybody who had to be told was."""
         before = self.memory.read()
-        sight = self.look_round(before)
-        memory = advance(before, sight.faults, sight.sign, self.clock.now())
-        self._keep(memory)
-        for fault in sight.faults:
+        sight = self._look(before)
+        faults = (*self.ways.broken, *sight.faults)
+        now = self.clock.now()
+        memory = replace(advance(before, faults, sight.sign, now), checked=sight.checked or before.checked)
+        if not self._keep(memory):
+            memory = doubt(memory, now)
+        for fault in faults:
             self.say(f"{fault.name}: {fault.text}")
-        self._tell(memory, sight.faults)
-        if not sight.faults:
-            self._try("heartbeat", lambda: self.pulse.beat() if self.pulse else None)
-        return not sight.faults and not self._failed
+        self._tell(memory, faults, now)
+        return not faults and not self._failed
 
     def test(self) -> bool:
         """Every way at once, whatever is amiss; whether all of them worked. Nothing of it is remembered."""
+        for fault in self.ways.broken:
+            self._fail(fault.name, fault.text)
         message = render_message(Word.TEST, self.controller, (), self.clock.now())
-        for alarm in self.alarms:
-            self._try(alarm.name, partial(alarm.raise_alarm, message))
-        if self.pulse is not None:
-            self._try("heartbeat", self.pulse.beat)
+        list(self._try_all({alarm.name: partial(alarm.raise_alarm, message) for alarm in self.ways.alarms}, True))
         return not self._failed
 
-    def _tell(self, memory: Memory, faults: Sequence[Fault]) -> None:
-        """Side by side, and each is remembered at once: a server that hangs keeps no other from telling."""
-        now = self.clock.now()
-        words = [(alarm, word) for alarm in self.alarms if (word := choose_word(memory, alarm.name, now))]
-        if not words:
-            return
-        with ThreadPoolExecutor(len(words)) as pool:
-            told = {
-                pool.submit(alarm.raise_alarm, render_message(word, self.controller, faults, now)): (alarm.name, word)
-                for alarm, word in words
-            }
-            for done in as_completed(told):
-                name, word = told[done]
-                if self._try(name, done.result):
-                    memory = note_told(memory, name, word, now)
-                    self._keep(memory)
+    def _look(self, before: Memory) -> Sight:
+        done = begin(lambda: self.look_round(before))
+        failure = find_failure(done, self.looking)
+        return Sight((Fault("look", f"the look failed: {failure}"),)) if failure else done.result()
 
-    def _keep(self, memory: Memory) -> None:
-        """Where it cannot be kept people are told too often, and not too seldom."""
-        self._try("memory", lambda: self.memory.write(memory))
+    def _tell(self, memory: Memory, faults: Sequence[Fault], now: datetime) -> None:
+        """Each is remembered at once, whatever comes of the others."""
+        alarms = {alarm.name: alarm for alarm in self.ways.alarms}
+        words = {name: word for name in alarms if (word := choose_word(memory, name, now))}
+        acts = {
+            name: partial(alarms[name].raise_alarm, render_message(word, self.controller, faults, now))
+            for name, word in words.items()
+        }
+        for name in self._try_all(acts, with_pulse=not faults):
+            memory = note_told(memory, name, words[name], now)
+            self._keep(memory)
 
-    def _try(self, name: str, act: Callable[[], object]) -> bool:
+    def _try_all(self, acts: Mapping[str, Callable[[], object]], with_pulse: bool) -> Iterator[str]:
+        """Side by side, the heartbeat first; the names of acts that worked, as they end. What hangs is left."""
+        pulse = {"heartbeat": self.ways.pulse.beat} if with_pulse and self.ways.pulse else {}
+        begun = {begin(act): name for name, act in {**pulse, **acts}.items()}
         try:
-            act()
-        except ZlhError as error:
-            self._failed = True
-            self.say(f"{name}: {error}")
-            return False
-        return True
+            for done in as_completed(begun, self.telling.total_seconds()):
+                name = begun.pop(done)
+                if self._has_worked(name, done) and name in acts:
+                    yield name
+        except TimeoutError:
+            for name in begun.values():
+                self._fail(name, describe_end(self.telling))
+
+    def _keep(self, memory: Memory) -> bool:
+        """Where it cannot be kept people are told too often, and not too seldom."""
+        return self._has_worked("memory", begin(lambda: self.memory.write(memory)))
+
+    def _has_worked(self, name: str, done: Future[Any]) -> bool:
+        failure = find_failure(done, self.telling)
+        if failure:
+            self._fail(name, failure)
+        return not failure
+
+    def _fail(self, name: str, reason: str) -> None:
+        self._failed = True
+        self.say(f"{name}: {reason}")

@@ -106,14 +106,14 @@ class Exchange:
             return
         if self.case.way_back.is_withdrawing(journal):
             raise HeldUp(journal.last_deferral())
-        if self.case.plan.rules.exchange_pending and not self.case.gate.is_deferred(target.vmid):
+        if self.case.plan.rules.exchange_pending and self.case.gate.board is None:
             self._leave_pending(target, journal)
         self.turn.take(target, journal)
 
     def _leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
-        """The customer's own next restart brings the new root, if that comes before its turn; no promise is broken."""
+        """The customer's own next restart brings the new root, if that comes before its turn; no date was told."""
         while journal.done(PUT) is None:
-            self.case.gate.wait_for_promise(target.vmid)
+            self.case.gate.check()
             self.turn.prove_when_free(target, journal)
             if self.case.gate.is_stopped():
                 continue

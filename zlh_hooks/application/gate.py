@@ -228,19 +228,6 @@ class Gate:
             raise Later
         return self.board.find_obstacle(vmid, self.clock.now())
 
-    def wait_for_promise(self, vmid: int) -> None:
-        """Return when the promise to the guest's owner is kept, or an emergency is open; ``Later`` as for a window.
-
-        Obeys commands meanwhile.
-        """
-        while True:
-            self.check()
-            untold = None if self.is_emergency() else self._find_untold(vmid)
-            if untold is None:
-                return
-            self.tell(f"waiting: {untold}")
-            self.wait(LISTEN)
-
     def is_deferred(self, vmid: int) -> bool:
         """Whether the guest's owner, or whoever runs the platform, moved its date, which has not come."""
         return self.board is not None and self.board.is_deferred(vmid, self.clock.now())

@@ -270,14 +270,14 @@ class NoticeChannel(Protocol):
 
 
 class Alarm(Protocol):
-    """One way to whoever is on duty."""
+    """One way to one who is on duty."""
 
     @property
     def name(self) -> str:
         """For what was told by it, without secrets."""
 
     def raise_alarm(self, message: Message) -> None:
-        """Tell it once; ``RoadError`` if nobody was reached."""
+        """Tell it once; ``RoadError`` or ``TargetError`` if it was not taken."""
 
 
 class Pulse(Protocol):

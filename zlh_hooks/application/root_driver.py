@@ -32,7 +32,7 @@ from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.health import Expected, Facts, HealthRules, Outcome
 from zlh_hooks.domain.plan import Plan, PlannedTarget
-from zlh_hooks.domain.precheck import Wishes, find_obstacle
+from zlh_hooks.domain.precheck import Wishes, find_claim, find_obstacle
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.rollout_outage import AFTER, BASELINE, EXAMINED_SINCE, NOT_RUNNING
 from zlh_hooks.domain.steps import TargetEvent
@@ -127,7 +127,7 @@ class RootDriver:
         """A running guest must pass its probes before it is changed, or restarted; ``Skipped`` if it does not.
 
         ``HeldUp`` while it is locked, its storage is away, or its new root waits for a restart and it is not well, or
-        was enlarged and there is no room.
+        on hold by now, or was enlarged and there is no room.
         """
         ref = self.locate(target)
         self.assure_free(ref)
@@ -135,14 +135,17 @@ class RootDriver:
             self._check_staged(target, ref, journal)
         elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
-        elif lack := kept_root.find_lack_of_room(self.cluster, ref, journal):
-            raise HeldUp(lack)
+        elif held := self._find_claim(ref) or kept_root.find_lack_of_room(self.cluster, ref, journal):
+            raise HeldUp(held)
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
         config = self.cluster.inventory.read_config(ref)
         record = make_record(config, power.running, power.uptime_seconds, facts)
         if record.root == self.baseline(journal).root:  # else somebody's restart has just brought the new one
             journal.write(Kind.EVIDENCE, BASELINE, record.dump())
+
+    def _find_claim(self, ref: GuestRef) -> str | None:
+        return find_claim(read_facts(self.cluster, ref, self.plan.release), self.clock.now())
 
     def _is_on_old_root(self, ref: GuestRef, journal: Journal) -> bool:
         return self.cluster.inventory.read_config(ref).rootfs.volume == self.baseline(journal).root
@@ -179,7 +182,8 @@ class RootDriver:
         before = self.baseline(journal)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
             journal.event(TargetEvent.EXCHANGE_BEGAN)
-        self.keep_ha_off(ref, journal, "ha.ignore")
+        if sign is not None:  # until its restart a guest stays with the HA manager
+            self.keep_ha_off(ref, journal, "ha.ignore")
         new = self.new_root(journal)
         size = (journal.done("stage.detach") or {}).get("size")
         kept = kept_root.find_known(journal, kept_root.STAGED)

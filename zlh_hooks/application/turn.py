@@ -12,8 +12,9 @@ from zlh_hooks.application.gate import LISTEN, Later
 from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import POLL, Journal, lose_patience
 from zlh_hooks.application.players import is_empty
+from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.application.start import START_AGAIN
-from zlh_hooks.application.verdict import Refused
+from zlh_hooks.application.verdict import Refused, Skipped
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.errors import GuestLocked, HeldUp
 from zlh_hooks.domain.plan import PlannedTarget
@@ -59,7 +60,7 @@ class Turn:
         if self.case.driver.has_come_up(target, journal):
             return True
         self._wait_for_players(target, wait)
-        self._wait_while_held(target, lambda: self._assure_undisturbed(target))
+        self._wait_for_others(target, journal)
         self.prove_when_free(target, journal)
         is_free = self._is_free_of_players(target, wait) and self._is_undisturbed(target)
         return is_free and self.may_go_on(target)
@@ -129,6 +130,15 @@ class Turn:
                 case.gate.wait(POLL if isinstance(error, GuestLocked) else START_AGAIN)
 
     # ----------------------------------------------------------------- others
+
+    def _wait_for_others(self, target: PlannedTarget, journal: Journal) -> None:
+        """A guest that policy leaves out now, and whose new root is pending, keeps its old one: that is taken back."""
+        try:
+            self._wait_while_held(target, lambda: self._assure_undisturbed(target))
+        except Skipped as error:
+            if journal.may_be_done(PUT):
+                raise HeldUp(str(error)) from error
+            raise
 
     def _assure_undisturbed(self, target: PlannedTarget) -> None:
         self.interlock.assure_undisturbed(self.case.driver.locate(target), self._need())

@@ -1,5 +1,6 @@
 """``zlh-hooks intake``: what the guest hook has noted becomes part of the ledger."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 from zlh_hooks import intake_wiring, wiring
 from zlh_hooks.application.intake import Taken
 from zlh_hooks.cli.option import Config, PolicyFile
+from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.guest_note import NODE
 
 
@@ -29,7 +31,9 @@ def take_in(
     """
     site = wiring.open_site(config, policy)
     if receive is not None:
-        _tell(_render(intake_wiring.receive(site, _check_node(receive, spool), _tell)))
+        node = _check_node(receive, spool)
+        _check_sender(node, os.environ.get("SSH_ORIGINAL_COMMAND"))
+        _tell(_render(intake_wiring.receive(site, node, _tell)))
         return
     taken = intake_wiring.take_in(site, spool, typer.echo)
     typer.echo(_render(taken))
@@ -47,6 +51,13 @@ def _check_node(name: str, spool: Path) -> str:
     if not name or not NODE.fullmatch(name):
         raise typer.BadParameter(f"--receive {name!a}: expected a node's name, as Proxmox shows it")
     return name
+
+
+def _check_sender(node: str, asked: str | None) -> None:
+    """What the node asked for by ssh says which one it is; None if it is no ssh that calls this."""
+    expected = f"zlh-hooks-notes {node}"
+    if asked is not None and asked != expected:
+        raise SettingsError("authorized_keys", f"--receive {node}", ascii(asked[:80]), repr(expected))
 
 
 def _tell(line: str) -> None:

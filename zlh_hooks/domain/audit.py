@@ -17,12 +17,12 @@ class Break:
         return f"entry {self.sequence}: {self.finding}"
 
 
-def find_break(entries: Iterable[Entry]) -> Break | None:
-    """Follow the whole chain from its first entry; None if it holds.
+def find_break(entries: Iterable[Entry], after: tuple[int, str] = (0, GENESIS)) -> Break | None:
+    """Follow the whole chain from its first entry, or from one that is known by sequence and digest; None if it holds.
 
     A chain cannot know entries cut off at its end: keep the last digest elsewhere and compare.
     """
-    sequence, previous = 0, GENESIS
+    sequence, previous = after
     for entry in entries:
         finding = _find_fault(entry, sequence + 1, previous)
         if finding:

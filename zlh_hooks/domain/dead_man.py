@@ -1,6 +1,6 @@
 """When nobody looks after the work any more: what is amiss, who is told when and how often, and in which words. Pure.
 
-The dead man's switch is a process of its own that looks every minute. A fault counts when two looks have seen it: a
+The dead man's switch is a process of its own that looks every minute. Faults count when two looks have seen any: a
 successor has the time to take over.
 """
 
@@ -9,14 +9,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from zlh_hooks.domain.entry import GENESIS
 from zlh_hooks.domain.notice import Message
 
 EVERY = timedelta(minutes=1)
 """From the end of one look to the begin of the next: debian/zlh-hooks-dead-man.timer."""
 SLOWEST = timedelta(seconds=90)
 """After so long a look is ended by force, telling included: debian/zlh-hooks-dead-man.service."""
+LOOKING = timedelta(seconds=45)
+"""So long may it look: a look that hangs is a fault of its own."""
+TELLING = timedelta(seconds=30)
+"""So long may it tell: whoever was not reached by then is told at the next look."""
 SETTLED = timedelta(seconds=30)
-"""A fault that was seen so long ago, and is still there, counts."""
+"""So long after the first look of those that all saw a fault, faults count."""
 REPEAT = timedelta(hours=1)
 MOST_TIMES = 12
 """So often is the same told, first time included: then whoever listens has heard it."""
@@ -54,17 +59,29 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What one look hands on to the next. ``seen``: fault to its first sight; ``starts``: number of a worker and when.
+class Checked:
+    """How far the ledger was read and found whole. ``rollouts``: ids of those that a worker may have to carry on."""
 
-    ``well_since``: the first look of those without any fault; ``told``: by channel.
+    sequence: int = 0
+    digest: str = GENESIS
+    rollouts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one look hands on to the next. ``seen``: by name, at that look; ``starts``: number of a worker and when.
+
+    ``amiss_since``: the first look of the latest that all saw a fault, whichever; ``well_since``: of those without any;
+    ``told``: by channel.
     """
 
     looked_at: datetime | None = None
-    seen: Mapping[str, datetime] = field(default_factory=dict)
+    seen: frozenset[str] = frozenset()
+    amiss_since: datetime | None = None
     starts: tuple[tuple[datetime, int], ...] = ()
     well_since: datetime | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
+    checked: Checked = Checked()
 
 
 class Word(StrEnum):
@@ -92,25 +109,32 @@ def find_worker_faults(sign: WorkerSign | None, work: Sequence[str], memory: Mem
 
 def advance(memory: Memory, faults: Iterable[Fault], sign: WorkerSign | None, now: datetime) -> Memory:
     """What is remembered after this look, before anybody is told."""
-    names = {fault.name for fault in faults}
+    names = frozenset(fault.name for fault in faults)
     starts = tuple((at, number) for at, number in memory.starts if now - at <= LOOP)
     if sign is not None and sign.number not in {number for _, number in starts}:
         starts = (*starts, (now, sign.number))
     return replace(
         memory,
         looked_at=now,
-        seen={name: min(now, memory.seen.get(name, now)) for name in sorted(names)},  # a clock may be set back
+        seen=names,
+        amiss_since=min(now, memory.amiss_since or now) if names else None,  # a clock may be set back
         starts=starts,
         well_since=None if names else min(now, memory.well_since or now),
     )
 
 
+def doubt(memory: Memory, now: datetime) -> Memory:
+    """Of a switch that cannot keep it: no later look will know what this one saw, so it counts at once."""
+    return replace(memory, amiss_since=now - SETTLED) if memory.seen else memory
+
+
 def choose_word(memory: Memory, channel: str, now: datetime) -> Word | None:
     """What that channel says after this look; None: nothing new."""
     told = memory.told.get(channel)
-    counting = {name for name, at in memory.seen.items() if now - at >= SETTLED}
-    if counting:
-        is_new = told is None or not counting <= told.faults
+    if memory.amiss_since is not None:
+        if now - memory.amiss_since < SETTLED:
+            return None
+        is_new = told is None or not memory.seen <= told.faults
         is_due = told is not None and told.times < MOST_TIMES and now - told.at >= REPEAT
         return Word.ALARM if is_new or is_due else None
     is_calm = memory.well_since is not None and now - memory.well_since >= CALM
@@ -123,33 +147,43 @@ def note_told(memory: Memory, channel: str, word: Word, now: datetime) -> Memory
     if word is Word.WELL:
         return replace(memory, told=others)
     before = memory.told.get(channel)
-    faults = frozenset(memory.seen) | (before.faults if before else frozenset())
+    faults = memory.seen | (before.faults if before else frozenset())
     times = before.times + 1 if before and faults == before.faults else 1
     return replace(memory, told={**others, channel: Told(now, times, faults)})
 
 
 def render_message(word: Word, controller: str, faults: Sequence[Fault], now: datetime) -> Message:
     """For whoever is on duty, who may just have been woken."""
-    names = {
-        Word.ALARM: "nobody looks after the work",
-        Word.WELL: "all is well again",
-        Word.TEST: "this is a test",
-    }
-    lines = [f"{fault.text}." for fault in faults]
-    if word is Word.ALARM:
-        lines += ["", f"On {controller}: systemctl status zlh-hooks-worker, and zlh-hooks rollout status.", _ADVICE]
-    if word is Word.TEST:
-        lines = [f"The dead man's switch of {controller} can reach you. There is nothing to do."]
-    if word is Word.WELL:
-        lines = [f"The dead man's switch of {controller} has found nothing amiss for {CALM.seconds // 60} minutes."]
-    facts = {"word": word.value, "controller": controller, "faults": [fault.name for fault in faults]}
+    names = [fault.name for fault in faults]
+    subject, lines = {
+        Word.ALARM: (_choose_subject(names), [*(f"{fault.text}." for fault in faults), "", _advise(names, controller)]),
+        Word.WELL: ("all is well again", [f"{_OF} {controller} has found nothing amiss for {_CALM_MINUTES} minutes."]),
+        Word.TEST: ("this is a test", [f"{_OF} {controller} can reach you. There is nothing to do."]),
+    }[word]
+    facts = {"word": word.value, "controller": controller, "faults": names}
     id_ = f"dead-man-{word}-{now:%Y%m%dt%H%M%S}"
-    return Message(id_, f"[zlh-hooks {controller}] {names[word]}", "\n".join(lines), facts)
+    return Message(id_, f"[zlh-hooks {controller}] {subject}", "\n".join(lines), facts)
 
 
-_ADVICE = (
-    "Guests are as the last worker left them; the next one goes on from the ledger: zlh-hooks rollout watch starts it."
-)
+_OF = "The dead man's switch of"
+_CALM_MINUTES = CALM.seconds // 60
+_ORPHANED = {"worker", "worker-loop", "ledger", "policy"}
+"""With any of these no worker can do its work; beside the others one is at work, or nothing is to be done."""
+
+
+def _choose_subject(names: Sequence[str]) -> str:
+    return "nobody looks after the work" if _ORPHANED & {*names} else f"something is amiss ({', '.join(names)})"
+
+
+def _advise(names: Sequence[str], controller: str) -> str:
+    """The unit, and no command that would run a worker beside it, or as root."""
+    look = f"On {controller}: zlh-hooks rollout status, and journalctl -u zlh-hooks-worker -u zlh-hooks-dead-man."
+    if not _ORPHANED & {*names}:
+        return look
+    return (
+        f"{look}\nGuests are as the last worker left them. When the cause is mended: "
+        "systemctl restart zlh-hooks-worker; the next one goes on from the ledger."
+    )
 
 
 def longest_silence(lease: timedelta) -> timedelta:

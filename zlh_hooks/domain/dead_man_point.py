@@ -16,7 +16,8 @@ TESTED = "dead-man.tested"
 PROMISE = timedelta(minutes=10)
 """So soon a person is told."""
 _NAME = "dead-man"
-_ENABLE = "systemctl enable --now zlh-hooks-dead-man.timer"
+_UNIT = "zlh-hooks-dead-man"
+_ENABLE = f"systemctl enable --now {_UNIT}.timer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,9 @@ def _list_gaps(reach: DeadManReach, lease: timedelta) -> Iterator[Point]:
 
 def _list_silence(reach: DeadManReach, entries: Sequence[Entry], now: datetime) -> Iterator[Point]:
     if reach.looked_at is None or now - reach.looked_at > PROMISE:
-        seen = f"last on {reach.looked_at:%Y-%m-%d %H:%M} UTC" if reach.looked_at else "never since the boot"
-        yield Point(f"{_NAME}.timer", False, f"it looks no more: {seen}", f"as root: {_ENABLE}")
+        seen = f"the last is of {reach.looked_at:%Y-%m-%d %H:%M} UTC" if reach.looked_at else "none since the boot"
+        act = f"as root: {_ENABLE}; if it is active, journalctl -u {_UNIT} says why no look is remembered"
+        yield Point(f"{_NAME}.timer", False, f"no look is remembered: {seen}", act)
     if not any(entry.name == TESTED and now - entry.at <= TEST_LASTS for entry in entries):
         found = f"not tried within the last {TEST_LASTS.days} days"
         yield Point(f"{_NAME}.test", False, found, "", ("zlh-hooks dead-man --test",))

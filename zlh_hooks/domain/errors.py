@@ -116,3 +116,8 @@ class Unanswered(RoadError):
 
 class LeaseLost(RoadError):
     """This process may not execute any more: another one holds the lease."""
+
+
+def describe_error(error: BaseException) -> str:
+    """What may be told of it to others: the words of a bug may hold anything, so its kind alone."""
+    return str(error) if isinstance(error, ZlhError) else f"an error that nobody foresaw ({type(error).__name__})"

@@ -1,7 +1,7 @@
 """What the ledger holds of the notes that guest hooks left: one entry for each, known by node and file. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -46,10 +46,15 @@ def _read_note(guest: int, data: Mapping[str, Any]) -> GuestNote:
     )
 
 
+def _read_past_notes(entries: Iterable[Entry]) -> Iterable[GuestNote]:
+    """None is later than its record: what a clock in the future has noted would stay the last one for years."""
+    return (replace(note, at=min(note.at, entry.at)) for entry in entries for note in read_notes([entry]))
+
+
 def find_backups(entries: Iterable[Entry]) -> Mapping[int, datetime]:
-    """When the last good backup of each guest (VMID) ended, by the clock of its node, of those that were noted."""
+    """When the last good backup of each guest (VMID) ended, by its node's clock; at the latest when it was recorded."""
     ends: dict[int, datetime] = {}
-    for note in read_notes(entries):
+    for note in _read_past_notes(entries):
         if note.phase is GuestPhase.BACKUP_END:
             ends[note.guest] = max(note.at, ends.get(note.guest, note.at))
     return ends
@@ -66,9 +71,9 @@ class NoteBook:
         """Take in more entries, of whatever."""
         recorded = [entry for entry in entries if entry.name == PHASE]
         self._files |= {(entry.data["node"], entry.data["file"]) for entry in recorded}
-        for note in read_notes(recorded):
+        for note in _read_past_notes(recorded):
             last = self._last.get(note.guest)
-            if note.node and (last is None or last.at < note.at):
+            if note.node and (last is None or last.at <= note.at):
                 self._last[note.guest] = note
         return self
 

@@ -62,10 +62,9 @@ class RolloutRules(Value):
         default=None, description="Wait at most so long until no player is on the server; left out: do not wait."
     )
     exchange_pending: StrictBool = Field(
-        default=True,
-        description="Leave the new root pending for the customer's own next restart, also outside of a window, but "
-        "never before a date that its owner was told. It is proved then, and a bad one goes back. false: nothing of a "
-        "guest changes outside of a window.",
+        default=False,
+        description="Leave the new root pending for the customer's own next restart, also outside of a window and in a "
+        "freeze; never where owners are told a date ([notices]). It is proved then, and a bad one goes back.",
     )
     backup_within: PositiveDuration | None = Field(
         default=None,
