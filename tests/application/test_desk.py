@@ -52,6 +52,16 @@ def test_an_order_is_signed() -> None:
     assert dict(bench.ledger.read()[-1].data) == {"author": "tester", "reason": "not tonight"}
 
 
+def test_who_looked_just_before_a_worker_took_an_order_up_looks_again() -> None:
+    bench = Bench().furnish(2)
+    plan = bench.submit("2")
+    seen = bench.work(plan)
+    bench.order("revert")()
+    bench.work(plan)
+    assert seen.state is RolloutState.SUCCEEDED
+    assert bench.desk().awaits_worker(seen)
+
+
 def test_an_order_back_is_waited_for_until_a_worker_takes_it_up_whatever_state_it_finds() -> None:
     bench = Bench().furnish(2)
     bench.spoil(5001, behaviour=turns_unhealthy("2"))

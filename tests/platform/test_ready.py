@@ -14,6 +14,7 @@ import pytest
 from tests.adapters.mail_bench import Post, mail_server
 from tests.adapters.web_bench import Receiver, receiver
 from tests.cli.command_line import find_commands
+from tests.dead_man_bench import Duty, on_duty
 from tests.platform.site import SimulatedSite, find_free_port, open_site
 from tests.stand_in.serving import TOKEN_NAME, USER
 
@@ -43,6 +44,7 @@ class Machine:
     site: SimulatedSite
     post: Post
     hook: Receiver
+    duty: Duty
     points: dict[str, tuple[str, str, str]] = field(default_factory=dict)
 
     @property
@@ -103,6 +105,7 @@ class Machine:
             f'[webhook]\nsecret_file = "{secret}"\nallow_private = true\n[feed]\ndirectory = "{self.folder}"\n'
         )
         (self.folder / "policy.d" / "who.toml").write_text(PEOPLE)
+        (self.folder / "zlh-hooks.d" / "dead-man.toml").write_text(self.duty.settings)
 
     def keep_time(self, answer: str) -> None:
         """A ``timedatectl`` that answers so: what the test's own machine has is its own business."""
@@ -119,8 +122,15 @@ def machine(tmp_path: Path, worker_id: str) -> Iterator[Machine]:
     place.mkdir()
     (folder / "zlh-hooks.d").mkdir(parents=True)
     (folder / "zlh-hooks.d" / "ledger.toml").write_text(f'[ledger]\npath = "{folder / "ledger.sqlite"}"\n')
-    with mail_server() as post, receiver() as hook, open_site(place, guests=2, network=network) as site:
-        machine = Machine(folder, site, post, hook)
+    duty_place = tmp_path / "duty"
+    duty_place.mkdir()
+    with (
+        mail_server() as post,
+        receiver() as hook,
+        on_duty(duty_place) as duty,
+        open_site(place, guests=2, network=network) as site,
+    ):
+        machine = Machine(folder, site, post, hook, duty)
         machine.keep_time("no")
         yield machine
 
@@ -131,11 +141,12 @@ def test_a_new_site_is_made_green_by_what_the_gate_says_and_by_the_very_commands
     assert machine.type("init", "--defaults", *machine.options).returncode == 0
     assert machine.ask() == 1
     acts = {name for name, way in machine.red().items() if not find_commands(way) and not way.endswith(LATER)}
-    assert acts == {"directory", "channels", "operator", "status-feed", "clock"}
+    assert acts == {"directory", "channels", "operator", "status-feed", "clock", "dead-man"}
     assert "token_file" in machine.points["api-token"][1]
 
     machine.furnish()
     machine.keep_time("yes")
+    assert machine.type("dead-man", *machine.options).returncode == 0, "what its timer calls"
     machine.ask()
     assert machine.points["api-token"][0] == machine.points["clock"][0] == "green"
     assert re.search(r"notice send --test noc@zlh.example ", machine.red()["channel.mail"])

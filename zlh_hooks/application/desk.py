@@ -104,8 +104,10 @@ class Desk:
         return progress
 
     def awaits_worker(self, progress: Progress) -> bool:
-        """Whether a rollout at rest was ordered on or back, and no worker has taken that up yet."""
+        """Whether a rollout at rest was ordered on or back, and no worker has taken that up yet, as far as seen."""
         entries = self.ledger.read(progress.plan.id)
+        if fold_progress(entries).state is not progress.state:
+            return True  # taken up since the caller looked: there is more to see
         if progress.state is RolloutState.PAUSED:
             return has_new_order(entries, "resume") or has_new_order(entries, "revert")
         return progress.state in CAN_GO_BACK and has_new_order(entries, "revert")
