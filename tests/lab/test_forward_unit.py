@@ -6,21 +6,18 @@ In the program's place stands one that takes notes away as it does, and writes d
 import json
 import shutil
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.lab.condition import until
-from tests.lab.image import Debian, TemplateVersion, install_root
 from tests.lab.lab import Lab
-from tests.stand_in.backend import GuestSpec
+from tests.lab.noting_node import DEBIAN, SPOOL, NotingNode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
-DEBIAN = Path(__file__).parents[2] / "debian"
 FORWARD = "zlh-hooks-forward"
 UNITS = (f"{FORWARD}.path", f"{FORWARD}.service")
-SPOOL, CONFIG = "/var/spool/zlh-hooks", "/etc/zlh-hooks-node.conf"
+CONFIG = "/etc/zlh-hooks-node.conf"
 NO_RIGHTS = ["0" * 16]
 FIND = """#!/usr/bin/python3
 import json, os, sys
@@ -52,7 +49,6 @@ SOONER = {
     f"{FORWARD}.service": "[Service]\nRestartSec=300ms\nRestartSteps=0\n",
 }
 """Than the package says, so that nobody waits for minutes."""
-NUMBER = count(1)
 
 
 def bake(root: Path) -> None:
@@ -67,35 +63,15 @@ def bake(root: Path) -> None:
     (root / "usr/sbin/zlh-note-forwarder").chmod(0o755)
 
 
-class Node:
-    """A machine with the units, whose notes are written as the hook does."""
+class Node(NotingNode):
+    """With the units."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.vmid = lab, 5902
-        volume = lab.volumes.allocate("local", self.vmid, 2**30)
-        install_root(lab.volumes, volume, TemplateVersion("1", Debian.TRIXIE), 0, bake)
-        config = {"rootfs": f"{volume},size=1G", "unprivileged": "0", "hostname": "node"}
-        lab.containers.start(GuestSpec(self.vmid, "pve1", config))
-        until(lambda: self.run("systemctl is-system-running --wait || true") == "running\n", 60, "running systemd")
-        self.run(f"chmod 700 {SPOOL}")
-
-    def run(self, script: str) -> str:
-        return self.lab.run_inside(self.vmid, "sh", "-euc", script)
-
-    def leave_note(self) -> str:
-        name = f"20261127t024935.{next(NUMBER):06d}z-5012-post-stop-1.json"
-        self.run(f"umask 077; cd {SPOOL}; echo {name} >.{name}; mv .{name} {name}")
-        return name
+        super().__init__(lab, 5902, bake)
 
     def wait_for_sent(self, note: str) -> None:
         until(lambda: note not in self.run(f"ls {SPOOL}"), 60, f"{note} sent")
         until(lambda: self.state(f"{FORWARD}.service") == "inactive", 60, "end of the service")
-
-    def state(self, unit: str) -> str:
-        return self.run(f"systemctl is-active {unit} || true").strip()
-
-    def read(self, path: str) -> list[str]:
-        return self.run(f"cat {path} 2>/dev/null || true").splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -110,15 +86,15 @@ def test_notes_are_sent_from_when_a_controller_is_named_and_again_after_faults_b
 ) -> None:
     first = node.leave_note()
     node.run(f"systemctl start {FORWARD}.path")
-    assert (node.state(f"{FORWARD}.path"), node.read(f"{SPOOL}/.calls")) == ("inactive", [])
+    assert (node.state(f"{FORWARD}.path"), node.read_lines(f"{SPOOL}/.calls")) == ("inactive", [])
     node.run(f"echo 'controller = zlh-hooks@controller' >{CONFIG}; systemctl start {FORWARD}.path")
     node.wait_for_sent(first)
-    found = json.loads("".join(node.read(f"{SPOOL}/.found")))
+    found = json.loads("".join(node.read_lines(f"{SPOOL}/.found")))
     assert found == {"user": 0, "written": [], "rights": NO_RIGHTS}
 
     node.run(f"touch {SPOOL}/.fails")
-    before, note = len(node.read(f"{SPOOL}/.calls")), node.leave_note()
-    until(lambda: len(node.read(f"{SPOOL}/.calls")) >= before + 8, 120, "more calls than systemd starts at once")
+    before, note = len(node.read_lines(f"{SPOOL}/.calls")), node.leave_note()
+    until(lambda: len(node.read_lines(f"{SPOOL}/.calls")) >= before + 8, 120, "more calls than systemd starts at once")
     node.run(f"rm {SPOOL}/.fails")
     node.wait_for_sent(note)
     node.wait_for_sent(node.leave_note())

@@ -6,20 +6,17 @@ In the program's place stands one that takes notes away as it does, and writes d
 import json
 import shutil
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.lab.condition import until
-from tests.lab.image import Debian, TemplateVersion, install_root
 from tests.lab.lab import Lab
-from tests.stand_in.backend import GuestSpec
+from tests.lab.noting_node import DEBIAN, SPOOL, NotingNode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
-DEBIAN = Path(__file__).parents[2] / "debian"
 UNITS = ("zlh-hooks-intake.path", "zlh-hooks-intake.service")
-SPOOL, STATE, USER = "/var/spool/zlh-hooks", "/var/lib/zlh-hooks", 990
+STATE, USER = "/var/lib/zlh-hooks", 990
 PROGRAM = f"""#!/usr/bin/python3
 import json, os, sys
 from pathlib import Path
@@ -48,7 +45,6 @@ found = {{
 }}
 (state / "found.json").write_text(json.dumps(found))
 """
-NUMBER = count(1)
 SEEN = {"/": "bin dev etc lib lib64 proc run sys tmp usr var", "/var": "lib spool tmp", "/run": "systemd"}
 NAMED = {"zlh-hooks", "passwd", "group", "nsswitch.conf", "hosts", "host.conf", "resolv.conf", "gai.conf", "localtime"}
 """What of /etc it may see, beside the linker's cache and certificates."""
@@ -68,36 +64,20 @@ def bake(root: Path) -> None:
         (root / "etc/zlh-hooks" / name).touch()
 
 
-class Node:
-    """A machine with the units, whose notes are written as the hook does."""
+class Node(NotingNode):
+    """With the units, and the user whom they work as."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.vmid = lab, 5901
-        volume = lab.volumes.allocate("local", self.vmid, 2**30)
-        install_root(lab.volumes, volume, TemplateVersion("1", Debian.TRIXIE), 0, bake)
-        config = {"rootfs": f"{volume},size=1G", "unprivileged": "0", "hostname": "node"}
-        lab.containers.start(GuestSpec(self.vmid, "pve1", config))
-        until(lambda: self.run("systemctl is-system-running --wait || true") == "running\n", 60, "running systemd")
+        super().__init__(lab, 5901, bake)
         self.run(f"groupadd --system --gid {USER} zlh-hooks; useradd --system --uid {USER} --gid {USER} zlh-hooks")
-        self.run(f"chown zlh-hooks: {STATE}; chmod 700 {SPOOL}; systemctl start {UNITS[0]}")
-
-    def run(self, script: str) -> str:
-        return self.lab.run_inside(self.vmid, "sh", "-euc", script)
-
-    def leave_note(self) -> str:
-        name = f"20261127t024935.{next(NUMBER):06d}z-5012-post-stop-1.json"
-        self.run(f"umask 077; cd {SPOOL}; echo {name} >.{name}; mv .{name} {name}")
-        return name
+        self.run(f"chown zlh-hooks: {STATE}; systemctl start {UNITS[0]}")
 
     def read(self, name: str) -> list[str]:
-        return self.run(f"cat {STATE}/{name} 2>/dev/null || true").splitlines()
+        return self.read_lines(f"{STATE}/{name}")
 
     def wait_for_taken(self, note: str) -> None:
         until(lambda: note in self.read("taken"), 60, f"{note} taken")
         until(lambda: self.state(UNITS[1]) == "inactive", 60, "end of the service")
-
-    def state(self, unit: str) -> str:
-        return self.run(f"systemctl is-active {unit} || true").strip()
 
 
 @pytest.fixture(scope="module")
