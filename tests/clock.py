@@ -1,5 +1,6 @@
 """The simulated clock, which tests may also set."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -20,10 +21,11 @@ class FakeClock(SimulatedClock):
         self.when(lambda: self.now() >= due, act)
 
     def when(self, condition: Callable[[], bool], act: Callable[[], object]) -> None:
-        """The same as soon as it is so; once."""
+        """The same as soon as it is so; once, whichever thread sees it first."""
+        once = threading.Lock()
 
         def watch(_: datetime) -> None:
-            if condition():
+            if condition() and once.acquire(blocking=False):
                 self.on_sleep.remove(watch)
                 act()
 

@@ -94,16 +94,16 @@ def _enlarge(bench: Bench, vmid: int) -> Callable[[], object]:
 
 
 def _by_day(**rollout: object) -> tuple[Bench, Plan]:
-    """What is staged at 14:00 waits for its window at 04:00."""
+    """What is staged at 02:00 waits for its window at 04:00."""
     bench = Bench(make_policy([NIGHT], **rollout)).furnish(GUESTS)
-    bench.clock.sleep(timedelta(hours=10))
     bench.deadline += timedelta(days=2)
+    bench.clock.sleep(timedelta(hours=22))
     return bench, bench.submit("2")
 
 
 def test_a_root_that_was_enlarged_after_staging_is_exchanged_for_one_of_that_size_in_one_interruption() -> None:
     bench, plan = _by_day()
-    bench.later(timedelta(hours=5), _enlarge(bench, 5001))
+    bench.later(timedelta(hours=1), _enlarge(bench, 5001))
     assert bench.work(plan).of(5001).state is TargetState.HEALTHY
     assert _root_size(bench, 5001) == (4 * GIB, "4G")
     assert _root_size(bench, 5003) == (GIB, "1G")
@@ -116,8 +116,8 @@ def test_a_root_that_was_enlarged_after_staging_is_exchanged_for_one_of_that_siz
 
 def test_a_root_that_is_enlarged_while_its_exchange_waits_for_a_restart_loses_nothing_of_its_size() -> None:
     bench, plan = _by_day(exchange_pending=True)
-    bench.later(timedelta(hours=2), _enlarge(bench, 5001))
-    bench.later(timedelta(hours=3), lambda: bench.datacentre.restart_inside(5001))
+    bench.later(timedelta(minutes=30), _enlarge(bench, 5001))
+    bench.later(timedelta(hours=1), lambda: bench.datacentre.restart_inside(5001))
     assert bench.work(plan).of(5001).state is TargetState.HEALTHY
     assert _root_size(bench, 5001) == (4 * GIB, "4G")
     bench.order("revert")()
@@ -128,14 +128,14 @@ def test_a_root_that_is_enlarged_while_its_exchange_waits_for_a_restart_loses_no
 def test_a_guest_that_is_off_gets_its_size_too() -> None:
     bench, plan = _by_day()
     bench.datacentre.power_off(5003)
-    bench.later(timedelta(hours=5), _enlarge(bench, 5003))
+    bench.later(timedelta(hours=1), _enlarge(bench, 5003))
     assert bench.work(plan).of(5003).state is TargetState.PROVING
     assert _root_size(bench, 5003) == (4 * GIB, "4G")
 
 
 def test_a_guest_whose_new_root_cannot_be_enlarged_goes_back_to_its_old_one() -> None:
     bench, plan = _by_day(max_failures=1)
-    bench.later(timedelta(hours=5), _enlarge(bench, 5003))
+    bench.later(timedelta(hours=1), _enlarge(bench, 5003))
     refused = TargetError("unable to resize: No space left on device")
     bench.datacentre.faults.meanwhile(
         "reboot", lambda: bench.datacentre.faults.refuse("resize", refused, vmid=5003), vmid=5003
@@ -158,7 +158,7 @@ def test_at_the_exchange_only_the_growth_needs_room_for_the_rest_lies_there_alre
         _enlarge(bench, 5001)()
         bench.datacentre.stores["n1", "local"].free = free
 
-    bench.later(timedelta(hours=5), fill)
+    bench.later(timedelta(hours=1), fill)
     progress = bench.work(plan)
     assert progress.of(5001).state is state
     assert ("the new root needs 3225 MiB" in progress.of(5001).reason) == (state is TargetState.SKIPPED)
@@ -167,5 +167,5 @@ def test_at_the_exchange_only_the_growth_needs_room_for_the_rest_lies_there_alre
 
 def test_a_storage_that_is_full_once_all_is_staged_stops_no_exchange() -> None:
     bench, plan = _by_day()
-    bench.later(timedelta(hours=5), lambda: setattr(bench.datacentre.stores["n1", "local"], "free", 0))
+    bench.later(timedelta(hours=1), lambda: setattr(bench.datacentre.stores["n1", "local"], "free", 0))
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS

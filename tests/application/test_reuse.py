@@ -17,10 +17,10 @@ UNDATED = ("zfspool", "rbd")
 
 
 def _staged_by_day(storage: str = "dir") -> tuple[Bench, Plan]:
-    """What is staged at 14:00 waits for its window at 04:00."""
+    """What is staged at 02:00 waits for its window at 04:00."""
     bench = Bench(make_policy([NIGHT]), storage=storage).furnish(GUESTS)
-    bench.clock.sleep(timedelta(hours=10))
     bench.deadline += timedelta(days=2)
+    bench.clock.sleep(timedelta(hours=22))
     return bench, bench.submit("2")
 
 
@@ -98,7 +98,7 @@ def test_what_was_left_alone_stands_in_the_ledger() -> None:
 def test_a_guest_is_never_given_a_volume_that_is_only_called_like_its_staged_root(storage: str) -> None:
     bench, plan = _staged_by_day(storage)
     found: list[str] = []
-    bench.later(timedelta(hours=5), lambda: found.append(bench.reuse_name(5001, "unused0")))
+    bench.later(timedelta(hours=1), lambda: found.append(bench.reuse_name(5001, "unused0")))
     progress = bench.work(plan)
     assert progress.of(5001).state is TargetState.SKIPPED
     assert "is not what was staged" in progress.of(5001).reason
@@ -112,8 +112,8 @@ def test_a_guest_is_never_given_a_volume_that_is_only_called_like_its_staged_roo
 def test_what_is_only_called_like_a_staged_root_stays_when_the_rollout_is_aborted_before_its_turn() -> None:
     bench, plan = _staged_by_day()
     found: list[str] = []
-    bench.later(timedelta(hours=5), lambda: found.append(bench.reuse_name(5001, "unused0")))
-    bench.later(timedelta(hours=7), bench.order("abort", "another time"))
+    bench.later(timedelta(hours=1), lambda: found.append(bench.reuse_name(5001, "unused0")))
+    bench.later(timedelta(minutes=90), bench.order("abort", "another time"))
     progress = bench.work(plan)
     assert progress.state is RolloutState.ABORTED
     assert _is_there(bench, 5001, found[0])
@@ -123,7 +123,7 @@ def test_what_is_only_called_like_a_staged_root_stays_when_the_rollout_is_aborte
 
 def test_a_guest_whose_staged_root_was_removed_is_skipped_before_its_exchange_and_fails_no_version() -> None:
     bench, plan = _staged_by_day()
-    bench.later(timedelta(hours=5), lambda: bench.datacentre.edit_config(5001, unused0=""))
+    bench.later(timedelta(hours=1), lambda: bench.datacentre.edit_config(5001, unused0=""))
     progress = bench.work(plan)
     assert progress.of(5001).state is TargetState.SKIPPED
     assert "it is not there any more" in progress.of(5001).reason
@@ -143,7 +143,7 @@ def test_a_guest_whose_root_somebody_exchanged_after_staging_keeps_the_one_that_
         bench.datacentre.store(container.node, "local").release(old.volid)
         container.running_root = new.volid
 
-    bench.later(timedelta(hours=5), restore)
+    bench.later(timedelta(hours=1), restore)
     progress = bench.work(plan)
     assert progress.of(5001).state is TargetState.SKIPPED
     assert "when its new one was staged" in progress.of(5001).reason

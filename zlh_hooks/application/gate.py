@@ -24,6 +24,7 @@ LISTEN = timedelta(seconds=1)
 LARGEST_JUMP = timedelta(minutes=1)
 """More than clocks are corrected by in passing: windows and promises would be reckoned from a wrong time."""
 
+REFUSED_FOR = timedelta(minutes=1)
 HEARING = timedelta(seconds=10)
 """How long an emergency lets notices go out first. A mail server that is down, or an owner whom nobody can name, holds
 up no fix for longer."""
@@ -46,6 +47,21 @@ class Later(Exception):
 
 class Aborted(Exception):
     """The rollout ends here: what is healthy stays, what is staged is taken away."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """No window was open for work that takes ``needs``."""
+
+    decision: Decision
+    at: datetime
+    needs: timedelta
+
+    def stands(self, now: datetime, needs: timedelta) -> bool:
+        """Until work may begin; for a minute at most, for by then another rule may be what refuses."""
+        end = self.at + REFUSED_FOR
+        until = self.decision.until
+        return needs == self.needs and self.at <= now < (end if until is None else min(end, until))
 
 
 @dataclass(slots=True)
@@ -74,6 +90,7 @@ class Gate:
     _ended: int = 0
     _stage: str = ""
     _hearings: dict[str, float] = field(default_factory=dict)
+    _refusal: "_Refusal | None" = None
     _clocks: tuple[datetime, float] | None = None
     _guard: threading.RLock = field(default_factory=threading.RLock)
 
@@ -198,8 +215,17 @@ class Gate:
         emergency = self.emergencies.find_open(self.component, now)
         if emergency is not None:
             return self._find_unheard(emergency.id, vmid, now), None
-        decision = decide(self.policy, self.component, now, needs, security=self.security)
+        decision = self._decide(now, needs)
         return self._explain(decision, vmid), decision.until
+
+    def _decide(self, now: datetime, needs: timedelta) -> Decision:
+        """Threads that wait ask each second, and windows are reckoned from the whole calendar."""
+        kept = self._refusal
+        if kept is not None and kept.stands(now, needs):
+            return kept.decision
+        decision = decide(self.policy, self.component, now, needs, security=self.security)
+        self._refusal = None if decision.allowed else _Refusal(decision, now, needs)
+        return decision
 
     def _find_unheard(self, emergency: str, vmid: int, now: datetime) -> str | None:
         """In an emergency only the sending itself is waited for, and not for long."""
