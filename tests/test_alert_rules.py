@@ -48,6 +48,13 @@ def test_the_rules_are_sound() -> None:
         ("ZlhHooksOldRootKept", "zlh_hooks_targets_kept", 1, 0),
         ("ZlhHooksRolloutPaused", 'zlh_hooks_rollouts{state="PAUSED"}', 1, 0),
         ("ZlhHooksNoticesUndelivered", 'zlh_hooks_notices_undelivered{state="refused"}', 1, 0),
+        (
+            "ZlhHooksAgentDocumentEndsSoon",
+            'zlh_hooks_agent_document_renewal_timestamp_seconds{document="timestamp"}',
+            1800,
+            9000,
+        ),
+        ("ZlhHooksAgentDocumentOver", 'zlh_hooks_agent_document_expiry_timestamp_seconds{document="root"}', 1800, 9000),
         ("ZlhHooksWorkerDead", "zlh_hooks_worker_lease_expiry_timestamp_seconds", 1800, 9000),
         ("ZlhHooksMetricsStale", 'node_textfile_mtime_seconds{file="/srv/zlh-hooks.prom"}', 1800, 3500),
     ],

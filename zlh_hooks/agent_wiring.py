@@ -64,10 +64,9 @@ def open_agent_desk(site: Parts, ask: Ask) -> AgentDesk:
     one: the machine publishes while nobody is there.
     """
     folder, rules = _open_folder(site), site.policy.agents.role_rules()
-    people = KeyFolder(site.settings.agents.keys, ask)
-    machine = KeyFolder(
-        site.settings.agents.keys,
-        lambda holder, is_new: find_online_password(site.settings) or ask(holder, is_new),
+    people = _open_keys(site.settings, ask)
+    machine = _open_keys(
+        site.settings, lambda holder, is_new: find_online_password(site.settings) or ask(holder, is_new)
     )
     return AgentDesk(
         TufRepository(folder, people, rules),
@@ -92,9 +91,9 @@ def prepare_rollout(site: Parts, ask: Ask, order: SignedOrder, urgency: Urgency)
 def open_agent_series(site: Parts, ask: Ask, permit: Callable[[], None] = lambda: None) -> TufSeries:
     """What rollouts show to guests; ``ask`` gets the passwords of those who sign."""
     folder, rules, settings = _open_folder(site), site.policy.agents.role_rules(), site.settings
-    machine = KeyFolder(settings.agents.keys, lambda _holder, _is_new: need_online_password(settings))
+    machine = _open_keys(settings, lambda _holder, _is_new: need_online_password(settings))
     publication = TufPublication(folder, machine, rules)
-    return TufSeries(folder, KeyFolder(settings.agents.keys, ask), publication, rules, site.clock.now, permit)
+    return TufSeries(folder, _open_keys(settings, ask), publication, rules, site.clock.now, permit)
 
 
 def submit_signed(site: Parts, prepared: PreparedRollout, ask: Ask, holder: str) -> None:
@@ -106,19 +105,20 @@ def submit_signed(site: Parts, prepared: PreparedRollout, ask: Ask, holder: str)
 def open_agent_hands(site: Parts, ledger: Ledger, cluster: Cluster, permit: Callable[[], None]) -> AgentHands:
     """What the worker carries such a rollout out with; nobody is there to be asked for a password."""
     desk = _open_report_desk(site, cluster.inventory, lambda: ledger)
-    return AgentHands(open_agent_series(site, _refuse_to_ask, permit), desk.find_reports)
+    return AgentHands(open_agent_series(site, refuse_to_ask, permit), desk.find_reports)
 
 
-def _refuse_to_ask(holder: str, is_new: bool) -> str:
+def refuse_to_ask(holder: str, is_new: bool) -> str:
+    """For where nobody sits."""
     raise NotAllowed(f"the worker signs nothing in the name of {holder}")
 
 
 def _try_online_key(settings: Settings) -> None:
     """``NotAllowed`` if the worker could not sign with it: else that would be noticed at night."""
-    keys = KeyFolder(settings.agents.keys, lambda _holder, _is_new: need_online_password(settings))
+    keys = _open_keys(settings, lambda _holder, _is_new: need_online_password(settings))
     holders = [holder for holder in keys.list_holders() if keys.has(holder, Purpose.ONLINE)]
     if not holders:
-        raise NotAllowed(f"{settings.agents.keys} has no online key: the worker of this machine publishes")
+        raise NotAllowed(f"{settings.agents.online_keys} has no online key: the worker of this machine publishes")
     for holder in holders:
         keys.open_signer(holder, Purpose.ONLINE)
 
@@ -136,7 +136,7 @@ def need_online_password(settings: Settings) -> str:
 
 def open_agent_key_desk(site: Parts, ask: Ask) -> AgentKeyDesk:
     """Whose keys count for agents."""
-    keys = KeyFolder(site.settings.agents.keys, ask)
+    keys = _open_keys(site.settings, ask)
     repository = TufRepository(_open_folder(site), keys, site.policy.agents.role_rules())
     return AgentKeyDesk(repository, keys, lambda: site.ledger, site.clock, site.author)
 
@@ -150,6 +150,10 @@ def _open_report_desk(site: Parts, inventory: Inventory, open_ledger: Callable[[
     settings = site.settings.agents
     web = Web(site.clock, open_trust(None, ""), settings.report_timeout, MOST_BYTES + _MOST_HEAD)
     return AgentReportDesk(inventory, GuestReports(web, settings.report_port), open_ledger, site.policy, site.author)
+
+
+def _open_keys(settings: Settings, ask: Ask) -> KeyFolder:
+    return KeyFolder(settings.agents.keys, settings.agents.online_keys, ask)
 
 
 def _open_folder(site: Parts) -> TufFolder:

@@ -111,9 +111,14 @@ class AgentSettings(Value):
 
     folder: AbsolutePath = Field(default=STATE / "agents", description="Drafts that wait for signatures.")
     public: AbsolutePath = Field(
-        default=STATE / "agents" / "public", description="What a web server carries; any static one will do."
+        default=Path("/var/lib/zlh-hooks-public/agents"),
+        description="What a web server carries; any static one will do.",
     )
-    keys: AbsolutePath = Field(default=ETC / "agent-keys", description="This machine's key files; for its owner alone.")
+    keys: AbsolutePath = Field(default=ETC / "agent-keys", description="People's key files; for whoever signs alone.")
+    online_keys: AbsolutePath = Field(
+        default=STATE / "agents" / "online",
+        description="The key of this machine, with which the worker publishes; for the worker's user alone.",
+    )
     online_password_file: AbsolutePath | None = Field(
         default=None,
         description="Opens the online key; not world-readable. Else the systemd credential agent-online-password, else "

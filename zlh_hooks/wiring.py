@@ -3,7 +3,7 @@
 import getpass
 import hashlib
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -43,6 +43,7 @@ from zlh_hooks.application.recover import Recovery
 from zlh_hooks.application.retag import ChannelPorts
 from zlh_hooks.application.signed_planning import PreparedRollout, SignedOrder, Urgency
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
+from zlh_hooks.domain.agent_trust import Expiry
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.handbook import Handbook, Page
@@ -188,7 +189,15 @@ class Site:
         from zlh_hooks.adapters.file import write_over
 
         read = self.read_entries, lambda: self.ledger.lease.read() if self.has_ledger() else None
-        return Measures(*read, self.policy, self.clock, render_exposition, write_over)
+        return Measures(*read, self._list_expiries, self.policy, self.clock, render_exposition, write_over)
+
+    def _list_expiries(self) -> Sequence[Expiry]:
+        """Of what agents read; whoever publishes nothing does not load what reads it."""
+        if not self.settings.agents.public.is_dir():
+            return ()
+        from zlh_hooks.agent_wiring import open_agent_desk, refuse_to_ask
+
+        return open_agent_desk(self, refuse_to_ask).list_expiries()
 
     def list_progress(self) -> tuple[Progress, ...]:
         """Every rollout, oldest first."""

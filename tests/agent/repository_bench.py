@@ -52,7 +52,7 @@ class RepositoryBench:
 
     def __post_init__(self) -> None:
         self.public = self.home / "public"
-        self.keys = KeyFolder(self.home / "keys", lambda _holder, _new: PASSWORD, CHEAP)
+        self.keys = KeyFolder(self.home / "keys", self.home / "online", lambda _holder, _new: PASSWORD, CHEAP)
         self.folder = TufFolder(self.home, self.public)
         self.repository = TufRepository(self.folder, self.keys, self.rules)
         self.publication = TufPublication(self.folder, self.keys, self.rules)

@@ -219,7 +219,7 @@ def test_the_last_who_can_sign_cannot_be_removed(bench: RepositoryBench) -> None
 
 def test_a_lost_online_key_is_replaced_without_it(guest: GuestBench, bench: RepositoryBench) -> None:
     guest.check()
-    (bench.home / "keys" / "online.online.key").unlink()
+    (bench.home / "online" / "online.online.key").unlink()
     with pytest.raises(NotAllowed, match="the online key of online, which is not on this machine"):
         bench.publish()
     change_the_online_key(bench)
@@ -268,22 +268,22 @@ def test_ends_are_told_long_before_and_an_unattended_publisher_need_not_be_asked
 
 
 def test_private_keys_are_for_their_owner_alone_and_encrypted(bench: RepositoryBench) -> None:
-    folder = bench.home / "keys"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    private = sorted(folder.glob("*.key"))
+    folders = bench.home / "keys", bench.home / "online"
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+    private = sorted(path for folder in folders for path in folder.glob("*.key"))
     assert len(private) == 8
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
     assert not any(b"PRIVATE" in path.read_bytes() for path in private)
 
 
 def test_a_key_that_others_may_read_is_not_used(bench: RepositoryBench) -> None:
-    (bench.home / "keys" / "online.online.key").chmod(0o640)
+    (bench.home / "online" / "online.online.key").chmod(0o640)
     with pytest.raises(SettingsError, match=r"mode 0640, open to others; expected mode 0600"):
         bench.publish()
 
 
 def keys_with(bench: RepositoryBench, password: str) -> KeyFolder:
-    return KeyFolder(bench.home / "keys", lambda _holder, _new: password, CHEAP)
+    return KeyFolder(bench.home / "keys", bench.home / "online", lambda _holder, _new: password, CHEAP)
 
 
 def test_a_wrong_password_opens_nothing_and_is_not_shown(bench: RepositoryBench) -> None:

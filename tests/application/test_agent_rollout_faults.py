@@ -202,7 +202,7 @@ def test_a_change_of_keys_that_nobody_has_signed_does_not_stop_the_way_back(tmp_
     plan = bench.submit()
     bench.work(plan)
     bench.repository.keys.make("elsewhere", (Purpose.ONLINE,))
-    (private,) = (tmp_path / "keys").glob("elsewhere*.key")
+    (private,) = (tmp_path / "online").glob("elsewhere*.key")
     bench.repository.repository.replace_online("elsewhere", real_now())
     private.unlink()
     bench.order("revert")()

@@ -170,7 +170,7 @@ class Shelf:
 
     def measures(self, read_entries: Callable[[], tuple[()]] = tuple, lease: LeaseHolder | None = None) -> Measures:
         bench = Bench()
-        return Measures(read_entries, lambda: lease, bench.policy, bench.clock, draw_plainly, self.write)
+        return Measures(read_entries, lambda: lease, list, bench.policy, bench.clock, draw_plainly, self.write)
 
 
 def draw_plainly(gauges: Sequence[Gauge]) -> str:

@@ -43,8 +43,9 @@ class Terminal:
 
     def __init__(self, home: Path) -> None:
         self.home, self.password = home, "correct horse battery"
-        agents = f'[agents]\nfolder = "{home}/agents"\npublic = "{home}/public"\nkeys = "{home}/keys"\n'
-        self.files = write_site(home, POLICY, agents)
+        places = {"folder": "agents", "public": "public", "keys": "keys", "online_keys": "online"}
+        agents = "".join(f'{name} = "{home}/{place}"\n' for name, place in places.items())
+        self.files = write_site(home, POLICY, f"[agents]\n{agents}")
 
     def type_in(self, *words: str, app=app) -> Result:  # type: ignore[no-untyped-def]
         return CliRunner().invoke(app, [*words, *self.files], input=f"{self.password}\n" * 8)
@@ -81,7 +82,7 @@ def test_two_people_begin_with_one_command_and_publish(terminal: Terminal) -> No
     assert "signed by anna, ben" in terminal.do("keys", "found", "anna", "ben")
     written = [word for word in terminal.do("publish").split() if "/" in word]
     assert written[0] == "metadata/1.root.json" and written[-1] == "metadata/timestamp.json"
-    keys = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (terminal.home / "keys").glob("*.key")}
+    keys = {path.name: stat.S_IMODE(path.stat().st_mode) for path in terminal.home.rglob("*.key")}
     assert len(keys) == 8 and set(keys.values()) == {0o600}
     status = terminal.document("status")
     assert {row["document"] for row in status["documents"]} == {

@@ -82,7 +82,7 @@ class Operator:
         self.password.touch(mode=0o600)
         self.password.write_text(PASSWORD)
         settings = datacentre.settings.read_text()
-        folders = "".join(f'{name} = "{directory / name}"\n' for name in ("folder", "public", "keys"))
+        folders = "".join(f'{name} = "{directory / name}"\n' for name in ("folder", "public", "keys", "online_keys"))
         datacentre.settings.write_text(f'{settings}\n[agents]\n{folders}online_password_file = "{self.password}"\n')
 
     def type(self, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -1,4 +1,7 @@
-"""Files that others read while we write them: they see all of the old content or of the new, also after a crash."""
+"""Files that others read while we write them: they see all of the old content or of the new, also after a crash.
+
+What root writes belongs to whom its folder belongs to: a worker of less rights goes on with it.
+"""
 
 import fcntl
 import os
@@ -26,6 +29,24 @@ def replace_files(contents: Mapping[Path, bytes]) -> None:
             new.replace(path)
     for folder in {path.parent for path in contents}:
         _sync_folder(folder)
+
+
+def make_folders(path: Path, mode: int) -> None:
+    """Make it and what is missing above it, with this mode whatever the umask says."""
+    for folder in reversed([one for one in (path, *path.parents) if not one.is_dir()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _give_to_owner(handle, folder.parent)
+            os.fchmod(handle, mode)
+        finally:
+            os.close(handle)
+
+
+def _give_to_owner(handle: int, folder: Path) -> None:
+    owner = folder.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.fchown(handle, owner.st_uid, owner.st_gid)
 
 
 def enter(handle: int, patience: timedelta, clock: Clock, refusal: str) -> None:
@@ -87,6 +108,7 @@ def _write_beside(path: Path, content: bytes, mode: int, leftovers: ExitStack) -
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
         leftovers.callback(Path(new.name).unlink, missing_ok=True)
         new.write(content)
+        _give_to_owner(new.fileno(), path.parent)
         os.fchmod(new.fileno(), mode)
         new.flush()
         os.fsync(new.fileno())

@@ -16,11 +16,13 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from zlh_hooks.adapters.clock import SystemClock
-from zlh_hooks.adapters.file import held_folder, replace_files
+from zlh_hooks.adapters.file import held_folder, make_folders, replace_files
 from zlh_hooks.adapters.tuf_document import parse, render
 from zlh_hooks.domain.agent_trust import SIGNED_BY_PEOPLE, TrustRole
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
+FOLDER = 0o755
+"""All of it is signed, and nothing is secret; a web server is another user."""
 Write = tuple[str, bytes]
 """A path below the public folder, and what will be there."""
 
@@ -35,7 +37,7 @@ class TufFolder:
     def locked(self, patience: timedelta = timedelta(0)) -> Iterator[None]:
         """One change at a time; ``NotAllowed`` while another process is at it, for longer than ``patience``."""
         with _translated(self._draft):
-            self._draft.mkdir(parents=True, exist_ok=True)
+            make_folders(self._draft, FOLDER)
         refusal = f"another process changes {self._draft}; try again when it is done"
         with held_folder(self._draft, patience, SystemClock(), refusal):
             yield
@@ -157,7 +159,7 @@ class TufFolder:
 
     def _write(self, path: Path, data: bytes) -> None:
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent, FOLDER)
             replace_files({path: data})
 
 

@@ -1,6 +1,7 @@
 """Key files of the agents' repository: Ed25519, encrypted at rest, for their owner's eyes only.
 
-A holder is a person, the sealed key, or the machine that publishes. ``NAME.PURPOSE.key`` holds a private key: JSON
+A holder is a person, the sealed key, or the machine that publishes, whose private key lies in a folder of its own: the
+worker opens that one, and sees none of the others. ``NAME.PURPOSE.key`` holds a private key: JSON
 with the parameters of scrypt (RFC 7914) and what AES-256-GCM made of the key's 32 bytes, bound to the file's name.
 ``NAME.public.json`` holds the public ones, in TUF's form.
 """
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey
 
-from zlh_hooks.adapters.file import write_new
+from zlh_hooks.adapters.file import make_folders, write_new
 from zlh_hooks.domain.agent_trust import Purpose
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
@@ -35,31 +36,22 @@ Ask = Callable[[str, bool], str]
 
 
 class KeyFolder:
-    """The keys that are on this machine."""
+    """The keys that are on this machine: ``path`` has people's and all public ones, ``machine`` the online key."""
 
-    def __init__(self, path: Path, ask: Ask, cost: int = SCRYPT_COST) -> None:
-        self._path, self._ask, self._cost = path, ask, cost
+    def __init__(self, path: Path, machine: Path, ask: Ask, cost: int = SCRYPT_COST) -> None:
+        self._path, self._machine, self._ask, self._cost = path, machine, ask, cost
         self._passwords: dict[str, str] = {}
 
     def make(self, holder: str, purposes: Sequence[Purpose]) -> None:
         """New keys under one password; ``NotAllowed`` if the holder has some already."""
         check_holder(holder)
-        self._make_folder()
+        _make_folder(self._path, "agents.keys")
         public = self._path / f"{holder}.public.json"
         if public.exists():
             raise NotAllowed(f"{public} exists: {holder} has keys already, and they are left as they are")
         password = self._new_password(holder)
         keys = {purpose: self._make_one(holder, purpose, password) for purpose in purposes}
         write_new(public, json.dumps({purpose: describe_key(key) for purpose, key in keys.items()}, indent=1), 0o644)
-
-    def _make_folder(self) -> None:
-        """For its owner alone from its first moment on."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(str(self._path), "agents.keys", str(error.strerror), "a folder of your own") from error
-        refuse_open(self._path, "agents.keys")
 
     def _new_password(self, holder: str) -> str:
         password = self._ask(holder, True)
@@ -71,6 +63,8 @@ class KeyFolder:
 
     def _make_one(self, holder: str, purpose: Purpose, password: str) -> Key:
         private = Ed25519PrivateKey.generate()
+        if purpose is Purpose.ONLINE:
+            _make_folder(self._machine, "agents.online_keys")
         path = self._private_file(holder, purpose)
         sealed = seal(private.private_bytes_raw(), password, path.name, self._cost)
         write_new(path, json.dumps(sealed), 0o600)
@@ -92,8 +86,12 @@ class KeyFolder:
             raise SettingsError(str(path), "file", str(error), "the file as `agent keys new` wrote it") from error
 
     def has(self, holder: str, purpose: Purpose) -> bool:
-        """Whether the private key is on this machine."""
-        return self._private_file(holder, purpose).is_file()
+        """Whether the private key is on this machine; ``SettingsError`` if that is not for this user to know."""
+        path = self._private_file(holder, purpose)
+        try:
+            return path.is_file()
+        except OSError as error:
+            raise SettingsError(str(path), "key", str(error.strerror), "a file of the user that publishes") from error
 
     def list_holders(self) -> tuple[str, ...]:
         """Whose public keys are on this machine."""
@@ -111,7 +109,18 @@ class KeyFolder:
         return CryptoSigner(private, SSlibKey.from_crypto(private.public_key()))
 
     def _private_file(self, holder: str, purpose: Purpose) -> Path:
-        return self._path / f"{holder}.{purpose}.key"
+        folder = self._machine if purpose is Purpose.ONLINE else self._path
+        return folder / f"{holder}.{purpose}.key"
+
+
+def _make_folder(path: Path, key: str) -> None:
+    """For its owner alone from its first moment on."""
+    try:
+        make_folders(path.parent, 0o755)
+        make_folders(path, 0o700)
+    except OSError as error:
+        raise SettingsError(str(path), key, str(error.strerror), "a folder of your own") from error
+    refuse_open(path, key)
 
 
 def seal(raw: bytes, password: str, name: str, cost: int) -> dict[str, Any]:

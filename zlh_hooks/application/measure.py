@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from zlh_hooks.application.ports import Clock, LeaseHolder
+from zlh_hooks.domain.agent_trust import Expiry
 from zlh_hooks.domain.entry import Entry
 from zlh_hooks.domain.errors import RoadError, SettingsError
 from zlh_hooks.domain.metric import Gauge, draw_gauges
@@ -19,10 +20,11 @@ EVERY = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Reads the record and the worker's lease, and draws gauges from them."""
+    """Reads the record, the worker's lease and the ends of what agents read, and draws gauges from them."""
 
     read_entries: Callable[[], Sequence[Entry]]
     read_lease: Callable[[], LeaseHolder | None]
+    list_expiries: Callable[[], Sequence[Expiry]]
     policy: Policy
     clock: Clock
     draw: Callable[[Sequence[Gauge]], str]
@@ -32,7 +34,8 @@ class Measures:
         """As Prometheus reads them."""
         held = self.read_lease()
         until = held.until if held else None
-        return self.draw(draw_gauges(self.read_entries(), until, self.policy, self.clock.now()))
+        gauges = draw_gauges(self.read_entries(), until, self.policy, self.clock.now(), self.list_expiries())
+        return self.draw(gauges)
 
     def publish(self, path: Path) -> None:
         """Replace the file, at once and readable by all; ``SettingsError`` if it cannot be written."""

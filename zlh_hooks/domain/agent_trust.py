@@ -78,11 +78,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Expiry:
-    """When a published document ends, and whether a person must act: ``warns`` long before, ``over`` when it has."""
+    """When a published document ends, and whether a person must act: ``warns`` from ``renew_by`` on, long before;
+    ``over`` when it has.
+    """
 
     role: TrustRole
     version: int
     expires: datetime
+    renew_by: datetime
     warns: bool
     over: bool
 
@@ -96,17 +99,12 @@ class Expiry:
 
 def list_expiries(standings: Iterable[Standing], rules: RoleRules, warn_percent: int, now: datetime) -> list[Expiry]:
     """Every published document's end, the nearest first. It warns when less than ``warn_percent`` of a life is left."""
-    published = [one for one in standings if not one.is_draft]
-    return sorted(
-        (
-            Expiry(
-                one.role,
-                one.version,
-                one.expires,
-                one.expires - now < rules[one.role].life * warn_percent / 100,
-                one.expires <= now,
-            )
-            for one in published
-        ),
-        key=lambda expiry: expiry.expires,
+    expiries = (
+        _find_expiry(one, rules[one.role].life * warn_percent / 100, now) for one in standings if not one.is_draft
     )
+    return sorted(expiries, key=lambda expiry: expiry.expires)
+
+
+def _find_expiry(one: Standing, notice: timedelta, now: datetime) -> Expiry:
+    renew_by = one.expires - notice
+    return Expiry(one.role, one.version, one.expires, renew_by, renew_by < now, one.expires <= now)

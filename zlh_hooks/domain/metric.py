@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from zlh_hooks.domain.agent_trust import Expiry
 from zlh_hooks.domain.emergency import Debt, Emergency, EmergencyBook
 from zlh_hooks.domain.emergency_debt import list_debts
 from zlh_hooks.domain.emergency_rules import EmergencyRules
@@ -34,9 +35,16 @@ class Gauge:
 
 
 def draw_gauges(
-    entries: Sequence[Entry], lease_until: datetime | None, policy: Policy, now: datetime
+    entries: Sequence[Entry],
+    lease_until: datetime | None,
+    policy: Policy,
+    now: datetime,
+    expiries: Iterable[Expiry] = (),
 ) -> tuple[Gauge, ...]:
-    """All of them. ``lease_until``: of the worker's lease, expired or not; None if nobody holds it."""
+    """All of them. ``lease_until``: of the worker's lease, expired or not; None if nobody holds it. ``expiries``: of
+    what agents read.
+    """
+    ends = tuple(expiries)
     told = [(fold_progress(own), NoticeBook().add(own)) for own in group_by_rollout(entries).values()]
     book, rules = EmergencyBook().add(entries), policy.emergency or EmergencyRules()
     debts = [debt for one in book.emergencies.values() for debt in list_debts(one, told, now, rules)]
@@ -49,6 +57,8 @@ def draw_gauges(
         _draw_kept([progress for progress, _ in told]),
         _draw_undelivered(told),
         _draw_lease(lease_until),
+        _draw_renewals(ends),
+        _draw_ends(ends),
     )
 
 
@@ -108,3 +118,15 @@ def _draw_lease(until: datetime | None) -> Gauge:
     samples = () if until is None else (("", until.timestamp()),)
     text = "When the worker's lease expires; none while no worker holds it. One that is in the past is a dead worker's."
     return Gauge(f"{PREFIX}worker_lease_expiry_timestamp_seconds", text, "", samples)
+
+
+def _draw_renewals(expiries: Sequence[Expiry]) -> Gauge:
+    samples = tuple((str(one.role), one.renew_by.timestamp()) for one in expiries)
+    text = "When each document that agents read should be renewed, long before it ends; none where none is published."
+    return Gauge(f"{PREFIX}agent_document_renewal_timestamp_seconds", text, "document", samples)
+
+
+def _draw_ends(expiries: Sequence[Expiry]) -> Gauge:
+    samples = tuple((str(one.role), one.expires.timestamp()) for one in expiries)
+    text = "When each document that agents read ends: from then on they stay as they are."
+    return Gauge(f"{PREFIX}agent_document_expiry_timestamp_seconds", text, "document", samples)
