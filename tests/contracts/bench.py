@@ -15,14 +15,15 @@ SCRATCH = GuestRef(890000, NODE)
 GIB = 1024**3
 GUEST = GuestRef(5001, NODE)
 OTHER = GuestRef(5002, NODE)
+MACHINE = GuestRef(600, NODE, is_container=False)
 MINUTE = timedelta(minutes=1)
 
 
 class Bench(Protocol):
     """The cluster as the application sees it, and what only its surroundings can do.
 
-    It begins with TEMPLATE (version 2 of LINE) and with two guests of version 1 with data volumes: GUEST runs and
-    OTHER is off.
+    It begins with TEMPLATE (version 2 of LINE), with two guests of version 1 with data volumes: GUEST runs and OTHER is
+    off; and with MACHINE, a virtual machine that is off.
     """
 
     @property
@@ -65,6 +66,7 @@ class MemoryBench:
         self.world.add_template(LINE, "2", NODE, TEMPLATE.vmid)
         self.world.add_guest(GUEST.vmid, NODE)
         self.world.add_guest(OTHER.vmid, NODE, running=False)
+        self.world.add_vm(MACHINE.vmid, NODE)
 
     @property
     def cluster(self) -> Cluster:

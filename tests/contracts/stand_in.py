@@ -66,6 +66,7 @@ def open_stand_in() -> Iterator[StandInBench]:
     pve.add_guest(8002, node=_NODE, template=True, tags=f"{_LINE}2")
     pve.add_guest(5001, node=_NODE, data_path="/data", running=True, tags=f"{_LINE}1")
     pve.add_guest(5002, node=_NODE, data_path="/data", tags=f"{_LINE}1")
+    pve.add_vm(600, "vm", node=_NODE)
     with TemporaryDirectory() as directory, served(pve, Path(directory), GUEST_PRIVILEGES) as serving:
         proxmox = connect(serving)
         cluster = Cluster(proxmox, proxmox, proxmox, proxmox, proxmox, proxmox, proxmox)

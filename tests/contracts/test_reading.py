@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.contracts.bench import GUEST, NODE, OTHER, SCRATCH, STORAGE, TEMPLATE, Bench, clone, stage
+from tests.contracts.bench import GUEST, MACHINE, NODE, OTHER, SCRATCH, STORAGE, TEMPLATE, Bench, clone, stage
 from zlh_hooks.application.ports import CloneOrder, TaskSummary
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.errors import GuestMissing
+from zlh_hooks.domain.errors import ConfigChanged, GuestMissing
 from zlh_hooks.domain.guest import GuestRef
 
 
@@ -17,7 +17,7 @@ def test_the_list_names_every_guest_with_its_node_power_and_template_mark(bench:
     assert (listed[GUEST.vmid].ref, listed[GUEST.vmid].running, listed[GUEST.vmid].template) == (GUEST, True, False)
     assert not listed[OTHER.vmid].running
     assert listed[TEMPLATE.vmid].template
-    assert listed[GUEST.vmid].is_container
+    assert listed[MACHINE.vmid].ref == MACHINE
 
 
 def test_the_list_shows_tags(bench: Bench) -> None:
@@ -48,6 +48,28 @@ def test_the_digest_changes_with_the_config_and_returns_with_it(bench: Bench) ->
     editor.write_config(GUEST, {"tags": tag.render_tags(before.tags)}, changed.digest)
     assert changed.digest != before.digest
     assert inventory.read_config(GUEST).digest == before.digest
+
+
+def test_tags_and_notes_of_a_virtual_machine_are_written_and_taken_away_guarded_by_its_digest(bench: Bench) -> None:
+    editor, inventory = bench.cluster.editor, bench.cluster.inventory
+    before = inventory.read_config(MACHINE)
+    editor.write_config(MACHINE, {"tags": "zlh-hold.x", "description": "why"}, before.digest)
+    held = inventory.read_config(MACHINE)
+    assert (held.ref, held.tags, held.values["description"].strip()) == (MACHINE, ("zlh-hold.x",), "why")
+    with pytest.raises(ConfigChanged):
+        editor.write_config(MACHINE, {"tags": "other"}, before.digest)
+    editor.write_config(MACHINE, {}, held.digest, delete=["tags", "description"])
+    assert inventory.read_config(MACHINE).values == before.values
+
+
+def test_a_virtual_machine_has_power_of_its_own(bench: Bench) -> None:
+    power = bench.cluster.inventory.read_power(MACHINE)
+    assert (power.running, power.ha_managed) == (False, False)
+
+
+def test_a_number_is_no_guest_of_the_other_kind(bench: Bench) -> None:
+    with pytest.raises(GuestMissing):
+        bench.cluster.inventory.read_config(GuestRef(MACHINE.vmid, NODE))
 
 
 def test_nothing_is_pending_on_an_untouched_guest(bench: Bench) -> None:

@@ -22,7 +22,7 @@ KEYS = [str(number) for number in range(5000, 9000)]
 
 
 def guest(vmid: int, *tags: str, node: str = "pve1", template: bool = False, container: bool = True) -> GuestSummary:
-    return GuestSummary(GuestRef(vmid, node), f"g{vmid}", False, template, tags, is_container=container)
+    return GuestSummary(GuestRef(vmid, node, container), f"g{vmid}", False, template, tags)
 
 
 def template(vmid: int, version: str, *more: str, node: str = "pve1", line: str = "game-base") -> GuestSummary:

@@ -21,8 +21,10 @@ from tests.stand_in.fault import Fault, Faults
 from tests.stand_in.volume import VolumesApi, size_text
 
 _GUEST = "/nodes/{node}/lxc/{vmid}"
+_MACHINE = "/nodes/{node}/qemu/{vmid}"
 CALLS: Mapping[tuple[str, str], str] = {
     ("PUT", f"{_GUEST}/config"): "write_config",
+    ("PUT", f"{_MACHINE}/config"): "write_config",
     ("POST", f"{_GUEST}/clone"): "clone",
     ("POST", f"{_GUEST}/move_volume"): "move_volume",
     ("PUT", f"{_GUEST}/resize"): "resize",
@@ -53,6 +55,8 @@ _READS = (
     f"{_GUEST}/pending",
     f"{_GUEST}/interfaces",
     f"{_GUEST}/status/current",
+    f"{_MACHINE}/config",
+    f"{_MACHINE}/status/current",
 )
 SUPPORTED = frozenset(CALLS) | {("GET", path) for path in _READS}
 DEFAULT_STORAGES: Mapping[str, Mapping[str, Any]] = {
@@ -285,17 +289,24 @@ class StandInPve(VolumesApi):
     def manage(self, vmid: int, state: str = "started") -> None:
         """Make the guest an HA resource."""
         self.ha_wanted[vmid] = state
-        self._by_vmid[vmid].ha_state = state
+        self._any(vmid).ha_state = None if state == "ignored" else state
 
-    def _ha_guest(self, sid: str) -> FakeCt:
-        vmid = int(sid.removeprefix("ct:"))
-        if vmid not in self.ha_wanted:
+    def _any(self, vmid: int) -> Any:
+        """The container or virtual machine with this number."""
+        return self._by_vmid.get(vmid) or self.vm(vmid)
+
+    def _ha_guest(self, sid: str) -> Any:
+        kind, _, number = sid.partition(":")
+        guest = self._any(int(number)) if int(number) in self.ha_wanted else None
+        if guest is None or (kind == "ct") != isinstance(guest, FakeCt):
             raise PveError(500, f"no such resource '{sid}'")
-        return self._by_vmid[vmid]
+        return guest
 
     async def _ha_read(self, v: dict[str, Any], user: str) -> dict[str, Any]:
-        ct = self._ha_guest(v["sid"])
-        return {"sid": v["sid"], "type": "ct", "state": self.ha_wanted[ct.vmid], "digest": "0" * 40}
+        self.require(user, "/", "Sys.Audit")
+        guest = self._ha_guest(v["sid"])
+        kind = v["sid"].partition(":")[0]
+        return {"sid": v["sid"], "type": kind, "state": self.ha_wanted[guest.vmid], "digest": "0" * 40}
 
     async def _ha_write(self, v: dict[str, Any], user: str) -> None:
         self.need_quorum()
@@ -323,7 +334,7 @@ class StandInPve(VolumesApi):
 
     def edit_guest(self, vmid: int, **values: Any) -> None:
         """Somebody edits the config; None deletes a key."""
-        config = self._by_vmid[vmid].config
+        config = self._any(vmid).config
         config.update(values)
         for key in [key for key, value in values.items() if value is None]:
             del config[key]

@@ -1,6 +1,7 @@
 """Proxmox VE 9 over its REST API.
 
-Paths and parameters: pve-container ``API2/LXC.pm``, ``API2/LXC/{Config,Status}.pm``, pve-storage
+Paths and parameters: pve-container ``API2/LXC.pm``, ``API2/LXC/{Config,Status}.pm``, for what is asked of virtual
+machines too (configs and power) qemu-server ``API2/Qemu.pm``, pve-storage
 ``API2/Storage/{Status,Content}.pm``, pve-manager ``API2/{Backup,Cluster,Tasks}.pm``, pve-ha-manager
 ``API2/HA/Resources.pm``.
 """
@@ -16,7 +17,15 @@ from zlh_hooks.adapters.proxmox_error import UNNAMED
 from zlh_hooks.adapters.proxmox_link import Link, permit_all
 from zlh_hooks.application.ports import CloneOrder, TaskResult, TaskSummary, Upid
 from zlh_hooks.domain.errors import RightMissing, RoadError, TargetError
-from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, Power, StorageSpace, Volume
+from zlh_hooks.domain.guest import (
+    GuestConfig,
+    GuestRef,
+    GuestSummary,
+    Power,
+    StorageSpace,
+    Volume,
+    render_ha_resource,
+)
 from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 
 _TASKS_AT_MOST = 500
@@ -51,7 +60,7 @@ class Proxmox:
     def read_power(self, guest: GuestRef) -> Power:
         """Live. A guest that HA ignores is looked up among the HA resources, where the token may (``/``, Sys.Audit)."""
         status = self._get(guest, "status", "current")
-        return answer.parse_power(status, not answer.is_ha_managed(status) and self._is_ignored(guest.vmid))
+        return answer.parse_power(status, not answer.is_ha_managed(status) and self._is_ignored(guest))
 
     def read_address(self, guest: GuestRef) -> str | None:
         """From the guest's own interfaces; until they have one, the fixed address of ``net0``."""
@@ -170,9 +179,10 @@ class Proxmox:
         """Needs Sys.Console on ``/``."""
         self._link.write("PUT", "cluster", "ha", "resources", f"ct:{vmid}", state=state)
 
-    def _is_ignored(self, vmid: int) -> bool:
+    def _is_ignored(self, guest: GuestRef) -> bool:
+        resource = render_ha_resource(guest)
         try:
-            return answer.parse_ha_state(self._link.get("cluster", "ha", "resources", f"ct:{vmid}")) == "ignored"
+            return answer.parse_ha_state(self._link.get("cluster", "ha", "resources", resource)) == "ignored"
         except (RightMissing, TargetError):  # no HA resource, or not ours to know
             return False
 
@@ -185,13 +195,17 @@ class Proxmox:
     # ------------------------------------------------------------------ ways
 
     def _get(self, guest: GuestRef, *tail: str, **params: Any) -> Any:
-        return self._link.get("nodes", guest.node, "lxc", guest.vmid, *tail, of_guest=True, **params)
+        return self._link.get(*_path_of(guest), *tail, of_guest=True, **params)
 
     def _write(self, method: str, guest: GuestRef, *tail: str, **values: Any) -> Any:
-        return self._link.write(method, "nodes", guest.node, "lxc", guest.vmid, *tail, **values)
+        return self._link.write(method, *_path_of(guest), *tail, **values)
 
     def _begin(self, method: str, guest: GuestRef, *tail: str, **values: Any) -> Upid:
         return answer.parse_upid(self._write(method, guest, *tail, **values))
+
+
+def _path_of(guest: GuestRef) -> tuple[object, ...]:
+    return "nodes", guest.node, "lxc" if guest.is_container else "qemu", guest.vmid
 
 
 def _node_of(upid: Upid) -> str:

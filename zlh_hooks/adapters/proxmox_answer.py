@@ -126,14 +126,13 @@ def parse_guests(answer: Any) -> tuple[GuestSummary, ...]:
 
 def _guest(row: _Resource) -> GuestSummary:
     return GuestSummary(
-        ref=GuestRef(row.vmid, row.node),
+        ref=GuestRef(row.vmid, row.node, _GUEST_TYPES[row.type]),
         name=row.name,
         running=row.status == "running",
         template=row.template,
         tags=parse_tags(row.tags),
         lock=row.lock,
         pool=row.pool,
-        is_container=_GUEST_TYPES[row.type],
     )
 
 

@@ -1,7 +1,8 @@
 """Proxmox's refusals as this library's errors.
 
-Texts are those of pve-container 6.1.10, pve-guest-common 6.0.2 and pve-http-server 6: API code dies with a sentence and
-gets status 500 whatever went wrong, so the sentence decides. It arrives as the reason of the status line.
+Texts are those of pve-container 6.1.10, qemu-server 9.2.6, pve-guest-common 6.0.2 and pve-http-server 6: API code dies
+with a sentence and gets status 500 whatever went wrong, so the sentence decides. It arrives as the reason of the status
+line.
 """
 
 import re
@@ -105,7 +106,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[str, re.Match[str]], ZlhError]], 
     (re.compile(r"hostname lookup '|no such cluster node '"), _road),
     (_LOCKED, _locked),
     (_LOCK_FILE_HELD, _lock_file_held),
-    (re.compile(r"detected modified configuration"), _changed),
+    (re.compile(r"detected modified configuration|checksum mismatch \(file change"), _changed),  # the latter of VMs
     (re.compile(r"Configuration file '.*' does not exist|(?:CT \d+ does not exist|could not find CT \d+)"), _missing),
     (
         re.compile(r"no such resource '|no such task|unable to parse worker upid"),

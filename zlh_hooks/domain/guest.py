@@ -19,13 +19,19 @@ _VOLATILE_KEYS = frozenset({"digest", "lock", "rootfs", "tags"})
 
 @dataclass(frozen=True, slots=True, order=True)
 class GuestRef:
-    """One container and the node it was last seen on."""
+    """One guest, a container unless it says otherwise, and the node it was last seen on."""
 
     vmid: int
     node: str
+    is_container: bool = True
 
     def __str__(self) -> str:
         return f"{self.vmid} on {self.node}"
+
+
+def render_ha_resource(guest: GuestRef) -> str:
+    """The guest's name as an HA resource."""
+    return f"{'ct' if guest.is_container else 'vm'}:{guest.vmid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,16 @@ class GuestSummary:
     tags: tuple[str, ...] = ()
     lock: str | None = None
     pool: str | None = None
-    is_container: bool = True
 
     @property
     def vmid(self) -> int:
         """The guest's number, unique in the cluster."""
         return self.ref.vmid
+
+    @property
+    def is_container(self) -> bool:
+        """False for a virtual machine."""
+        return self.ref.is_container
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,7 @@ def parse_mount(key: str, text: str) -> Mount:
 
 @dataclass(frozen=True, slots=True)
 class GuestConfig:
-    """A container's config as Proxmox returned it, every value as text. ``digest`` guards the next write."""
+    """A guest's config as Proxmox returned it, every value as text. ``digest`` guards the next write."""
 
     ref: GuestRef
     digest: str

@@ -316,7 +316,7 @@ class SimulatedCluster(Work):
         seen, tags = container.seen, container.config.tags
         lock = container.config.lock
         return GuestSummary(
-            container.ref, seen.name, seen.running, seen.template, tags, lock, container.pool, container.is_container
+            container.ref, seen.name, seen.running, seen.template, tags, lock, container.pool
         )
 
     def _uptime(self, container: Container) -> float:

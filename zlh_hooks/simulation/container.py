@@ -52,7 +52,7 @@ class Container:
     @property
     def ref(self) -> GuestRef:
         """Where it is now."""
-        return GuestRef(self.vmid, self.node)
+        return GuestRef(self.vmid, self.node, self.is_container)
 
     @property
     def running(self) -> bool:

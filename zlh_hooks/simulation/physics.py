@@ -123,11 +123,12 @@ class Simulation:
             raise RoadError(f"{node}: no route to host")
 
     def find(self, guest: GuestRef) -> Container:
-        """The container, if it is on that node."""
+        """The guest, if it is on that node and of that kind."""
         self.reach(guest.node)
         container = self.containers.get(guest.vmid)
-        if container is None or container.node != guest.node or not container.is_container:
-            raise GuestMissing(f"Configuration file 'nodes/{guest.node}/lxc/{guest.vmid}.conf' does not exist")
+        if container is None or container.ref != guest:
+            folder = "lxc" if guest.is_container else "qemu-server"
+            raise GuestMissing(f"Configuration file 'nodes/{guest.node}/{folder}/{guest.vmid}.conf' does not exist")
         return container
 
     def store(self, node: str, name: str) -> VolumeStore:
