@@ -11,10 +11,11 @@ from zlh_hooks.application.hold_desk import HoldDesk, Place
 from zlh_hooks.application.retag import ChannelPorts
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import ConfigChanged, NotAllowed, SettingsError, TargetError
-from zlh_hooks.domain.hold import Claim
+from zlh_hooks.domain.hold import LONGEST_CLAIM, Claim
 from zlh_hooks.domain.steps import RolloutState, TargetState
 
-CANARY, GUEST, OTHER = 5001, 5002, 5003
+CANARY, GUEST, OTHER, MACHINE = 5001, 5002, 5003, 600
+HOOK = "local:snippets/zlh-guest-hook"
 HOUR = timedelta(hours=1)
 
 
@@ -96,6 +97,7 @@ def _hold_guest(bench: Bench) -> None:
 
 
 def _keep_down(bench: Bench) -> None:
+    bench.datacentre.edit_config(GUEST, hookscript=HOOK)
     claim(bench, Place((GUEST,)), Claim.DOWN)
 
 
@@ -155,9 +157,9 @@ def test_the_line_hold_that_a_clone_inherits_does_not_count_for_it() -> None:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        (Place((4711,)), "there is no container 4711"),
+        (Place((4711,)), "there is no guest 4711"),
         (Place((8001,)), "a template is held by its line"),
-        (Place(node="n9"), "no container on node n9; nodes that have some: n1, n2"),
+        (Place(node="n9"), "no guest on node n9; nodes that have some: n1, n2"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(place: Place, said: str) -> None:
@@ -167,8 +169,9 @@ def test_what_is_not_there_is_refused_by_name(place: Place, said: str) -> None:
 
 def test_a_claim_needs_an_end_that_is_to_come_and_a_reason() -> None:
     bench = Bench().furnish(2)
-    with pytest.raises(SettingsError, match="a minute that is to come"):
-        open_desk(bench).make(Claim.HOLD, bench.clock.now(), "why")
+    for end in (bench.clock.now(), bench.clock.now() + LONGEST_CLAIM + HOUR):
+        with pytest.raises(SettingsError, match="a minute that is to come, at most 366 days from now"):
+            open_desk(bench).make(Claim.HOLD, end, "why")
     with pytest.raises(SettingsError, match="whose it is and why"):
         open_desk(bench).make(Claim.HOLD, bench.clock.now() + HOUR, " \n")
 
@@ -186,3 +189,54 @@ def test_a_config_that_never_stops_changing_is_told_as_such() -> None:
     desk = open_desk(bench)
     written = desk.hold(Place((GUEST,)), desk.make(Claim.HOLD, bench.clock.now() + HOUR, "why"))
     assert [type(error) for error in written.failed.values()] == [ConfigChanged]
+
+
+def test_a_virtual_machine_is_held_listed_and_freed_as_a_container_is() -> None:
+    bench = Bench().furnish(2)
+    bench.datacentre.add_vm(MACHINE, "n1")
+    bench.datacentre.edit_config(MACHINE, hookscript=HOOK)
+    before = dict(bench.datacentre.containers[MACHINE].values)
+    claim(bench, Place((MACHINE,)))
+    claim(bench, Place((MACHINE,)), Claim.DOWN)
+    held = open_desk(bench).list()
+    assert [(one.guest.vmid, one.hold.claim, one.hold.owner) for one in held] == [
+        (MACHINE, Claim.HOLD, "anna"),
+        (MACHINE, Claim.DOWN, "anna"),
+    ]
+    open_desk(bench).clear(Place((MACHINE,))).raise_first()
+    assert (open_desk(bench).list(), bench.datacentre.containers[MACHINE].values) == ((), before)
+
+
+def test_a_node_means_its_virtual_machines_too() -> None:
+    bench = Bench().furnish(2)
+    bench.datacentre.add_vm(MACHINE, "n2")
+    claim(bench, Place(node="n2"))
+    assert {held.guest.vmid for held in open_desk(bench).list()} == {GUEST, MACHINE}
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [("", r"guest 5002 on n2 does not name .*zlh-hooks-node install --vmid 5002"), ("local:snippets/own.pl", "own.pl")],
+)
+def test_no_guest_is_marked_down_that_nothing_would_keep_from_starting(hook: str, said: str) -> None:
+    bench = Bench().furnish(2)
+    bench.datacentre.edit_config(GUEST, hookscript=hook)
+    with pytest.raises(NotAllowed, match=said):
+        claim(bench, Place((GUEST,)), Claim.DOWN)
+    assert open_desk(bench).list() == ()
+
+
+@pytest.mark.parametrize("vmid", [GUEST, MACHINE])
+def test_a_guest_under_ha_is_marked_down_once_its_manager_ignores_it_and_is_named_when_it_is_free(vmid: int) -> None:
+    bench = Bench().furnish(2)
+    bench.datacentre.add_vm(MACHINE, "n2")
+    bench.datacentre.edit_config(vmid, hookscript=HOOK)
+    bench.datacentre.containers[vmid].ha_state = "started"
+    resource = f"{'ct' if vmid == GUEST else 'vm'}:{vmid}"
+    with pytest.raises(NotAllowed, match=f"is under HA, .*ha-manager set {resource} --state ignored"):
+        claim(bench, Place((vmid,)), Claim.DOWN)
+    bench.datacentre.containers[vmid].ha_state = "ignored"
+    claim(bench, Place((vmid,)), Claim.DOWN)
+    desk = open_desk(bench)
+    assert [ref.vmid for ref in desk.list_ignored(desk.clear(Place((vmid,))))] == [vmid]
+    assert desk.list_ignored(desk.clear(Place((vmid,)))) == ()

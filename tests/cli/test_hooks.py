@@ -11,8 +11,9 @@ from tests.cli.command_line import make_runner
 from tests.cli.site_file import GAMES, write_served_site
 from tests.stand_in.fixture import RUNNING, STOPPED, TEMPLATE, stand_in
 from tests.stand_in.serving import Serving
-from zlh_hooks.application.guest_hook import read_hooks, render_choice
+from zlh_hooks.application.guest_hook import read_hooks
 from zlh_hooks.cli.hooks import app
+from zlh_hooks.domain.guest_hook import render_vmids
 
 __all__ = ["stand_in"]
 
@@ -106,4 +107,4 @@ def test_install_prints_what_root_types_on_nodes_for_those_who_name_nothing(
     ],
 )
 def test_a_range_spans_no_number_that_is_not_meant(wanted: tuple[int, ...], said: str) -> None:
-    assert render_choice(wanted) == said
+    assert render_vmids(wanted) == said

@@ -122,11 +122,13 @@ class Datacentre:
         """For a ``zlh-hooks`` process: this process's, and where the settings lie."""
         return {**os.environ, "ZLH_HOOKS_CONFIG": str(self.settings)}
 
-    def type(self, policy: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command of an operator to its end."""
+    def type(self, policy: Path, *words: str, given: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run a command of an operator to its end. ``given``: what it reads from its standard input."""
         options = ("--config", str(self.settings), "--policy", str(policy))
         command = (sys.executable, "-m", "zlh_hooks", *words, *options)
-        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=400, check=False)
+        return subprocess.run(
+            command, cwd=CHECKOUT, input=given, capture_output=True, text=True, timeout=400, check=False
+        )
 
     def read_ledger(self) -> "list[dict[str, Any]]":
         """Every entry, as an operator is shown it."""

@@ -35,8 +35,8 @@ class Site:
         upid = getattr(self.datacentre.api.nodes(node).lxc(vmid).status, call).post()
         self.datacentre.wait_task(node, upid)
 
-    def type(self, *words: str) -> str:
-        done = self.datacentre.type(self.policy, *words)
+    def type(self, *words: str, given: str = "") -> str:
+        done = self.datacentre.type(self.policy, *words, given=given)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -90,7 +90,7 @@ def test_a_restart_from_inside_calls_no_phase_and_who_switches_itself_off_only_t
 
 def test_a_guest_marked_down_does_not_start_and_its_task_says_who_why_until_when_and_what_lifts_it(site: Site) -> None:
     claim = ("--keep-down", "--owner", "anna@pam", "--reason", "its disk is dying", "--for", "2h", "--yes")
-    site.type("hold", "set", str(HELD), *claim)
+    site.type("hold", "set", str(HELD), *claim, given=f"{HELD}\n")
     with pytest.raises(RuntimeError) as refused:
         site.power(HELD, "start")
     said = str(refused.value)

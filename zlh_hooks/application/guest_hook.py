@@ -1,16 +1,13 @@
 """Which guests name the guest hook, from their configs. Only root on a node may name it there: a token may look."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
 from zlh_hooks.application.ports import Inventory
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import GuestMissing
 from zlh_hooks.domain.guest import GuestSummary
+from zlh_hooks.domain.guest_hook import is_guest_hook
 from zlh_hooks.domain.policy import Policy
-
-_OURS = ":snippets/zlh-guest-hook"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class NamedHook:
     @property
     def is_ours(self) -> bool:
         """Whether that is the guest hook, in whichever storage."""
-        return self.volume.endswith(_OURS)
+        return is_guest_hook(self.volume)
 
 
 def read_hooks(inventory: Inventory, policy: Policy) -> tuple[NamedHook, ...]:
@@ -48,10 +45,3 @@ def _read(inventory: Inventory, guest: GuestSummary) -> NamedHook | None:
         return NamedHook(guest, inventory.read_config(guest.ref).values.get("hookscript", ""))
     except GuestMissing:
         return None
-
-
-def render_choice(wanted: Iterable[int]) -> str:
-    """``--vmid 5001-5003 --vmid 5007``: a range spans no other number, for a guest may have it that we cannot see."""
-    runs = groupby(enumerate(sorted(wanted)), lambda place: place[1] - place[0])
-    ends = [(run[0][1], run[-1][1]) for run in (list(places) for _, places in runs)]
-    return " ".join(f"--vmid {first}" if first == last else f"--vmid {first}-{last}" for first, last in ends)

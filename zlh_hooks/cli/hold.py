@@ -1,5 +1,6 @@
 """``zlh-hooks hold``: keep our work away from guests for a while, and keep a guest from starting."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -7,20 +8,21 @@ from zoneinfo import ZoneInfo
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.hold_desk import HeldGuest, Place
+from zlh_hooks.application.hold_desk import HeldGuest, HoldDesk, Place
 from zlh_hooks.application.retag import Written
-from zlh_hooks.cli.option import LOCAL_FORMATS, Config, Json, PolicyFile, Yes, parse_length
+from zlh_hooks.cli.option import LOCAL_FORMATS, Config, Json, PolicyFile, parse_length
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import render_guests
 from zlh_hooks.domain.emergency_text import render_moment
-from zlh_hooks.domain.hold import Claim, Hold
+from zlh_hooks.domain.guest import GuestRef, render_ha_resource
+from zlh_hooks.domain.hold import Claim, Hold, find_end
 
 app = typer.Typer(no_args_is_help=True)
 COLUMNS = ("guest", "name", "node", "claim", "until (UTC)", "owner", "reason")
 
 
-Vmids = Annotated[list[int] | None, typer.Argument(metavar="VMID", help="Containers, by number.")]
-Node = Annotated[str | None, typer.Option("--node", help="Every container that is on this node now.")]
+Vmids = Annotated[list[int] | None, typer.Argument(metavar="VMID", help="Containers and virtual machines, by number.")]
+Node = Annotated[str | None, typer.Option("--node", help="Every guest that is on this node now.")]
 Line = Annotated[str | None, typer.Option("--line", help="A line of templates: no rollout of it, and none goes on.")]
 
 
@@ -42,7 +44,9 @@ def set_hold(
     ] = False,
     config: Config = None,
     policy: PolicyFile = None,
-    yes: Yes = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Spare the first question of --keep-down. The second is asked always.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Do no work on these guests until then. They run, stop and start as ever. It ends by itself."""
@@ -53,14 +57,16 @@ def set_hold(
         raise typer.BadParameter("say its end by --until or by --for, one of the two")
     site = wiring.open_site(config, policy)
     zone, desk = ZoneInfo(site.policy.time_zone), site.hold_desk()
-    end = until.replace(tzinfo=zone).astimezone(UTC) if until else site.clock.now() + (length or timedelta(0))
+    end = until.replace(tzinfo=zone).astimezone(UTC) if until else find_end(site.clock.now(), length or timedelta(0))
     claim = Claim.DOWN if keep_down else Claim.HOLD if line is None else Claim.LINE
     hold = desk.make(claim, end, reason, owner)
     guests = desk.find(place)
     when = render_moment(hold.until or end, site.policy)
-    if keep_down and not yes:
-        _ask_twice(place, when)
-    _tell(desk.hold(place, hold), f"{_name(place, len(guests))} until {when}", json)
+    if keep_down:
+        desk.refuse_loopholes(guests)
+        _ask_twice(place, when, yes, json)
+    written = desk.hold(place, hold)
+    _tell(written, list(written.done), f"{_name(place, len(guests))} until {when}", json)
 
 
 @app.command()
@@ -76,7 +82,11 @@ def clear(
     place = _parse_place(vmids, node, line)
     desk = wiring.open_site(config, policy).hold_desk()
     guests = desk.find(place)
-    _tell(desk.clear(place), f"{_name(place, len(guests))}: no claim any more", json)
+    written = desk.clear(place)
+    _tell_ignored(desk, written)
+    freed = [ref for ref, holds in written.done.items() if holds]
+    done = "no claim any more" if freed else "there was no claim"
+    _tell(written, freed, f"{_name(place, len(guests))}: {done}", json)
 
 
 @app.command("list")
@@ -95,12 +105,17 @@ def _parse_place(vmids: list[int] | None, node: str | None, line: str | None) ->
     return Place(tuple(vmids or ()), node, line)
 
 
-def _ask_twice(place: Place, when: str) -> None:
-    """The one thing of ours that stops a customer's server from coming up."""
-    typer.echo(f"Until {when} guest {place} will not start: not by its customer, not after a crash or a node's reboot.")
-    if not typer.confirm("Keep it down?"):
+def _ask_twice(place: Place, when: str, yes: bool, is_quiet: bool) -> None:
+    """The one thing of ours that stops a customer's server from coming up. ``is_quiet``: asks on the error output."""
+    typer.echo(
+        f"Until {when} the guest hook refuses each start of guest {place}, its customer's and a booting node's.\n"
+        "One that runs is not stopped, and may reboot from inside. Whoever may edit its tags can lift it.",
+        err=is_quiet,
+    )
+    if not yes and not typer.confirm("Keep it down?", err=is_quiet):
         raise typer.Abort
-    typed = typer.prompt("Type its number once more" if len(place.vmids) == 1 else "Type the numbers once more")
+    question = "Type its number once more" if len(place.vmids) == 1 else "Type the numbers once more"
+    typed = typer.prompt(question, err=is_quiet)
     if str(typed).replace(",", " ").split() != [str(vmid) for vmid in place.vmids]:
         raise typer.BadParameter(f"that is not {place}: nothing was changed")
 
@@ -110,10 +125,16 @@ def _name(place: Place, count: int) -> str:
     return f"{held}{f' on node {place.node}' if place.node else ''}"
 
 
-def _tell(written: Written[None], done: str, json: bool) -> None:
+def _tell_ignored(desk: HoldDesk, written: Written[tuple[Hold, ...]]) -> None:
+    for ref in desk.list_ignored(written):
+        back = f"ha-manager set {render_ha_resource(ref)} --state started"
+        typer.echo(f"guest {ref} is ignored by the HA manager still; what gives it back, on a node: {back}", err=True)
+
+
+def _tell(written: Written[tuple[Hold, ...]], changed: Sequence[GuestRef], done: str, json: bool) -> None:
     if json:
         failed = {str(ref.vmid): str(error) for ref, error in written.failed.items()}
-        print_json({"written": [ref.vmid for ref in written.done], "failed": failed})
+        print_json({"written": [ref.vmid for ref in changed], "failed": failed})
     elif not written.failed:
         typer.echo(done)
     for ref, error in written.failed.items():

@@ -3,10 +3,11 @@
 import typer
 
 from zlh_hooks import wiring
-from zlh_hooks.application.guest_hook import NamedHook, read_hooks, render_choice
+from zlh_hooks.application.guest_hook import NamedHook, read_hooks
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import render_guests
+from zlh_hooks.domain.guest_hook import render_vmids
 
 app = typer.Typer(no_args_is_help=True)
 COLUMNS = ("guest", "name", "node", "hookscript")
@@ -43,7 +44,7 @@ def install(config: Config = None, policy: PolicyFile = None) -> None:
     typer.echo("As root, on each node of the cluster, with the package zlh-hooks-node:")
     typer.echo("  zlh-hooks-node install")
     typer.echo("Then on one of them:")
-    typer.echo(f"  zlh-hooks-node install {render_choice(bare)}")
+    typer.echo(f"  zlh-hooks-node install {render_vmids(bare)}")
 
 
 def _read(config: Config, policy: PolicyFile) -> tuple[NamedHook, ...]:

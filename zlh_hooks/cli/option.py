@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from zlh_hooks.domain.duration import EXPECTED, parse_duration
+from zlh_hooks.domain.duration import parse_duration
 from zlh_hooks.domain.policy import Policy
 
 Config = Annotated[
@@ -37,7 +37,7 @@ def parse_length(text: str) -> timedelta:
     try:
         return parse_duration(text)
     except ValueError as error:
-        raise typer.BadParameter(EXPECTED) from error
+        raise typer.BadParameter(str(error)) from error
 
 
 def render_options(config: Path | None, policy: Path | None) -> str:

@@ -19,7 +19,10 @@ def parse_duration(text: object) -> timedelta:
         return text
     if not isinstance(text, str) or not _WHOLE.match(text):
         raise ValueError(EXPECTED)
-    return timedelta(**{_UNITS[unit]: float(number) for number, unit in reversed(_PART.findall(text))})
+    try:
+        return timedelta(**{_UNITS[unit]: float(number) for number, unit in reversed(_PART.findall(text))})
+    except OverflowError as error:
+        raise ValueError(f"{EXPECTED}, and no longer than {timedelta.max.days}d") from error
 
 
 def render_duration(length: timedelta) -> str:

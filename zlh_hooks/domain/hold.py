@@ -8,14 +8,22 @@ is held by ``zlh-line-hold.END`` on each of them: clones inherit tags, and that 
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.duration import render_duration
+from zlh_hooks.domain.errors import SettingsError
+from zlh_hooks.domain.guest import GuestConfig, Power, render_ha_resource
+from zlh_hooks.domain.guest_hook import is_guest_hook, render_vmids
 from zlh_hooks.domain.plain_text import render_line
 
 LONGEST_OWNER, LONGEST_REASON = 64, 200
 """Characters; as many as the guest hook prints."""
+LONGEST_CLAIM = timedelta(days=366)
+"""From the moment in which it is made: what stands longer than that nobody remembers."""
+IGNORED = "ignored"
+"""The state of an HA resource that its manager leaves alone."""
 
 
 class Claim(StrEnum):
@@ -70,6 +78,40 @@ def make_hold(claim: Claim, until: datetime, owner: str, reason: str) -> Hold:
     """A claim to the whole minute, with what people typed made fit for one line of notes."""
     who = render_line(owner.replace(":", " "), LONGEST_OWNER)
     return Hold(claim, tag.render_time(until), who, render_line(reason, LONGEST_REASON))
+
+
+def find_end(now: datetime, length: timedelta) -> datetime:
+    """When a claim of that length ends; ``SettingsError`` if that is too far away."""
+    if length > LONGEST_CLAIM:
+        raise SettingsError("hold", "its end", f"{render_duration(length)} from now", _ALLOWED)
+    return now + length
+
+
+def check_end(now: datetime, until: datetime) -> None:
+    """``SettingsError`` if a claim may not end then."""
+    if not now < until <= now + LONGEST_CLAIM:
+        raise SettingsError("hold", "its end", f"{until:%Y-%m-%d %H:%M} UTC", _ALLOWED)
+
+
+_ALLOWED = f"a minute that is to come, at most {LONGEST_CLAIM.days} days from now"
+
+
+def list_loopholes(config: GuestConfig, power: Power) -> tuple[str, ...]:
+    """Why the guest would start although it is marked down, each with what closes it; empty if nothing is known.
+
+    While it is ``ignored``, all that is asked of Proxmox passes the HA manager by (pve-ha-manager 5.2, ``state``).
+    """
+    named, ref = config.values.get("hookscript", ""), config.ref
+    found = []
+    if not named:
+        install = f"zlh-hooks-node install {render_vmids([ref.vmid])}, and without --vmid on each node before"
+        found.append(f"guest {ref} does not name the guest hook, which alone would keep it from starting: {install}")
+    elif not is_guest_hook(named):
+        found.append(f"guest {ref} names {named}, not the guest hook, which alone would keep it from starting")
+    if power.ha_managed and power.ha_state != IGNORED:
+        free = f"ha-manager set {render_ha_resource(ref)} --state {IGNORED}"
+        found.append(f"guest {ref} is under HA, which would try each node and leave it in error: {free}")
+    return tuple(found)
 
 
 def list_holds(tags: Iterable[str], notes: str = "") -> tuple[Hold, ...]:

@@ -315,9 +315,7 @@ class SimulatedCluster(Work):
             container.seen = live
         seen, tags = container.seen, container.config.tags
         lock = container.config.lock
-        return GuestSummary(
-            container.ref, seen.name, seen.running, seen.template, tags, lock, container.pool
-        )
+        return GuestSummary(container.ref, seen.name, seen.running, seen.template, tags, lock, container.pool)
 
     def _uptime(self, container: Container) -> float:
         return (self.now - container.started_at).total_seconds() if container.started_at else 0
