@@ -9,11 +9,11 @@ from typer.testing import CliRunner, Result
 from tests.application.rollout_bench import Bench
 from tests.cli.command_line import make_runner
 from tests.cli.site_file import GAMES, write_served_site
-from tests.stand_in.fixture import RUNNING, STOPPED, TEMPLATE, stand_in
+from tests.stand_in.fixture import OTHER_NODE, RUNNING, STOPPED, TEMPLATE, stand_in
 from tests.stand_in.serving import Serving
 from zlh_hooks.application.guest_hook import read_hooks
 from zlh_hooks.cli.hooks import app
-from zlh_hooks.domain.guest_hook import render_vmids
+from zlh_hooks.domain.guest_hook import GuestChoice, render_vmids
 
 __all__ = ["stand_in"]
 
@@ -72,19 +72,59 @@ def test_guests_that_the_policy_does_not_speak_of_are_left_out(stand_in: Serving
 def test_a_guest_that_goes_while_configs_are_read_is_left_out() -> None:
     bench = Bench().furnish(2)
     inventory = bench.datacentre.cluster.inventory
-    before = [one.guest.vmid for one in read_hooks(inventory, bench.policy)]
+    before = [one.guest.vmid for one in read_hooks(inventory, bench.policy, GuestChoice())]
     listed = inventory.list_guests()
     del bench.datacentre.containers[before[0]]
     inventory.list_guests = lambda: listed  # seconds stale, as Proxmox's is
-    assert [one.guest.vmid for one in read_hooks(inventory, bench.policy)] == before[1:]
+    assert [one.guest.vmid for one in read_hooks(inventory, bench.policy, GuestChoice())] == before[1:]
+
+
+def furnish_more(stand_in: Serving) -> None:
+    """A virtual machine and a container of which no policy speaks."""
+    stand_in.call(lambda: stand_in.pve.add_vm(600, "api", node=OTHER_NODE, config={"tags": "web"}, pool="services"))
+    stand_in.call(lambda: stand_in.pve.add_guest(700, node=OTHER_NODE, tags="Web"))
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (("--all",), [600, 700, 5001, 5002, 9000]),
+        (("--tag", "web"), [600, 700]),
+        (("--pool", "services"), [600]),
+        (("--vmid", "600-700"), [600, 700]),
+        (("--vmid", "5001", "--pool", "services"), [600, 5001]),
+    ],
+)
+def test_a_choice_takes_guests_of_either_kind_whatever_the_policy_says_of_them(
+    stand_in: Serving, files: list[str], words: tuple[str, ...], chosen: list[int]
+) -> None:
+    furnish_more(stand_in)
+    result = run("status", "--json", *words, *files)
+    told = {one["vmid"]: one["kind"] for one in json.loads(result.stdout)}
+    assert (list(told), told.get(600, "virtual machine")) == (chosen, "virtual machine")
+    assert "zlh-hooks-node status" in result.stderr
+
+
+def test_a_virtual_machine_that_a_kind_of_the_policy_takes_is_looked_at(stand_in: Serving, files: list[str]) -> None:
+    stand_in.call(lambda: stand_in.pve.add_vm(5900, "game", node=OTHER_NODE))
+    assert 5900 in [one["vmid"] for one in json.loads(run("status", "--json", *files).stdout)]
+
+
+def test_a_choice_of_nobody_is_refused_and_numbers_the_wrong_way_round_too(files: list[str]) -> None:
+    assert (
+        str(run("status", "--tag", "nobody", *files).exception) == "no guest that the token may see is chosen by that"
+    )
+    assert run("install", "--vmid", "700-600", *files).exit_code == 2
 
 
 def test_install_prints_what_root_types_on_nodes_for_those_who_name_nothing(
     stand_in: Serving, files: list[str]
 ) -> None:
     result = run("install", *files)
-    assert result.stdout.splitlines()[1::2] == [
+    assert result.stdout.splitlines() == [
+        "As root, with the package zlh-hooks-node, on each node of the cluster (pve1, pve2):",
         "  zlh-hooks-node install",
+        "As root, with the package zlh-hooks-node, on one node of the cluster:",
         "  zlh-hooks-node install --vmid 5001-5002 --vmid 9000",
     ]
     name_hook(stand_in, RUNNING.vmid, HOOK)
@@ -95,6 +135,46 @@ def test_install_prints_what_root_types_on_nodes_for_those_who_name_nothing(
     name_hook(stand_in, TEMPLATE.vmid, HOOK)
     result = run("install", *files)
     assert (result.exit_code, result.stdout) == (0, "nothing to do: there is no guest without a hookscript\n")
+
+
+def test_a_choice_a_storage_and_a_dry_run_are_in_what_install_prints_and_so_they_are_for_programs(
+    stand_in: Serving, files: list[str]
+) -> None:
+    furnish_more(stand_in)
+    result = run("install", "--tag", "web", "--storage", "fast", "--dry-run", "--json", *files)
+    assert json.loads(result.stdout) == {
+        "nodes": ["pve1", "pve2"],
+        "on_each_node": ["zlh-hooks-node install --storage fast --dry-run"],
+        "then_on_one": ["zlh-hooks-node install --storage fast --dry-run --vmid 600 --vmid 700"],
+    }
+
+
+def test_uninstall_takes_off_those_who_are_chosen_and_name_it_by_their_storage(
+    stand_in: Serving, files: list[str]
+) -> None:
+    furnish_more(stand_in)
+    for vmid, volume in ((600, HOOK), (700, OTHER), (RUNNING.vmid, "local:snippets/zlh-guest-hook")):
+        name_hook(stand_in, vmid, volume)
+    result = run("uninstall", "--all", *files)
+    assert result.stdout.splitlines() == [
+        "As root, with the package zlh-hooks-node, on one node of the cluster:",
+        "  zlh-hooks-node uninstall --storage fast --vmid 600",
+        "  zlh-hooks-node uninstall --vmid 5001",
+    ]
+    result = run("uninstall", "--vmid", "700", *files)
+    assert result.stdout == "nothing to do: none of these guests names the guest hook\n"
+
+
+def test_uninstall_without_a_choice_takes_it_off_all_and_removes_the_script_on_each_node(
+    stand_in: Serving, files: list[str]
+) -> None:
+    name_hook(stand_in, RUNNING.vmid, HOOK)
+    result = run("uninstall", "--json", *files)
+    assert json.loads(result.stdout) == {
+        "nodes": ["pve1", "pve2"],
+        "on_each_node": ["zlh-hooks-node uninstall --storage fast", "zlh-hooks-node uninstall"],
+        "then_on_one": [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ def test_the_list_names_every_guest_with_its_node_power_and_template_mark(bench:
     assert listed[MACHINE.vmid].ref == MACHINE
 
 
+def test_nodes_are_listed_by_name(bench: Bench) -> None:
+    assert bench.cluster.inventory.list_nodes() == (NODE,)
+
+
 def test_the_list_shows_tags(bench: Bench) -> None:
     listed = {one.vmid: one for one in bench.cluster.inventory.list_guests()}
     assert tag.value_of(tag.VERSION, listed[TEMPLATE.vmid].tags) == "2"

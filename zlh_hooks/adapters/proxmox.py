@@ -49,6 +49,10 @@ class Proxmox:
         """Every guest the token may see (VM.Audit), VMs included."""
         return answer.parse_guests(self._link.get("cluster", "resources", type="vm"))
 
+    def list_nodes(self) -> tuple[str, ...]:
+        """Takes no right."""
+        return answer.parse_nodes(self._link.get("nodes"))
+
     def read_config(self, guest: GuestRef) -> GuestConfig:
         """The values in force, without pending ones."""
         return answer.parse_config(guest, self._get(guest, "config", current=1))

@@ -42,6 +42,10 @@ class _Resource(_Row):
     pool: str | None = None
 
 
+class _Node(_Row):
+    node: str
+
+
 class _Pending(_Row):
     key: str
     pending: Text | None = None
@@ -134,6 +138,12 @@ def _guest(row: _Resource) -> GuestSummary:
         lock=row.lock,
         pool=row.pool,
     )
+
+
+def parse_nodes(answer: Any) -> tuple[str, ...]:
+    """``GET /nodes``: their names, sorted."""
+    rows: tuple[_Node, ...] = _parse(tuple[_Node, ...], answer)
+    return tuple(sorted(row.node for row in rows))
 
 
 def parse_config(ref: GuestRef, answer: Any) -> GuestConfig:

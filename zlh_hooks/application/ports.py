@@ -69,6 +69,9 @@ class Inventory(Protocol):
     def list_guests(self) -> tuple[GuestSummary, ...]:
         """Every guest of the cluster in one request; seconds stale; unknown resource types are left out."""
 
+    def list_nodes(self) -> tuple[str, ...]:
+        """Every node of the cluster by name, also one that is off."""
+
     def read_config(self, guest: GuestRef) -> GuestConfig:
         """The values in force now, without pending changes."""
 

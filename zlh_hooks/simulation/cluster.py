@@ -44,6 +44,11 @@ class SimulatedCluster(Work):
         return tuple(self._summary(guest) for guest in guests if self.may("VM.Audit", f"/vms/{guest.vmid}"))
 
     @reading
+    def list_nodes(self) -> tuple[str, ...]:
+        """All that were ever there."""
+        return tuple(sorted(self.online))
+
+    @reading
     def read_config(self, guest: GuestRef) -> GuestConfig:
         """The config in force."""
         return self._audited(guest).config
