@@ -39,6 +39,7 @@ def make_survey(ledger: MemoryLedger, **changes: Any) -> Survey:
         "list_overdue": tuple,
         "find_dead_man": lambda: None,
         "ask_rights": lambda: Readiness(SCOPE, (Right("/vms", "VM.Audit"),)),
+        "read_hooks": tuple,
         "is_there": lambda path: True,
         "clock": FakeClock(),
         "keeper": Keeper(),
@@ -71,6 +72,7 @@ def test_facts_are_what_the_site_says(ledger: MemoryLedger) -> None:
     ("broken", "point"),
     [
         ("ask_rights", "api-token"),
+        ("read_hooks", "guest-hook"),
         ("open_directory", "directory"),
         ("open_channels", "channels"),
         ("open_links", "deferral"),

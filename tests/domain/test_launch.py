@@ -12,8 +12,13 @@ from zlh_hooks.domain.dead_man_point import TESTED, DeadManReach
 from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.drill import DRILL, describe_drill
 from zlh_hooks.domain.entry import Entry, Kind
+from zlh_hooks.domain.guest import GuestRef, GuestSummary
+from zlh_hooks.domain.guest_hook import NamedHook
+from zlh_hooks.domain.guest_note import GuestKind, GuestNote, GuestPhase
 from zlh_hooks.domain.handbook import Page
+from zlh_hooks.domain.hook_point import HookReach
 from zlh_hooks.domain.launch import Facts, Reach, judge_launch
+from zlh_hooks.domain.note_book import draft_note
 from zlh_hooks.domain.point import Point
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import RolloutState
@@ -28,6 +33,13 @@ PEOPLE = {
 REACH = Reach(12, channels=("mail",), operator={"mail": "noc@example.com"}, has_feed=True)
 DEAD_MAN = DeadManReach(("mail",), heartbeat=True, is_second=True, looked_at=NOW)
 LATER = {"no-conflict"}
+
+
+def named(vmid: int, node: str, volume: str = "local:snippets/zlh-guest-hook", template: bool = False) -> NamedHook:
+    return NamedHook(GuestSummary(GuestRef(vmid, node), f"g{vmid}", True, template), volume)
+
+
+HOOKS = HookReach((named(5001, "pve1"), named(5002, "pve2"), named(8001, "pve3", template=True)))
 
 
 def change(**tables: Any) -> Policy:
@@ -76,6 +88,15 @@ def judge(policy: Policy = POLICY, entries: Sequence[Entry] = (), **facts: Any) 
     return judge_launch(policy, replace(known, **facts))
 
 
+def noted(phase: GuestPhase, *nodes: str) -> list[Entry]:
+    notes = [GuestNote(5001, phase, NOW, node, GuestKind.LXC, "", "", False) for node in nodes]
+    drafts = [draft_note("a.json", note, "") for note in notes]
+    return [Entry(1, NOW, one.kind, one.name, "", one.target, one.data, "", "") for one in drafts]
+
+
+ALL_NOTED = [*noted(GuestPhase.POST_START, "pve1", "pve2"), *noted(GuestPhase.BACKUP_END, "pve1", "pve2")]
+
+
 # --- what is red says how it gets green
 
 
@@ -92,7 +113,9 @@ def test_with_all_evidence_only_what_later_parts_bring_is_red() -> None:
     keys += [f"rehearsed.{one}" for one in Component if one is not Component.TEMPLATE]
     pages = [rendered(page, digest_policy(POLICY)) for page in Page]
     evidence = [*map(attested, keys), *pages, *delivered("mail"), drilled("ada"), entry(Kind.EVIDENCE, TESTED, {})]
-    assert {point.name for point in judge(POLICY, evidence, dead_man=DEAD_MAN) if not point.is_green} <= LATER
+    evidence += ALL_NOTED
+    points = judge(POLICY, evidence, dead_man=DEAD_MAN, hooks=HOOKS)
+    assert {point.name for point in points if not point.is_green} <= LATER
 
 
 def test_what_a_later_part_brings_says_so() -> None:
@@ -311,3 +334,35 @@ def test_a_drill_is_done_anew_when_it_is_old_was_played_through_or_the_rules_cha
 
 def test_without_emergencies_none_is_drilled() -> None:
     assert not [point for point in judge(change(emergency=None)) if point.name.startswith("emergency-drill")]
+
+
+# --- hooks
+
+
+def test_a_guest_or_template_that_does_not_name_the_guest_hook_keeps_the_gate_shut() -> None:
+    bare = HookReach((*HOOKS.named, named(8002, "pve1", "", template=True), named(5003, "pve1", "local:snippets/x.pl")))
+    point = find("guest-hook", hooks=bare)
+    assert (point.is_green, point.commands) == (False, ("zlh-hooks hooks install",))
+    assert point.found == "2 of 5 guests and templates do not name it, the first: 8002"
+    assert find("guest-hook", hooks=HOOKS).is_green
+    assert not find("guest-hook").is_green, "nothing shows that it works"
+
+
+def test_guests_that_cannot_be_seen_are_no_evidence() -> None:
+    point = find("guest-hook", entries=ALL_NOTED, hooks=HookReach(trouble="no route to host"))
+    assert (point.is_green, point.found) == (False, "no route to host")
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "other", "act"),
+    [
+        ("guest-notes", GuestPhase.POST_START, GuestPhase.BACKUP_END, "zlh-hooks-intake.path"),
+        ("backup-hook", GuestPhase.BACKUP_END, GuestPhase.PRE_STOP, "zlh-hooks-node install --vzdump"),
+    ],
+)
+def test_that_hooks_are_called_and_heard_is_shown_by_a_note_from_each_node_with_guests(
+    name: str, phase: GuestPhase, other: GuestPhase, act: str
+) -> None:
+    red = find(name, entries=[*noted(phase, "pve1"), *noted(other, "pve1", "pve2")], hooks=HOOKS)
+    assert (red.is_green, red.found.endswith("ever noted on pve2"), act in red.act) == (False, True, True)
+    assert find(name, entries=noted(phase, "pve1", "pve2"), hooks=HOOKS).is_green

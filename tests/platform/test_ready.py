@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,14 @@ from tests.adapters.mail_bench import Post, mail_server
 from tests.adapters.web_bench import Receiver, receiver
 from tests.cli.command_line import find_commands
 from tests.dead_man_bench import Duty, on_duty
-from tests.platform.site import SimulatedSite, find_free_port, open_site
+from tests.note_file import write_note
+from tests.platform.site import NODES, SimulatedSite, find_free_port, open_site
 from tests.stand_in.serving import TOKEN_NAME, USER
 
 pytestmark = pytest.mark.process
 
 LATER = "brought by a later part of the product"
+HOOK = "local:snippets/zlh-guest-hook"
 ANSWERS = "a hole is used\nCVE-2026-1\n\n\nall is well\nrang her up\nring sooner\n"
 """Reason, reference, Enter twice, how it went, how she was told, and what was learnt."""
 PEOPLE = """
@@ -107,6 +110,17 @@ class Machine:
         (self.folder / "policy.d" / "who.toml").write_text(PEOPLE)
         (self.folder / "zlh-hooks.d" / "dead-man.toml").write_text(self.duty.settings)
 
+    def install_hooks(self) -> None:
+        """What root does on nodes, a restart and a backup on each, and what the path unit does then."""
+        pve, spool = self.site.pve, self.folder / "spool"
+        for guest in pve.cts:
+            self.site.serving.call(lambda vmid=guest.vmid: pve.edit_guest(vmid, hookscript=HOOK))
+        spool.mkdir(mode=0o700)
+        for node in NODES:
+            for phase in ("post-start", "backup-end"):
+                write_note(spool, datetime.now(UTC), 5001, phase, node=node)
+        assert self.type("intake", "--spool", str(spool), *self.options).returncode == 0
+
     def keep_time(self, answer: str) -> None:
         """A ``timedatectl`` that answers so: what the test's own machine has is its own business."""
         path = self.folder / "bin" / "timedatectl"
@@ -149,6 +163,10 @@ def test_a_new_site_is_made_green_by_what_the_gate_says_and_by_the_very_commands
     assert machine.type("dead-man", *machine.options).returncode == 0, "what its timer calls"
     machine.ask()
     assert machine.points["api-token"][0] == machine.points["clock"][0] == "green"
+    assert "zlh-hooks hooks install" in machine.red()["guest-hook"]
+    assert set(machine.red()) >= {"guest-notes", "backup-hook"}
+    machine.install_hooks()
+    machine.ask()
     assert re.search(r"notice send --test noc@zlh.example ", machine.red()["channel.mail"])
 
     while commands := machine.commands():  # a confirmation makes the pages before it stale: twice at most

@@ -22,7 +22,9 @@ from zlh_hooks.domain.deferral_debt import Overdue
 from zlh_hooks.domain.deferral_link import LinkMaker
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, ZlhError
+from zlh_hooks.domain.guest_hook import NamedHook
 from zlh_hooks.domain.handbook import Page
+from zlh_hooks.domain.hook_point import HookReach
 from zlh_hooks.domain.launch import RENDERED, Facts, Reach, judge_launch, list_printed
 from zlh_hooks.domain.notice import Customer
 from zlh_hooks.domain.point import Point
@@ -43,6 +45,7 @@ class Survey:
     list_overdue: Callable[[], Sequence[Overdue]]
     find_dead_man: Callable[[], DeadManReach | None]
     ask_rights: Callable[[], Readiness]
+    read_hooks: Callable[[], Sequence[NamedHook]]
     is_there: Callable[[Path], bool]
     clock: Clock
     keeper: Timekeeper
@@ -70,6 +73,7 @@ def find_facts(survey: Survey) -> Facts:
         debts=tuple(survey.list_debts()),
         overdue=tuple(survey.list_overdue()),
         dead_man=survey.find_dead_man(),
+        hooks=_read_hooks(survey.read_hooks),
         lost=frozenset(path for path in _list_paths(entries) if not survey.is_there(Path(path))),
     )
 
@@ -84,6 +88,13 @@ def _ask_rights(ask: Callable[[], Readiness]) -> tuple[tuple[str, ...] | None, s
     except ZlhError as error:
         return None, str(error)
     return tuple(f"{right.path} {right.privilege}" for right in missing), ""
+
+
+def _read_hooks(read: Callable[[], Sequence[NamedHook]]) -> HookReach:
+    try:
+        return HookReach(read())
+    except ZlhError as error:
+        return HookReach(trouble=str(error))
 
 
 def _find_reach(survey: Survey) -> Reach:

@@ -29,6 +29,7 @@ from zlh_hooks.domain.drill import find_gap, read_drills
 from zlh_hooks.domain.duty import holders_of
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.handbook import Page
+from zlh_hooks.domain.hook_point import HookReach, judge_hooks
 from zlh_hooks.domain.impact import Impact
 from zlh_hooks.domain.notice_book import NOTICE
 from zlh_hooks.domain.point import Point
@@ -82,6 +83,7 @@ class Facts:
     debts: tuple[str, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     dead_man: DeadManReach | None = None
+    hooks: HookReach = field(default_factory=HookReach)
 
 
 def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
@@ -100,6 +102,7 @@ def judge_launch(policy: Policy, facts: Facts) -> tuple[Point, ...]:
         *_judge_pages(policy, attested, facts),
         _judge_rights(facts),
         _judge_clock(facts.synchronised),
+        *judge_hooks(facts.hooks, facts.entries),
         *judge_dead_man(facts.dead_man, facts.entries, policy.rollout.lease, facts.now),
         *_judge_acts(policy, attested),
         *_judge_drills(policy, facts),
