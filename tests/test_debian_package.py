@@ -155,7 +155,7 @@ def call_prerm(folder: Path, configs: "dict[str, str]", *words: str) -> "subproc
     (folder / "pmxcfs").write_text("")
     (folder / "pmxcfs").chmod(0o755)
     script = (DEBIAN / "zlh-hooks-node.prerm").read_text().replace("/etc/pve", f"{folder}/pve")
-    script = script.replace("/etc/vzdump.conf;", f"{folder}/pve/vzdump.conf;")
+    script = script.replace("/etc/vzdump.conf;", f"{folder}/pve/vzdump.conf;").replace("/var/lib/vz/", f"{folder}/vz/")
     environment = {"PATH": f"{os.environ['PATH']}:{folder}"}
     return subprocess.run(
         ["sh", "-c", script, "prerm", *words], env=environment, capture_output=True, text=True, check=False
@@ -213,3 +213,36 @@ def test_jobs_without_it_keep_nothing(tmp_path: Path) -> None:
 def test_the_hook_may_go_when_no_guest_names_it(tmp_path: Path, case: str) -> None:
     done = call_prerm(tmp_path, LEAVE[case] | {".version": "{}"}, "remove")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+STORAGES = """dir: local
+\tpath {folder}/own
+\tcontent snippets,iso
+
+lvmthin: fast
+\tcontent images
+btrfs: other
+\tpath {folder}/btrfs
+\tcontent-dirs iso=x,snippets=their/own
+nfs: far
+\tpath {folder}/far
+"""
+COPY = "#!/usr/bin/perl -T\n# zlh-guest-hook: Proxmox VE calls it\n"
+
+
+def test_copies_of_the_hook_go_with_the_package_and_nobody_elses_file(tmp_path: Path) -> None:
+    ours = ["vz/snippets/zlh-guest-hook", "own/snippets/zlh-guest-hook", "btrfs/their/own/.zlh-guest-hook.pve-1"]
+    others = {"own/snippets/own.pl": COPY, "btrfs/their/own/zlh-guest-hook": "#!/bin/sh\n# mine\n"}
+    others |= {"far/snippets/zlh-guest-hook": COPY}
+    for name, text in (dict.fromkeys(ours, COPY) | others).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    configs = {".version": "{}", "storage.cfg": STORAGES.format(folder=tmp_path)}
+    refused = call_prerm(tmp_path, configs | {"nodes/a/lxc/5001.conf": HOOKED}, "remove")
+    assert (refused.returncode, [name for name in ours if not (tmp_path / name).exists()]) == (1, [])
+    assert call_prerm(tmp_path, configs, "upgrade", "9.9").returncode == 0
+    assert [name for name in ours if not (tmp_path / name).exists()] == []
+    (tmp_path / "pve/nodes/a/lxc/5001.conf").unlink()
+    assert call_prerm(tmp_path, configs, "remove").returncode == 0
+    left = [name for name in (*ours, *others) if (tmp_path / name).exists()]
+    assert left == list(others)
