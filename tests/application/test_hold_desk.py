@@ -9,6 +9,7 @@ import pytest
 from tests.application.rollout_bench import Bench
 from zlh_hooks.application.hold_desk import HoldDesk, Place
 from zlh_hooks.application.retag import ChannelPorts
+from zlh_hooks.domain import tag
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import ConfigChanged, NotAllowed, SettingsError, TargetError
 from zlh_hooks.domain.hold import LONGEST_CLAIM, Claim
@@ -224,6 +225,26 @@ def test_no_guest_is_marked_down_that_nothing_would_keep_from_starting(hook: str
     with pytest.raises(NotAllowed, match=said):
         claim(bench, Place((GUEST,)), Claim.DOWN)
     assert open_desk(bench).list() == ()
+
+
+def test_who_lists_claims_is_told_of_a_guest_that_nothing_keeps_down_any_more() -> None:
+    bench = Bench().furnish(2)
+    _keep_down(bench)
+    assert [held.loopholes for held in open_desk(bench).list()] == [()]
+    bench.datacentre.edit_config(GUEST, hookscript="")
+    (held,) = open_desk(bench).list()
+    assert ["does not name the guest hook" in one for one in held.loopholes] == [True]
+    bench.clock.sleep(HOUR)
+    assert [held.loopholes for held in open_desk(bench).list()] == [()], "a claim that is over keeps nobody down"
+
+
+def test_a_guest_that_ha_gets_back_when_our_work_on_it_ends_is_not_marked_down_meanwhile() -> None:
+    bench = Bench().furnish(2)
+    end = tag.BUSY + tag.render_time(bench.clock.now() + HOUR)
+    bench.datacentre.edit_config(GUEST, hookscript=HOOK, tags=end)
+    bench.datacentre.containers[GUEST].ha_state = "ignored"
+    with pytest.raises(NotAllowed, match="is in work"):
+        claim(bench, Place((GUEST,)), Claim.DOWN)
 
 
 @pytest.mark.parametrize("vmid", [GUEST, MACHINE])

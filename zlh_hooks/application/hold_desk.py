@@ -1,6 +1,6 @@
 """Where people hold guests and lines, and let them go. A claim stands on the guest; the ledger says who made it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,11 +39,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class HeldGuest:
-    """One claim and the guest, or template, that carries it."""
+    """One claim and the guest, or template, that carries it.
+
+    ``loopholes``: why the guest would start all the same, of a claim that keeps it down, and what closes them.
+    """
 
     guest: GuestSummary
     hold: Hold
     is_over: bool
+    loopholes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,8 @@ class HoldDesk:
 
     def refuse_loopholes(self, guests: Sequence[GuestSummary]) -> None:
         """``NotAllowed`` if one of them would start although it is marked down; it names the commands that mend it."""
-        inventory = self.ports.inventory
-        looks = ((inventory.read_config(guest.ref), inventory.read_power(guest.ref)) for guest in guests)
-        found = [loophole for config, power in looks for loophole in list_loopholes(config, power)]
+        configs = (self.ports.inventory.read_config(guest.ref) for guest in guests)
+        found = [loophole for config in configs for loophole in self._list_loopholes(config)]
         if found:
             raise NotAllowed(
                 "\n  ".join(["to be kept down takes this first, typed by root on a node of the cluster:", *found])
@@ -107,10 +110,8 @@ class HoldDesk:
 
     def list(self) -> tuple[HeldGuest, ...]:
         """Every claim in the cluster, by guest; those of a line stand on its templates."""
-        now = self.ports.clock.now()
-        held = [guest for guest in self.ports.list_guests() if _carries(guest)]
-        found = [(guest, hold) for guest in held for hold in self._read(guest)]
-        return tuple(HeldGuest(guest, hold, hold.is_over(now)) for guest, hold in found)
+        held = (guest for guest in self.ports.list_guests() if _carries(guest))
+        return tuple(one for guest in held for one in self._read(guest))
 
     # --- inside
 
@@ -126,10 +127,16 @@ class HoldDesk:
             raise NotAllowed(f"there is no guest on node {node}; nodes that have some: {nodes}")
         return found
 
-    def _read(self, guest: GuestSummary) -> tuple[Hold, ...]:
-        config = self.ports.inventory.read_config(guest.ref)
-        holds = list_holds(config.tags, _notes_of(config))
-        return tuple(hold for hold in holds if guest.template == (hold.claim is Claim.LINE))
+    def _read(self, guest: GuestSummary) -> Iterator[HeldGuest]:
+        config, now = self.ports.inventory.read_config(guest.ref), self.ports.clock.now()
+        for hold in list_holds(config.tags, _notes_of(config)):
+            if guest.template == (hold.claim is Claim.LINE):
+                keeps_down = hold.claim is Claim.DOWN and not hold.is_over(now)
+                loopholes = self._list_loopholes(config) if keeps_down else ()
+                yield HeldGuest(guest, hold, hold.is_over(now), loopholes)
+
+    def _list_loopholes(self, config: GuestConfig) -> tuple[str, ...]:
+        return list_loopholes(config, self.ports.inventory.read_power(config.ref), self.ports.clock.now())
 
     def _list_over(self, holds: tuple[Hold, ...]) -> tuple[Hold, ...]:
         return tuple(hold for hold in holds if hold.is_over(self.ports.clock.now()))

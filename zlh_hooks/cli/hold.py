@@ -93,6 +93,8 @@ def clear(
 def list_holds(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
     """Every claim, whose it is, why, and until when. One that is over counts no more; the next write takes it off."""
     found = wiring.open_site(config, policy).hold_desk().list()
+    for loophole in (loophole for one in found for loophole in one.loopholes):
+        typer.echo(loophole, err=True)
     if json:
         print_json([_describe(one) for one in found])
     else:
@@ -109,7 +111,8 @@ def _ask_twice(place: Place, when: str, yes: bool, is_quiet: bool) -> None:
     """The one thing of ours that stops a customer's server from coming up. ``is_quiet``: asks on the error output."""
     typer.echo(
         f"Until {when} the guest hook refuses each start of guest {place}, its customer's and a booting node's.\n"
-        "One that runs is not stopped, and may reboot from inside. Whoever may edit its tags can lift it.",
+        "One that runs is not stopped, and may reboot from inside. Let through is what a backup starts, and a start\n"
+        "where the guest's config cannot be read in time. Whoever may edit its tags can lift it.",
         err=is_quiet,
     )
     if not yes and not typer.confirm("Keep it down?", err=is_quiet):
@@ -158,4 +161,4 @@ def _describe(one: HeldGuest) -> dict[str, Any]:
     hold, guest = one.hold, one.guest
     where = {"vmid": guest.vmid, "name": guest.name, "node": guest.ref.node, "template": guest.template}
     claim = {"claim": _claim_of(hold), "until": hold.until, "over": one.is_over, "owner": hold.owner}
-    return where | claim | {"reason": hold.reason}
+    return where | claim | {"reason": hold.reason, "loopholes": one.loopholes}

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from zlh_hooks.domain import tag
+from zlh_hooks.domain.busy import is_busy
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.guest import GuestConfig, Power, render_ha_resource
@@ -96,7 +97,7 @@ def check_end(now: datetime, until: datetime) -> None:
 _ALLOWED = f"a minute that is to come, at most {LONGEST_CLAIM.days} days from now"
 
 
-def list_loopholes(config: GuestConfig, power: Power) -> tuple[str, ...]:
+def list_loopholes(config: GuestConfig, power: Power, now: datetime) -> tuple[str, ...]:
     """Why the guest would start although it is marked down, each with what closes it; empty if nothing is known.
 
     While it is ``ignored``, all that is asked of Proxmox passes the HA manager by (pve-ha-manager 5.2, ``state``).
@@ -111,6 +112,8 @@ def list_loopholes(config: GuestConfig, power: Power) -> tuple[str, ...]:
     if power.ha_managed and power.ha_state != IGNORED:
         free = f"ha-manager set {render_ha_resource(ref)} --state {IGNORED}"
         found.append(f"guest {ref} is under HA, which would try each node and leave it in error: {free}")
+    elif power.ha_state == IGNORED and is_busy(config.tags, now):
+        found.append(f"guest {ref} is in work, and HA gets it back after that: wait until its tag {tag.BUSY}… has gone")
     return tuple(found)
 
 
