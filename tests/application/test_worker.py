@@ -7,7 +7,7 @@ import pytest
 from tests.application.rollout_bench import Bench
 from zlh_hooks.application.controller_lock import ControllerLock, find_claims
 from zlh_hooks.application.worker import Heartbeat, HeldLease, Worker
-from zlh_hooks.domain.errors import LeaseLost, NotAllowed
+from zlh_hooks.domain.errors import GuestLocked, LeaseLost, NotAllowed
 from zlh_hooks.domain.steps import RolloutState
 
 LEASE = timedelta(seconds=60)
@@ -126,4 +126,20 @@ def test_a_controller_that_slept_through_its_claim_may_send_nothing_once_another
     bench.clock.sleep(lock.length)
     ControllerLock(bench.datacentre.cluster, bench.clock, "elsewhere").take()
     with pytest.raises(NotAllowed, match="elsewhere"):
+        worker.heartbeat.assure()
+
+
+def test_a_worker_whose_claim_could_not_be_extended_sends_nothing_once_it_is_about_to_end() -> None:
+    """Its template was cloned for so long that another controller may take the claim before an answer is here."""
+    bench = Bench().furnish()
+    worker, lock = make_worker(bench)
+    bench.clock.sleep(timedelta(seconds=30))
+    lock.take()
+    bench.clock.sleep(timedelta(minutes=6))
+    bench.datacentre.edit_config(8001, lock="disk")
+    worker.heartbeat.control()
+    bench.clock.sleep(timedelta(minutes=2))
+    worker.heartbeat.assure()
+    bench.clock.sleep(timedelta(minutes=1))
+    with pytest.raises(GuestLocked, match="8001"):
         worker.heartbeat.assure()

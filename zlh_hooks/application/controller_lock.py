@@ -4,16 +4,21 @@
 write a compare-and-swap; clones inherit the tag but are no templates, so theirs does not count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import ConfigChanged, GuestLocked, NotAllowed
-from zlh_hooks.domain.guest import GuestRef, GuestSummary
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
 
 POLL = timedelta(seconds=1)
+MARGIN = timedelta(minutes=1)
+"""A claim that ends sooner is not relied on: what is sent now is answered, or given up, within that."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +52,21 @@ class ControllerLock:
     length: timedelta = timedelta(minutes=10)
     patience: timedelta = timedelta(minutes=2)
 
-    def take(self) -> None:
-        """Take or extend the claim; ``NotAllowed`` names another holder and until when."""
+    def take(self) -> datetime:
+        """Take or extend the claim and say until when it stands; ``NotAllowed`` names another holder and until when.
+
+        While its template is cloned nothing can be written there: our own claim is kept as it is, with ``MARGIN`` left.
+        """
         place = self._find_place()
-        if place is not None:
-            self._write(place, self.clock.now() + self.length)
+        if place is None:
+            return self.clock.now() + self.length
+        return self._write_in_time(place, self._extend)
 
     def release(self) -> None:
         """Take our claim off."""
         for claim in find_claims(self.cluster.inventory.list_guests()):
             if claim.holder == self.holder:
-                self._write(claim.place, None)
+                self._write_in_time(claim.place, self._drop)
 
     def _find_place(self) -> GuestRef | None:
         guests = self.cluster.inventory.list_guests()
@@ -72,30 +81,45 @@ class ControllerLock:
                 f"the cluster is controlled by {other.holder} (tag on template {other.place})", other.until
             )
 
-    def _write(self, place: GuestRef, until: datetime | None) -> None:
+    def _write_in_time(self, place: GuestRef, write: Callable[[GuestRef], Result]) -> Result:
         """A template that is being cloned is locked; a claim lasts long enough to wait for that."""
         deadline = self.clock.monotonic() + self.patience.total_seconds()
-        while not self._try_write(place, until):
-            if self.clock.monotonic() >= deadline:
-                raise GuestLocked(
-                    f"template {place} stayed locked: the controller's claim could not be written", "disk"
-                )
+        while True:
+            try:
+                return write(place)
+            except (ConfigChanged, GuestLocked) as error:
+                if self.clock.monotonic() >= deadline:
+                    text = f"template {place} stayed locked: the controller's claim could not be written"
+                    raise GuestLocked(text, "disk") from error
             self.clock.sleep(POLL)
 
-    def _try_write(self, place: GuestRef, until: datetime | None) -> bool:
-        config = self.cluster.inventory.read_config(place)
-        summary = GuestSummary(place, "", False, True, config.tags)
-        if until is not None:
-            self._refuse_if_held(find_claims([summary]))
-        value = None if until is None else f"{tag.render_time(until)}.{self.holder}"
-        tags = tag.render_tags(tag.replace(config.tags, tag.LEASE, value))
-        if tags == tag.render_tags(config.tags):
-            return True
+    def _extend(self, place: GuestRef) -> datetime:
+        config, claims = self._read(place)
+        self._refuse_if_held(claims)
+        until = (self.clock.now() + self.length).replace(second=0, microsecond=0)  # as its tag says it
         try:
-            self.cluster.editor.write_config(place, {"tags": tags}, config.digest)
-        except (ConfigChanged, GuestLocked):
-            return False
-        return True
+            self._write(config, tag.replace(config.tags, tag.LEASE, f"{tag.render_time(until)}.{self.holder}"))
+        except GuestLocked:
+            kept = max((claim.until for claim in claims if claim.holder == self.holder), default=self.clock.now())
+            if kept - self.clock.now() < MARGIN:
+                raise
+            return kept
+        return until
+
+    def _drop(self, place: GuestRef) -> None:
+        """The listing is seconds old: by now it may be another's, who took it over."""
+        config, claims = self._read(place)
+        ours = {claim.tag for claim in claims if claim.holder == self.holder}
+        self._write(config, set(config.tags) - ours)
+
+    def _read(self, place: GuestRef) -> tuple[GuestConfig, Sequence[Claim]]:
+        config = self.cluster.inventory.read_config(place)
+        return config, find_claims([GuestSummary(place, "", False, True, config.tags)])
+
+    def _write(self, config: GuestConfig, tags: Iterable[str]) -> None:
+        rendered = tag.render_tags(tags)
+        if rendered != tag.render_tags(config.tags):
+            self.cluster.editor.write_config(config.ref, {"tags": rendered}, config.digest)
 
 
 def render_holder(host: str, ledger: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from zlh_hooks.application.controller_lock import ControllerLock
+from zlh_hooks.application.controller_lock import MARGIN, ControllerLock
 from zlh_hooks.application.desk import find_due, list_progress
 from zlh_hooks.application.ports import Clock, LeaseHolder, Ledger, WorkerLease
 from zlh_hooks.domain.errors import LeaseLost, NotAllowed, RoadError, TargetError
@@ -82,9 +82,8 @@ class Heartbeat:
     def control(self) -> None:
         """Take the controller's claim now; ``NotAllowed`` names who has it."""
         self._may_stand = True
-        until = self.clock.now() + self.lock.length
-        self.lock.take()
-        self._claim_due = self.clock.monotonic() + self.lock.length.total_seconds() / 3
+        until = self.lock.take()
+        self._claim_due = self.clock.monotonic() + (until - self.clock.now()).total_seconds() / 3
         self._claimed_until, self.controls = until, True
 
     def give_up_control(self) -> None:
@@ -97,10 +96,10 @@ class Heartbeat:
     def assure(self) -> None:
         """Before each changing request: nobody else executes, on this ledger (``LeaseLost``) or on another.
 
-        A claim is read again when it has run out: whoever has it by then is named by ``NotAllowed``.
+        A claim that is about to run out is taken anew: whoever has it by then is named by ``NotAllowed``.
         """
         self.held.assure()
-        if self.controls and self._claimed_until is not None and self.clock.now() >= self._claimed_until:
+        if self.controls and self._claimed_until is not None and self._claimed_until - self.clock.now() < MARGIN:
             self.control()
 
     def _beat(self) -> None:
