@@ -230,9 +230,9 @@ class Site:
 
         return open_agent_hands(self, ledger, cluster, permit)
 
-    def recovery(self) -> Recovery:
-        """Finds and mends what rollouts left."""
-        return Recovery(self.cluster, self.policy.scratch_vmids, self.policy.rollout.shutdown_timeout)
+    def recovery(self, *, insists: bool = False, say: Callable[[str], None] = lambda _: None) -> Recovery:
+        """Finds and mends what rollouts left. ``insists``: whatever others do meanwhile, of which it is told."""
+        return Recovery(self.cluster, self.clock, self.policy, insists, say)
 
     def refuse_recovery(self) -> None:
         """``NotAllowed`` while the ledger itself knows the way: a rollout that can be resumed is not recovered."""

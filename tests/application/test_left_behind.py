@@ -164,7 +164,7 @@ def test_with_the_ledger_lost_a_clone_that_is_still_being_made_is_found_and_take
     bench, _ = _die_in_clone(STAGE, HOUR)
     scratch = _scratch_of(bench, GUEST)
     bench.ledger = MemoryLedger(bench.clock, bench.datacentre.faults)
-    recovery = Recovery(bench.datacentre.cluster, bench.policy.scratch_vmids, 2 * MINUTE)
+    recovery = Recovery(bench.datacentre.cluster, bench.clock, bench.policy)
     journal = Journal(
         ledger=bench.ledger,
         tasks=bench.datacentre,

@@ -115,7 +115,7 @@ def test_a_stuck_guest_is_counted_until_it_is_recovered() -> None:
     bench.datacentre.faults.meanwhile("reboot", break_old_root(bench, CANARY))
     bench.run("2")
     assert find_up(bench)["targets_stuck"] == 1
-    recovery = Recovery(bench.datacentre.cluster, bench.policy.scratch_vmids, timedelta(minutes=2))
+    recovery = Recovery(bench.datacentre.cluster, bench.clock, bench.policy)
     journal = Journal(
         ledger=bench.ledger,
         tasks=bench.datacentre,

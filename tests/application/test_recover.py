@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.application.rollout_bench import Bench
+from tests.application.rollout_bench import Bench, make_policy
 from tests.datacentre import Crash, MemoryLedger, assert_data_untouched, assert_no_leftovers, assert_power_as_left
 from zlh_hooks.application.journal import Journal, Patience
-from zlh_hooks.application.recover import Mode, Recovery
+from zlh_hooks.application.recover import Mode, Recovery, Remnant
 from zlh_hooks.application.retag import CANARY_TAG
-from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.busy import is_busy
+from zlh_hooks.domain.errors import HeldUp, NotAllowed
 
 STAGING = [("clone", 4), ("write_config", 10), ("move_volume", 1), ("move_volume", 2), ("destroy", 4)]
 EXCHANGING = [("exchange", 5), ("exchange", 6), ("reboot", 1), ("reboot", 2)]
@@ -93,7 +94,7 @@ def test_an_old_root_whose_name_a_customers_volume_has_by_now_is_left_alone_on_t
 
 
 def _recovery(bench: Bench) -> Recovery:
-    return Recovery(bench.datacentre.cluster, bench.policy.scratch_vmids, timedelta(minutes=2))
+    return Recovery(bench.datacentre.cluster, bench.clock, bench.policy)
 
 
 def _journal(bench: Bench) -> Journal:
@@ -171,3 +172,110 @@ def test_a_customer_with_a_number_of_ours_is_never_destroyed() -> None:
     bench = Bench().furnish(1)
     bench.datacentre.add_guest(890500, "n1")
     assert _recovery(bench).list_remnants() == ()
+
+
+# ------------------------------------------------------------------------------- beside what others do
+
+GUEST = 5001
+MINUTE = timedelta(minutes=1)
+
+
+def _left(mode: Mode, **interlock: str) -> tuple[Bench, Remnant]:
+    """The first guest was left like that, half an hour ago."""
+    bench = Bench(make_policy(interlock=interlock)).furnish(3)
+    bench.datacentre.faults.die_after("reboot" if mode is Mode.EXCHANGED else "exchange", vmid=GUEST)
+    plan = bench.submit("2")
+    with pytest.raises(Crash):
+        bench.work(plan)
+    bench.datacentre.faults.restart()
+    bench.datacentre.faults.clear()
+    bench.clock.sleep(30 * MINUTE)
+    bench.ledger = MemoryLedger(bench.clock, bench.datacentre.faults)
+    (remnant,) = [one for one in _recovery(bench).list_remnants() if one.ref.vmid == GUEST]
+    assert remnant.mode is mode
+    return bench, remnant
+
+
+WAYS = pytest.mark.parametrize(("mode", "way"), [(Mode.EXCHANGED, "back"), (Mode.PENDING, "forward")])
+
+
+def _go(bench: Bench, remnant: Remnant, way: str, *, insists: bool = False) -> list[str]:
+    """What was said."""
+    said: list[str] = []
+    recovery = Recovery(bench.datacentre.cluster, bench.clock, bench.policy, insists, said.append)
+    (recovery.take_back if way == "back" else recovery.go_forward)(remnant, _journal(bench))
+    return said
+
+
+def _busy(bench: Bench) -> bool:
+    return is_busy(bench.datacentre.containers[GUEST].config.tags, bench.clock.now())
+
+
+@WAYS
+@pytest.mark.parametrize("lock", ["", "backup"])
+def test_a_guest_that_is_restarted_says_that_it_is_in_work_and_says_so_no_more_when_it_runs(
+    mode: Mode, way: str, lock: str
+) -> None:
+    bench, remnant = _left(mode)
+    if lock:
+        bench.datacentre.lock(GUEST, lock, 2 * MINUTE)
+    seen: list[bool] = []
+    bench.datacentre.faults.meanwhile("reboot", lambda: seen.append(_busy(bench)), vmid=GUEST)
+    assert _go(bench, remnant, way) == []
+    assert (seen, _busy(bench)) == ([True], False)
+
+
+@WAYS
+def test_work_of_others_on_the_guest_itself_keeps_it_from_being_restarted_unless_a_person_insists(
+    mode: Mode, way: str
+) -> None:
+    bench, remnant = _left(mode)
+    bench.datacentre.work_on(GUEST, "vzsnapshot", 5 * MINUTE)
+    before = dict(bench.datacentre.containers[GUEST].values)
+    with pytest.raises(HeldUp, match="vzsnapshot; again when that is over, or at once with --now"):
+        _go(bench, remnant, way)
+    assert bench.datacentre.containers[GUEST].values == before
+    (said,) = _go(bench, remnant, way, insists=True)
+    assert "vzsnapshot" in said and f"guest {GUEST}" in said
+    assert bench.runs(GUEST) == ("1" if way == "back" else "2")
+
+
+def test_a_guest_goes_back_beside_a_backup_of_its_node_and_that_is_told() -> None:
+    bench, remnant = _left(Mode.EXCHANGED)
+    bench.datacentre.back_up_several(GUEST, 300 * MINUTE)
+    (said,) = _go(bench, remnant, "back")
+    assert "a backup of several guests" in said
+    assert bench.runs(GUEST) == "1"
+
+
+@pytest.mark.parametrize("answer", ["wait", "skip", "refuse"])
+def test_a_guest_does_not_go_forward_beside_a_backup_of_its_node_unless_a_person_insists(answer: str) -> None:
+    bench, remnant = _left(Mode.PENDING, backup=answer)
+    bench.datacentre.back_up_several(GUEST, 300 * MINUTE)
+    with pytest.raises(HeldUp, match=r"a backup of several guests.*--now"):
+        _go(bench, remnant, "forward")
+    assert bench.runs(GUEST) == "1"
+    assert len(_go(bench, remnant, "forward", insists=True)) == 1
+    assert bench.runs(GUEST) == "2"
+
+
+def test_what_policy_ignores_keeps_nobody_from_going_forward() -> None:
+    bench, remnant = _left(Mode.PENDING, backup="ignore")
+    bench.datacentre.back_up_several(GUEST, 300 * MINUTE)
+    assert _go(bench, remnant, "forward") == []
+
+
+@WAYS
+def test_a_guest_that_is_marked_down_is_not_restarted_for_it_would_stay_off(mode: Mode, way: str) -> None:
+    bench, remnant = _left(mode)
+    tags = ";".join((*bench.datacentre.containers[GUEST].config.tags, "zlh-down.20991231t0000z"))
+    bench.datacentre.edit_config(GUEST, tags=tags)
+    with pytest.raises(HeldUp, match="marked down"):
+        _go(bench, remnant, way, insists=True)
+
+
+def test_what_others_do_is_nothing_to_a_guest_that_is_not_restarted() -> None:
+    bench, remnant = _left(Mode.PENDING)
+    bench.datacentre.work_on(GUEST, "vzsnapshot", 5 * MINUTE)
+    assert _go(bench, remnant, "back") == []
+    assert not _busy(bench)

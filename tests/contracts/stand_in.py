@@ -38,7 +38,7 @@ class StandInBench:
         self.runtime.leave_inside(guest.vmid, reboot=True)
 
     def back_up_several(self) -> None:
-        self.serving.wait(self.serving.pve.back_up_several(_NODE))
+        self.serving.wait(self.serving.pve.work(_NODE, "vzdump"))
 
     def plan_backups(self, due: datetime) -> None:
         """As ``GET /cluster/backup`` of pve-manager answers, one that is switched off among them."""

@@ -17,18 +17,27 @@ UNSIGNED = "unsigned"
 
 
 def sign(
-    cluster: Cluster, clock: Clock, rules: RolloutRules, ref: GuestRef, journal: Journal, needed: timedelta
+    cluster: Cluster,
+    clock: Clock,
+    rules: RolloutRules,
+    ref: GuestRef,
+    journal: Journal,
+    needed: timedelta,
+    name: str = "sign",
+    *,
+    waits: bool = False,
 ) -> None:
-    """Say on the guest that it is in work, unless it says so for as long as is ``needed``.
+    """Say on the guest that it is in work, unless it says so for as long as is ``needed``. ``name``: of the step.
 
-    Nothing waits for it and nothing fails for it: under a lock no backup begins, and one that has begun is too late.
+    Nothing fails for it, nor waits for a lock unless it ``waits``: under one no backup begins, and one that has begun
+    is too late.
     """
     config, now = cluster.inventory.read_config(ref), clock.now()
-    if config.lock or is_busy(config.tags, now + needed):
+    if (config.lock and not waits) or is_busy(config.tags, now + needed):
         return
     coming, old = render_sign(rules, now), tuple(t for t in config.tags if t.startswith(tag.BUSY))
     try:
-        journal.retry(root_step.WriteTags(f"sign.{coming}", cluster, ref, add=(coming,), drop=old))
+        journal.retry(root_step.WriteTags(f"{name}.{coming}", cluster, ref, add=(coming,), drop=old))
     except GuestMissing:
         raise
     except TargetError as error:

@@ -112,7 +112,8 @@ class Engine:
     def _open_story(self, case: Case, course: Course, candidacy: Candidacy) -> Rollout:
         preparation = Preparation(case.driver, case.journal, case.gate)
         finish = Finish(case.driver, case.way_back)
-        interlock = Interlock(case.plan, self.cluster, self.clock, case.journal)
+        rules, is_ours = case.plan.rules.interlock, case.plan.has_guest
+        interlock = Interlock(rules, self.cluster, self.clock, case.journal, is_ours)
         exchange = Exchange(case, Turn(case, interlock), finish)
         case.gate.meanwhile = exchange.tend
         return Rollout(case, course, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)

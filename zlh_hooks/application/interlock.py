@@ -4,7 +4,7 @@ A token that may not read backup jobs is no reason to stop: ``ready`` names the 
 says once that jobs are not looked at. The config lock is waited for in any case.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,8 +14,7 @@ from zlh_hooks.application.verdict import Refused, Skipped
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import HeldUp, RightMissing
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.interlock import BackupJob, Conflict, Surroundings, find_conflict, find_work
-from zlh_hooks.domain.plan import Plan
+from zlh_hooks.domain.interlock import BackupJob, Conflict, InterlockRules, Surroundings, find_conflict, find_work
 
 UNSEEN = "interlock.unseen"
 """Note: why backup jobs are not looked at."""
@@ -23,12 +22,13 @@ UNSEEN = "interlock.unseen"
 
 @dataclass(frozen=True, slots=True)
 class Interlock:
-    """Shared by the threads of a rollout. ``journal`` is the rollout's own."""
+    """Shared by the threads of a rollout. ``journal`` is the rollout's; ``is_ours`` knows guests in our work."""
 
-    plan: Plan
+    rules: InterlockRules
     cluster: Cluster
     clock: Clock
     journal: Journal
+    is_ours: Callable[[int | None], bool]
 
     def assure_undisturbed(self, guest: GuestRef, need: timedelta) -> None:
         """``HeldUp``, ``Skipped`` or ``Refused``, as policy says, while others are at work or soon will be."""
@@ -39,14 +39,14 @@ class Interlock:
 
     def find(self, guest: GuestRef, need: timedelta) -> Conflict | None:
         """What speaks against a restart that takes ``need`` until its proof."""
-        now, rules = self.clock.now(), self.plan.rules.interlock
+        now = self.clock.now()
         jobs = [job for job in self._list_jobs() if job.is_due(now, need)]
         pool = self._read_pool(guest) if any(job.pool for job in jobs) else None
-        around = Surroundings(guest, pool, self.cluster.tasks.list_active(guest.node), jobs, self._is_ours)
-        return find_conflict(around, rules, now, need)
+        around = Surroundings(guest, pool, self.cluster.tasks.list_active(guest.node), jobs, self.is_ours)
+        return find_conflict(around, self.rules, now, need)
 
     def _list_jobs(self) -> Sequence[BackupJob]:
-        if self.plan.rules.interlock.backup_due == "ignore":
+        if self.rules.backup_due == "ignore":
             return ()
         try:
             return self.cluster.backups.list_backup_jobs()
@@ -57,11 +57,6 @@ class Interlock:
 
     def _read_pool(self, guest: GuestRef) -> str | None:
         return next((one.pool for one in self.cluster.inventory.list_guests() if one.vmid == guest.vmid), None)
-
-    def _is_ours(self, vmid: int | None) -> bool:
-        """A guest of the rollout, which is started by it or by its customer, or a temporary one."""
-        is_target = any(target.vmid == vmid for target in self.plan.targets)
-        return is_target or (vmid is not None and vmid in self.plan.scratch_vmids)
 
 
 def assure_alone(cluster: Cluster, guest: GuestRef, ours: Collection[str]) -> None:

@@ -6,20 +6,24 @@ note. That is enough to say for each guest which root is the old one and which t
 cannot be told from a customer's volume is never freed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from zlh_hooks.application import mark, root_step, scratch
+from zlh_hooks.application import busy, mark, root_step, scratch
+from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import Journal
-from zlh_hooks.application.ports import Cluster
+from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.retag import CANARY_TAG
+from zlh_hooks.application.start import assure_startable
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.errors import NotAllowed, TargetError
+from zlh_hooks.domain.busy import needed_to_restart, render_sign
+from zlh_hooks.domain.errors import HeldUp, NotAllowed, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, render_size
+from zlh_hooks.domain.interlock import find_work
 from zlh_hooks.domain.kept_volume import KeptVolume
-from zlh_hooks.domain.policy import VmidRange
+from zlh_hooks.domain.policy import Policy, VmidRange
 from zlh_hooks.domain.progress import LEFT, UNMARK, name_recovery
 
 
@@ -57,11 +61,21 @@ class Remnant:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """Finds remnants, and takes them back or forward."""
+    """Finds remnants, and takes them back or forward.
+
+    ``insists``: a guest is restarted whatever others do meanwhile; ``say`` tells what they do.
+    """
 
     cluster: Cluster
-    numbers: VmidRange
-    shutdown_timeout: timedelta
+    clock: Clock
+    policy: Policy
+    insists: bool = False
+    say: Callable[[str], None] = lambda _: None
+
+    @property
+    def numbers(self) -> VmidRange:
+        """Those of temporary guests."""
+        return self.policy.scratch_vmids
 
     def list_remnants(self) -> tuple[Remnant, ...]:
         """Every guest in work, every scratch guest and every candidate of a line, by number."""
@@ -125,11 +139,35 @@ class Recovery:
         return left
 
     def _put_back(self, remnant: Remnant, journal: Journal, act: str) -> None:
-        ref, old, size = remnant.ref, remnant.old, self._size_of(remnant)
-        known = remnant.kept if remnant.mode is Mode.EXCHANGED else None
-        put = root_step.PutRoot(f"{act}.put", self.cluster, ref, remnant.new, old, size, known)
+        ref, old, size, is_exchanged = remnant.ref, remnant.old, self._size_of(remnant), remnant.mode is Mode.EXCHANGED
+        if is_exchanged and self.cluster.inventory.read_power(ref).running:
+            self._assure_restartable(ref, journal, goes_back=True)
+        known, sign = remnant.kept if is_exchanged else None, render_sign(self.policy.rollout, self.clock.now())
+        put = root_step.PutRoot(f"{act}.put", self.cluster, ref, remnant.new, old, size, known, sign)
         if journal.retry(put)["pending"]:
-            journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, old, self.shutdown_timeout))
+            self._restart(ref, journal, act, old)
+
+    def _assure_restartable(self, ref: GuestRef, journal: Journal, *, goes_back: bool) -> None:
+        """``HeldUp`` says what is in the way: going back, work on this very guest alone, for it may be a bad one."""
+        assure_startable(self.cluster, self.clock, ref)
+        conflict = self._open_interlock(journal).find(ref, needed_to_restart(self.policy.rollout))
+        if conflict is None:
+            return
+        work = find_work(self.cluster.tasks.list_active(ref.node), ref)
+        if (work or not goes_back) and not self.insists:
+            raise HeldUp(f"left alone, for {work or conflict.reason}; again when that is over, or at once with --now")
+        self.say(f"guest {ref} is restarted all the same: {conflict.reason}")
+
+    def _open_interlock(self, journal: Journal) -> Interlock:
+        rules, numbers = self.policy.rollout.interlock, self.numbers
+        return Interlock(rules, self.cluster, self.clock, journal, lambda vmid: vmid in numbers)
+
+    def _restart(self, ref: GuestRef, journal: Journal, act: str, root: str) -> None:
+        """Signed as in work, also if a lock is to be waited for first."""
+        rules = self.policy.rollout
+        needed, name = needed_to_restart(rules), f"{act}.sign"
+        busy.sign(self.cluster, self.clock, rules, ref, journal, needed, name, waits=True)
+        journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, root, rules.shutdown_timeout))
 
     def _look_at(self, ref: GuestRef, volume: str) -> KeptVolume | None:
         return root_step.look_at(self.cluster, ref, volume)
@@ -155,7 +193,8 @@ class Recovery:
             raise NotAllowed(f"guest {remnant.ref} is {remnant.mode}: it can only go back")
         ref, act = remnant.ref, name_recovery("forward", remnant.ref.vmid)
         if remnant.mode is Mode.PENDING:
-            journal.retry(root_step.Restart(f"{act}.restart", self.cluster, ref, remnant.new, self.shutdown_timeout))
+            self._assure_restartable(ref, journal, goes_back=False)
+            self._restart(ref, journal, act, remnant.new)
         known = self._look_at(ref, remnant.old) if remnant.mode is Mode.PENDING else remnant.kept
         left = self._free(remnant, journal, act, remnant.old, known)
         self._unmark(remnant, journal, act, tag.TO_VERSION)

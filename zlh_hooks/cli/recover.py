@@ -1,10 +1,12 @@
 """``zlh-hooks recover``: what rollouts left on Proxmox, also with the ledger lost."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from zlh_hooks import wiring
+from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.recover import Remnant
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
@@ -20,6 +22,9 @@ def recover(
         bool, typer.Option("--back", help="Take it back to its old root; scratch guests go, trials end.")
     ] = False,
     forward: Annotated[bool, typer.Option("--forward", help="Leave it on its new root for good.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Restart it whatever others do meanwhile; a lock is waited for still.")
+    ] = False,
     config: Config = None,
     policy: PolicyFile = None,
     yes: Yes = False,
@@ -29,7 +34,8 @@ def recover(
     if back and forward:
         raise typer.BadParameter("--back or --forward, not both")
     site = wiring.open_site(config, policy)
-    found = [remnant for remnant in site.recovery().list_remnants() if guest in (None, remnant.ref.vmid)]
+    recovery = site.recovery(insists=now, say=lambda text: typer.echo(text, err=True))
+    found = [remnant for remnant in recovery.list_remnants() if guest in (None, remnant.ref.vmid)]
     if not (back or forward):
         _print(found, json)
         return
@@ -39,14 +45,13 @@ def recover(
     _print(found, False)
     if not yes and not typer.confirm(f"Take {render_guests(len(found))} {'back' if back else 'forward'}?"):
         raise typer.Abort
-    _bring_to_end(site, found, back)
+    _bring_to_end(recovery.take_back if back else recovery.go_forward, site, found)
 
 
-def _bring_to_end(site: wiring.Site, found: list[Remnant], back: bool) -> None:
+def _bring_to_end(act: Callable[[Remnant, Journal], str], site: wiring.Site, found: list[Remnant]) -> None:
     """Each guest by itself: one that cannot be helped does not keep the others waiting."""
     failed = 0
     for remnant in found:
-        act = site.recovery().take_back if back else site.recovery().go_forward
         try:
             left = act(remnant, site.open_recovery_journal())
             typer.echo(f"{remnant.ref.vmid}: done" + (f"; {left}" if left else ""))

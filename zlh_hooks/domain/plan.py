@@ -127,6 +127,10 @@ class Plan(_Value):
         numbers = sorted({target.wave for target in self.targets})
         return tuple(tuple(target for target in self.targets if target.wave == number) for number in numbers)
 
+    def has_guest(self, vmid: int | None) -> bool:
+        """Whether it is one of the targets, which we or its customer start, or a temporary guest of ours."""
+        return vmid in self.scratch_vmids or any(target.vmid == vmid for target in self.targets)
+
 
 def dump_plan(plan: Plan) -> dict[str, Any]:
     """The plan as JSON values for the ledger."""
