@@ -74,6 +74,50 @@ def test_a_guest_without_such_tags_or_in_work_is_not_written(tags: str) -> None:
     assert not [entry for entry in bench.ledger.read() if entry.name == TAKEN_OFF]
 
 
+BUSY = "zlh-busy.20991231t0000z"
+
+
+def copy_of_one_in_work(bench: Bench) -> str:
+    """GUEST is what a clone or a restored backup of OTHER is, whose new root waits; OTHER's tags."""
+    name = bench.datacentre.containers[OTHER].config.rootfs.volume.rpartition("/")[2]
+    tags = f"{CLONED};{BUSY};zlh-rollout.r1;zlh-old-root.r1.{name};zlh-to-version.r1.2"
+    for vmid in (GUEST, OTHER):
+        bench.datacentre.edit_config(vmid, tags=tags)
+    return tags
+
+
+def test_a_copy_of_a_guest_in_work_says_no_more_that_it_is_and_the_guest_itself_does() -> None:
+    bench = open_bench()
+    tags = copy_of_one_in_work(bench)
+    (line,) = take_off(bench, (GUEST, OTHER))
+    assert line.endswith(f"zlh-revoked, {BUSY}")
+    assert not {BUSY, "zlh-line.game-base"} & set(tags_of(bench, GUEST).split(";"))
+    assert tags_of(bench, OTHER) == tags
+
+
+def test_a_guest_in_work_whose_new_root_is_in_force_is_known_by_its_old_one() -> None:
+    bench = open_bench()
+    tags = copy_of_one_in_work(bench)
+    old = bench.datacentre.containers[OTHER].config.rootfs
+    bench.datacentre.edit_config(OTHER, rootfs=old.holding(old.volume + "x", None).render(), unused0=old.volume)
+    assert take_off(bench, (OTHER,)) == []
+    assert tags_of(bench, OTHER) == tags
+
+
+def test_one_that_goes_while_its_config_is_read_keeps_nobody_waiting() -> None:
+    bench = open_bench()
+    copy_of_one_in_work(bench)
+    bench.datacentre.faults.meanwhile("read_config", lambda: bench.datacentre.delete_guest(GUEST), vmid=GUEST)
+    assert take_off(bench) == []
+
+
+def test_a_sign_that_is_left_of_work_by_nobody_goes_too() -> None:
+    bench = open_bench()
+    bench.datacentre.edit_config(GUEST, tags=f"customer;{BUSY}")
+    take_off(bench)
+    assert tags_of(bench, GUEST) == "customer"
+
+
 def test_scratch_guests_of_ours_keep_theirs() -> None:
     bench = open_bench()
     take_off(bench, scratch=VmidRange.model_validate("5000-5100"))

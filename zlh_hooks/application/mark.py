@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from zlh_hooks.application.record import GuestRecord
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.kept_volume import KeptVolume
 from zlh_hooks.domain.plan import Plan
 
@@ -23,6 +23,14 @@ def find_marks(rollout: str, tags: Iterable[str]) -> tuple[str, ...]:
     """Every mark of that rollout among a guest's tags, and that the guest is in work now."""
     beginnings = (*(f"{kind}{rollout}." for kind in _KINDS), tag.BUSY)
     return tuple(t for t in tags if t == tag.ROLLOUT + rollout or t.startswith(beginnings))
+
+
+def is_in_work(config: GuestConfig) -> bool:
+    """Whether its marks are its own: those of a clone, or of a backup of another guest, name a volume it has not."""
+    rollouts = tag.values_of(tag.ROLLOUT, config.tags)
+    named = {name for one in rollouts for name in tag.values_of(f"{tag.OLD_ROOT}{one}.", config.tags)}
+    has = {name_volume(mount.volume) for mount in config.mounts}
+    return bool(rollouts) and (not named or not named.isdisjoint(has))
 
 
 def name_volume(volid: str) -> str:
