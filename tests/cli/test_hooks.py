@@ -9,11 +9,14 @@ from typer.testing import CliRunner, Result
 from tests.application.rollout_bench import Bench
 from tests.cli.command_line import make_runner
 from tests.cli.site_file import GAMES, write_served_site
-from tests.stand_in.fixture import OTHER_NODE, RUNNING, STOPPED, TEMPLATE, stand_in
+from tests.stand_in.fixture import NODE, OTHER_NODE, RUNNING, STOPPED, TEMPLATE, stand_in
 from tests.stand_in.serving import Serving
 from zlh_hooks.application.guest_hook import read_hooks
 from zlh_hooks.cli.hooks import app
 from zlh_hooks.domain.guest_hook import GuestChoice, render_vmids
+from zlh_hooks.domain.guest_note import GuestKind, GuestNote, GuestPhase
+from zlh_hooks.domain.note_book import draft_note
+from zlh_hooks.wiring import open_site
 
 __all__ = ["stand_in"]
 
@@ -126,15 +129,45 @@ def test_install_prints_what_root_types_on_nodes_for_those_who_name_nothing(
         "  zlh-hooks-node install",
         "As root, with the package zlh-hooks-node, on one node of the cluster:",
         "  zlh-hooks-node install --vmid 5001-5002 --vmid 9000",
+        "As root, with the package zlh-hooks-node, on pve1, where no good backup was noted yet:",
+        "  zlh-hooks-node install --vzdump",
     ]
     name_hook(stand_in, RUNNING.vmid, HOOK)
     name_hook(stand_in, STOPPED.vmid, OTHER)
     result = run("install", *files)
-    assert result.stdout.splitlines()[-1] == "  zlh-hooks-node install --vmid 9000"
+    assert result.stdout.splitlines()[3] == "  zlh-hooks-node install --vmid 9000"
     assert result.stderr == f"guest 5002 on pve1 is left alone, for it names {OTHER}\n"
-    name_hook(stand_in, TEMPLATE.vmid, HOOK)
+
+
+def note_phase(files: list[str], node: str, phase: GuestPhase) -> None:
+    """The intake has recorded it of the running guest."""
+    site = open_site(Path(files[1]), Path(files[3]))
+    note = GuestNote(RUNNING.vmid, phase, site.clock.now(), node, GuestKind.LXC, "", "", False)
+    site.ledger.append(draft_note(f"{node}-{phase}", note, ""))
+
+
+def test_install_prints_what_makes_backups_heed_guests_in_work_for_nodes_where_none_was_noted(
+    stand_in: Serving, files: list[str]
+) -> None:
+    for ref in (RUNNING, STOPPED, TEMPLATE):
+        name_hook(stand_in, ref.vmid, HOOK)
+    stand_in.call(lambda: stand_in.pve.move_guest(STOPPED.vmid, OTHER_NODE))
+    for node, phase in ((NODE, GuestPhase.BACKUP_END), (OTHER_NODE, GuestPhase.POST_START)):
+        note_phase(files, node, phase)
+    heading, *commands = run("install", *files).stdout.splitlines()
+    assert "on pve2, where no good backup was noted yet" in heading
+    assert commands == ["  zlh-hooks-node install --vzdump"]
+
+
+def test_install_has_nothing_to_say_when_all_name_the_hook_and_every_node_has_noted_a_backup(
+    stand_in: Serving, files: list[str]
+) -> None:
+    for ref in (RUNNING, STOPPED, TEMPLATE):
+        name_hook(stand_in, ref.vmid, HOOK)
+    note_phase(files, NODE, GuestPhase.BACKUP_END)
     result = run("install", *files)
-    assert (result.exit_code, result.stdout) == (0, "nothing to do: there is no guest without a hookscript\n")
+    said = "nothing to do: no guest is without a hookscript, and no node without a noted backup\n"
+    assert (result.exit_code, result.stdout) == (0, said)
 
 
 def test_a_choice_a_storage_and_a_dry_run_are_in_what_install_prints_and_so_they_are_for_programs(
@@ -146,6 +179,7 @@ def test_a_choice_a_storage_and_a_dry_run_are_in_what_install_prints_and_so_they
         "nodes": ["pve1", "pve2"],
         "on_each_node": ["zlh-hooks-node install --storage fast --dry-run"],
         "then_on_one": ["zlh-hooks-node install --storage fast --dry-run --vmid 600 --vmid 700"],
+        "backups": {"nodes": ["pve1"], "on_each_node": ["zlh-hooks-node install --vzdump --dry-run"]},
     }
 
 
@@ -174,6 +208,7 @@ def test_uninstall_without_a_choice_takes_it_off_all_and_removes_the_script_on_e
         "nodes": ["pve1", "pve2"],
         "on_each_node": ["zlh-hooks-node uninstall --storage fast", "zlh-hooks-node uninstall"],
         "then_on_one": [],
+        "backups": {"nodes": [], "on_each_node": []},
     }
 
 

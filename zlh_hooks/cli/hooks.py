@@ -10,6 +10,7 @@ from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.view import render_guests
 from zlh_hooks.domain.guest_hook import GuestChoice, NamedHook, NodeOrders, plan_install, plan_uninstall
+from zlh_hooks.domain.note_book import find_backup_nodes
 from zlh_hooks.domain.value import VmidRange
 
 app = typer.Typer(no_args_is_help=True)
@@ -77,15 +78,16 @@ def install(
 ) -> None:
     """The commands that bring the hook to nodes and guests. Proxmox takes them from root on a node, from no token.
 
-    Without a choice: to the guests of the policy, and templates of lines.
+    Without a choice: to the guests of the policy, and templates of lines. Whether backups call theirs is seen by root
+    on a node alone: here only that one was noted.
     """
     site = wiring.open_site(config, policy)
     named = _read(site, _choose(everybody, pool, tag, vmid))
     for one in named:
         if one.volume and not one.is_ours:
             typer.echo(f"guest {one.guest.ref} is left alone, for it names {one.volume}", err=True)
-    orders = plan_install(named, storage, dry_run=dry_run)
-    _print_orders(site, orders, "there is no guest without a hookscript", json)
+    orders = plan_install(named, find_backup_nodes(site.ledger.read(rollout="")), storage, dry_run=dry_run)
+    _print_orders(site, orders, "no guest is without a hookscript, and no node without a noted backup", json)
 
 
 @app.command()
@@ -120,12 +122,14 @@ def _read(site: wiring.Site, choice: GuestChoice) -> tuple[NamedHook, ...]:
 def _print_orders(site: wiring.Site, orders: NodeOrders, nothing: str, json: bool) -> None:
     nodes = site.cluster.inventory.list_nodes()
     if json:
-        print_json({"nodes": nodes, "on_each_node": orders.on_each, "then_on_one": orders.on_one})
+        backups = {"nodes": orders.silent, "on_each_node": orders.on_silent}
+        print_json({"nodes": nodes, "on_each_node": orders.on_each, "then_on_one": orders.on_one, "backups": backups})
     elif orders == NodeOrders():
         typer.echo(f"nothing to do: {nothing}")
     else:
         _print_for(f"on each node of the cluster ({', '.join(nodes)})", orders.on_each)
         _print_for("on one node of the cluster", orders.on_one)
+        _print_for(f"on {', '.join(orders.silent)}, where no good backup was noted yet", orders.on_silent)
 
 
 def _print_for(where: str, commands: tuple[str, ...]) -> None:

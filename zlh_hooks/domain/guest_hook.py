@@ -1,7 +1,7 @@
 """The guest hook as guests name it, and the commands by which root on a node changes that. Pure."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -50,10 +50,14 @@ class GuestChoice:
 
 @dataclass(frozen=True, slots=True)
 class NodeOrders:
-    """What root types: on each node of the cluster, and after that on one of them."""
+    """What root types: on each node of the cluster, after that on one of them, and on ``silent`` nodes, where no backup
+    was noted.
+    """
 
     on_each: tuple[str, ...] = ()
     on_one: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    on_silent: tuple[str, ...] = ()
 
 
 def is_guest_hook(volume: str) -> bool:
@@ -61,13 +65,16 @@ def is_guest_hook(volume: str) -> bool:
     return volume.endswith(_OURS)
 
 
-def plan_install(named: Iterable[NamedHook], storage: str, *, dry_run: bool) -> NodeOrders:
-    """For those that name nothing; what they name otherwise is not ours to take away."""
-    bare = [one.guest.vmid for one in named if not one.volume]
-    if not bare:
-        return NodeOrders()
+def plan_install(named: Sequence[NamedHook], heeding: Set[str], storage: str, *, dry_run: bool) -> NodeOrders:
+    """For those that name nothing; what they name otherwise is not ours to take away. ``heeding``: nodes whose backups
+    are known to call the hook of theirs.
+    """
     install = _render("install", storage, dry_run)
-    return NodeOrders((install,), (f"{install} {render_vmids(bare)}",))
+    bare = [one.guest.vmid for one in named if not one.volume]
+    silent = sorted({one.guest.ref.node for one in named} - heeding)
+    on_each, on_one = ((install,), (f"{install} {render_vmids(bare)}",)) if bare else ((), ())
+    on_silent = (_render("install --vzdump", _USUAL_STORAGE, dry_run),) if silent else ()
+    return NodeOrders(on_each, on_one, tuple(silent), on_silent)
 
 
 def plan_uninstall(named: Iterable[NamedHook], choice: GuestChoice, storage: str, *, dry_run: bool) -> NodeOrders:

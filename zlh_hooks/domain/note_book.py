@@ -60,6 +60,11 @@ def find_backups(entries: Iterable[Entry]) -> Mapping[int, datetime]:
     return ends
 
 
+def find_backup_nodes(entries: Iterable[Entry]) -> frozenset[str]:
+    """Nodes whose hook of backups was at work: a good backup was noted there."""
+    return frozenset(note.node for note in read_notes(entries) if note.phase is GuestPhase.BACKUP_END)
+
+
 @dataclass(slots=True)
 class NoteBook:
     """Which files of which nodes are recorded, and where each guest was when it was last noted."""
