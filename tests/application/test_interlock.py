@@ -48,10 +48,15 @@ KINDS = pytest.mark.parametrize(
 
 
 def before_third(
-    act: Callable[[Bench], None], answer: str = "wait", rule: str = "backup", *, pending: bool = False
+    act: Callable[[Bench], None],
+    answer: str = "wait",
+    rule: str = "backup",
+    *,
+    pending: bool = False,
+    guests: int = GUESTS,
 ) -> Bench:
     """It begins when the first guest of the node is restarted: what is done to that goes on."""
-    bench = Bench(make_policy(interlock={rule: answer}, exchange_pending=pending)).furnish(GUESTS)
+    bench = Bench(make_policy(interlock={rule: answer}, exchange_pending=pending)).furnish(guests)
     bench.datacentre.containers[GUEST].pool = "customers"
     bench.datacentre.faults.afterwards("reboot", lambda: act(bench), vmid=FIRST)
     return bench
@@ -104,6 +109,30 @@ def test_policy_may_leave_the_guest_out_at_once_and_no_new_root_stays_with_it(
     assert (progress.of(GUEST).state, progress.count(TargetState.HEALTHY)) == (TargetState.SKIPPED, GUESTS - 1)
     assert told in progress.of(GUEST).reason
     bench.assert_clean(plan)
+
+
+@pytest.mark.parametrize("guests", [GUESTS, GUESTS + 1])
+@KINDS
+def test_a_guest_whose_patience_is_over_comes_once_more_after_the_others(
+    rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str, guests: int
+) -> None:
+    bench = before_third(act(15 * MINUTE), rule=rule, guests=guests)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == guests
+    assert began(bench) >= 15 * MINUTE
+    assert guests == GUESTS or began(bench, 5004) < began(bench)
+    assert any(f"guest {GUEST} comes after the others: {told}" in text for text in stages(bench))
+    bench.assert_clean(plan)
+
+
+def test_a_first_guest_that_comes_later_leaves_another_one_to_be_the_canary() -> None:
+    bench = Bench(make_policy()).furnish(2)
+    bench.datacentre.back_up_several(FIRST, 15 * MINUTE)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == 2
+    (second,) = bench.entries(Kind.EVENT, TargetEvent.PROVED, 5002)
+    (first,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, FIRST)
+    assert second.at < first.at
 
 
 @KINDS

@@ -40,8 +40,8 @@ class Turned(Exception):
 
 
 class Later(Exception):
-    """This guest comes after the others that wait: it was told of a later window or deferred, or one of them is its
-    canary.
+    """This guest comes after the others that wait: it was told of a later window or deferred, others were at work on
+    its node for too long, or one of them is its canary.
     """
 
 

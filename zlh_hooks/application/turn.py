@@ -4,7 +4,7 @@ All that takes time comes before the gate's last word, so that nothing begins on
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from zlh_hooks.application.case import Case
@@ -37,6 +37,7 @@ class Turn:
     interlock: Interlock
     first: int | None = None
     last_success: float = 0.0
+    _later: set[int] = field(default_factory=set)
 
     def take(self, target: PlannedTarget, journal: Journal) -> None:
         """Return when the guest may be begun, or restarted for a root that is pending, at this moment.
@@ -132,13 +133,23 @@ class Turn:
     # ----------------------------------------------------------------- others
 
     def _wait_for_others(self, target: PlannedTarget, journal: Journal) -> None:
-        """A guest that policy leaves out now, and whose new root is pending, keeps its old one: that is taken back."""
+        """A guest that policy leaves out now, and whose new root is pending, keeps its old one: that is taken back.
+
+        What was waited for in vain may be over when all others are done: it has a second turn then.
+        """
+        is_pending = journal.may_be_done(PUT)
         try:
             self._wait_while_held(target, lambda: self._assure_undisturbed(target))
         except Skipped as error:
-            if journal.may_be_done(PUT):
+            if is_pending:
                 raise HeldUp(str(error)) from error
             raise
+        except HeldUp as error:
+            if is_pending or target.vmid in self._later:
+                raise
+            self._later.add(target.vmid)
+            self.case.gate.tell(f"guest {target.vmid} comes after the others: {error}")
+            raise Later from error
 
     def _assure_undisturbed(self, target: PlannedTarget) -> None:
         self.interlock.assure_undisturbed(self.case.driver.locate(target), self._need())
