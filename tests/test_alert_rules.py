@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from tests.cli.command_line import find_commands, find_missing_units, parse
 from tests.clock import START
 from tests.prometheus import find_program
 from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.metric import draw_gauges
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.steps import RolloutState
 
 FOLDER = Path(__file__).parents[1] / "docs" / "monitoring"
 RULES = FOLDER / "zlh-hooks.rules.yml"
@@ -29,6 +31,27 @@ def promtool(*words: str) -> "subprocess.CompletedProcess[str]":
 def test_the_page_and_the_rules_name_the_metrics_that_there_are() -> None:
     assert set(re.findall(r"zlh_hooks_\w+", (FOLDER / "metrics.md").read_text())) == NAMES
     assert set(re.findall(r"zlh_hooks_\w+", RULES.read_text())) <= NAMES
+
+
+ACTIONS = re.findall(r'^ +action: "(.+)"$', RULES.read_text(), re.MULTILINE)
+
+
+def test_every_rule_says_what_to_do() -> None:
+    assert len(ACTIONS) == RULES.read_text().count("- alert:")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_what_a_rule_says_to_type_is_marked_and_can_be_typed(action: str) -> None:
+    outside = re.sub(r"`[^`]+`", "", action)
+    assert not re.search(r"zlh-hooks|systemctl", outside)
+    assert find_missing_units(action) == []
+    for command in find_commands(action):
+        parse(command)
+
+
+def test_nobody_is_told_to_start_a_worker_by_watching() -> None:
+    """As root it would run beside the service, with files that the service may not read."""
+    assert "rollout watch" not in RULES.read_text()
 
 
 @pytest.mark.peer
@@ -56,6 +79,8 @@ def test_the_rules_are_sound() -> None:
         ),
         ("ZlhHooksAgentDocumentOver", 'zlh_hooks_agent_document_expiry_timestamp_seconds{document="root"}', 1800, 9000),
         ("ZlhHooksWorkerDead", "zlh_hooks_worker_lease_expiry_timestamp_seconds", 1800, 9000),
+        ("ZlhHooksWorkerMissing", 'zlh_hooks_rollouts{state="RUNNING"}', 1, 0),
+        ("ZlhHooksWorkerMissing", 'zlh_hooks_rollouts{state="REVERTING"}', 1, 0),
         ("ZlhHooksMetricsStale", 'node_textfile_mtime_seconds{file="/srv/zlh-hooks.prom"}', 1800, 3500),
     ],
 )
@@ -65,6 +90,25 @@ def test_an_alert_goes_off_when_it_should_and_only_then(
     """Looked at after an hour: moments before that have passed."""
     assert_alert(tmp_path, alert, {**HEALTHY, series: value}, goes_off=True)
     assert_alert(tmp_path, alert, {**HEALTHY, series: other}, goes_off=False)
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize(
+    "series",
+    [
+        {'zlh_hooks_rollouts{state="RUNNING"}': 1, "zlh_hooks_worker_lease_expiry_timestamp_seconds": 9000},
+        {'zlh_hooks_rollouts{state="REVERTED"}': 1, 'zlh_hooks_rollouts{state="SUCCEEDED"}': 1},
+    ],
+)
+def test_no_worker_is_missed_where_one_holds_the_lease_or_nothing_is_begun(
+    tmp_path: Path, series: dict[str, float]
+) -> None:
+    assert_alert(tmp_path, "ZlhHooksWorkerMissing", {**HEALTHY, **series}, goes_off=False)
+
+
+def test_every_state_that_the_rules_name_is_one() -> None:
+    named = {state for states in re.findall(r'state=~?"([^"]+)"', RULES.read_text()) for state in states.split("|")}
+    assert named <= {state.value for state in RolloutState}
 
 
 @pytest.mark.peer

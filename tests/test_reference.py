@@ -12,7 +12,7 @@ from agent_plugin.steps import SWAP
 from agent_plugin.story import LONGEST
 from agent_plugin.wish import WishFault
 from agent_plugin.wish_book import STATES as STATES_OF_A_WISH
-from tests.cli.command_line import find_commands, parse
+from tests.cli.command_line import find_commands, find_missing_units, parse
 from zlh_hooks.application.agent_report_desk import ALARMS, Standing
 from zlh_hooks.domain.steps import ROLLOUT_TABLE, TARGET_TABLE, render_diagram
 
@@ -43,12 +43,20 @@ def test_the_page_of_agents_names_every_refusal_and_whether_it_is_trouble() -> N
     assert rows == [(refusal.value, "yes" if refusal in TROUBLE else "no") for refusal in Refusal]
 
 
-@pytest.mark.parametrize("page", [AGENTS, REPORT, PATCH_PAGE], ids=lambda page: page.stem)
-def test_every_command_on_the_pages_of_agents_is_one(page: Path) -> None:
-    commands = find_commands(page.read_text())
-    assert commands
-    for command in commands:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_command_on_a_page_is_one(page: Path) -> None:
+    for command in find_commands(page.read_text()):
         parse(command)
+
+
+@pytest.mark.parametrize("page", [AGENTS, REPORT, PATCH_PAGE, REPOSITORY / "README.md"], ids=lambda page: page.stem)
+def test_commands_are_found_on_a_page_that_names_some(page: Path) -> None:
+    assert find_commands(page.read_text())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_unit_that_a_page_tells_to_start_or_stop_is_in_a_package(page: Path) -> None:
+    assert find_missing_units(page.read_text()) == []
 
 
 def test_the_page_of_reports_names_every_standing_and_its_exit_code() -> None:

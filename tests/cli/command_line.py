@@ -3,6 +3,7 @@
 import re
 import shlex
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -23,14 +24,31 @@ FILLED_IN = {
     "BEGIN": "2027-02-03T04:00",
     "END": "2027-02-03T06:00",
 }
+_HELP = "--help"
+_DEBIAN = Path(__file__).parents[2] / "debian"
 
 
 def find_commands(text: str) -> list[str]:
-    """Every command of zlh-hooks in a code span or a line of code, each once; ``a && b`` are two."""
+    """Every command of zlh-hooks in a code span or a line of code, each once; ``a && b`` and ``a|b`` are two.
+
+    What stands behind two blanks, or is read from a file, is none of it.
+    """
     spans = re.findall(r"(?<!`)`(zlh-hooks [^`\n]+)`", text)
     lines = re.findall(r"^\s*(zlh-hooks [^\n]+)$", text, re.MULTILINE)
-    parts = [part.strip() for found in (*spans, *lines) for part in found.split("&&")]
-    return list(dict.fromkeys(part for part in parts if part.startswith("zlh-hooks")))
+    parts = [re.split(r" {2,}| < ", part.strip())[0] for found in (*spans, *lines) for part in found.split("&&")]
+    return list(dict.fromkeys(one for part in parts if part.startswith("zlh-hooks") for one in _spell_out(part)))
+
+
+def _spell_out(command: str) -> list[str]:
+    """Those that ``status|watch`` stands for, of which only the verbs are named."""
+    choice = re.search(r"[a-z-]+(?:\|[a-z-]+)+", command)
+    return [command.replace(choice[0], f"{one} {_HELP}") for one in choice[0].split("|")] if choice else [command]
+
+
+def find_missing_units(text: str) -> list[str]:
+    """Units of ours that systemctl is to be told of, and that no Debian package has."""
+    named = re.findall(r"systemctl [a-z][a-z -]*?(zlh-hooks-[a-z-]+(?:\.[a-z]+)?)", text)
+    return [unit for unit in named if not (_DEBIAN / (unit if "." in unit else f"{unit}.service")).exists()]
 
 
 def make_runner() -> CliRunner:
@@ -40,12 +58,14 @@ def make_runner() -> CliRunner:
 
 
 def parse(command: str) -> None:
-    """``UsageError`` if there is no such command, option or kind of value."""
+    """``UsageError`` if there is no such command, option or kind of value. Of a noun alone, or help, only the name counts."""
     words = [FILLED_IN.get(word, word) for word in shlex.split(command, comments=True)]
     known: Any = get_command(app)
     context: Any = None
     rest = words[1:]
     while isinstance(known, TyperGroup):
+        if not rest:
+            return
         context = known.make_context(known.name, rest, parent=context)
         protected = getattr(context, "_protected_args", None)  # Click 8.2 hides what 8.1 shows
         rest = [*(context.protected_args if protected is None else protected), *context.args]
@@ -55,4 +75,5 @@ def parse(command: str) -> None:
         assert found is not None
         known = found
         known.name = name
-    known.make_context(known.name, rest, parent=context)
+    if rest != [_HELP]:
+        known.make_context(known.name, rest, parent=context)
