@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
-from tests.datacentre import turns_unhealthy
+from tests.datacentre import changes_state, good, turns_unhealthy
 from zlh_hooks.application.interlock import UNSEEN
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.interlock import BackupJob
@@ -182,6 +182,35 @@ def test_a_token_that_may_not_see_jobs_goes_on_and_says_so_once() -> None:
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     (note,) = bench.entries(Kind.NOTE, UNSEEN)
     assert "Sys.Audit" in note.data["reason"]
+
+
+def install(bench: Bench, length: timedelta) -> None:
+    """Its platform made the guest just now, and its agent installs a game into it."""
+    container = bench.datacentre.containers[GUEST]
+    root = bench.datacentre.volume(container.node, container.config.rootfs.volume)
+    assert root is not None
+    root.behaviour = changes_state("1", "installing")
+    bench.later(length, lambda: setattr(root, "behaviour", good("1")))
+
+
+def test_a_guest_that_is_still_being_installed_is_not_restarted_before_that_is_done() -> None:
+    bench = Bench().furnish(GUESTS)
+    install(bench, SHORT)
+    start, plan = bench.clock.now(), bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    (begun,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, GUEST)
+    assert begun.at - start >= SHORT
+    assert any(f"waiting for guest {GUEST}: its agent is still installing" in text for text in stages(bench))
+
+
+def test_a_guest_whose_installation_does_not_end_is_left_out_and_condemns_no_version() -> None:
+    bench = Bench().furnish(GUESTS)
+    install(bench, timedelta(days=1))
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.of(GUEST).state, progress.count(TargetState.HEALTHY)) == (TargetState.SKIPPED, GUESTS - 1)
+    assert "installing" in progress.of(GUEST).reason
+    bench.assert_clean(plan)
 
 
 def go_back_beside(act: Callable[[Bench], None]) -> timedelta:

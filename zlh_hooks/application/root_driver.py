@@ -30,7 +30,7 @@ from zlh_hooks.domain.busy import needed_to_prove, needed_to_restart, render_sig
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, RoadError, StorageAway, TargetError
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.health import Expected, Facts, HealthRules, Outcome
+from zlh_hooks.domain.health import Expected, Facts, HealthRules, Outcome, is_installing
 from zlh_hooks.domain.plan import Plan, PlannedTarget
 from zlh_hooks.domain.precheck import Wishes, find_claim, find_obstacle
 from zlh_hooks.domain.progress import RESTART
@@ -127,7 +127,7 @@ class RootDriver:
         """A running guest must pass its probes before it is changed, or restarted; ``Skipped`` if it does not.
 
         ``HeldUp`` while it is locked, its storage is away, or its new root waits for a restart and it is not well, or
-        on hold by now, or was enlarged and there is no room.
+        on hold by now, or was enlarged and there is no room, or is being installed.
         """
         ref = self.locate(target)
         self.assure_free(ref)
@@ -162,6 +162,8 @@ class RootDriver:
         if proof.judgement.outcome is not Outcome.HEALTHY:
             kind = HeldUp if journal.has_event(TargetEvent.EXCHANGE_BEGAN) else Skipped
             raise kind(f"not healthy before the change: {proof.judgement.reason}")
+        if is_installing(proof.facts):
+            raise HeldUp("its agent is still installing: a restart would break that off")
         return proof.facts
 
     def assure_free(self, ref: GuestRef) -> None:

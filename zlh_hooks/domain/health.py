@@ -179,3 +179,8 @@ def _compare(measurement: Measurement, expected: Mapping[str, tuple[str, ...]]) 
     if measurement.verdict is not Verdict.HEALTHY or not wrong:
         return measurement
     return replace(measurement, verdict=Verdict.UNHEALTHY, detail="; ".join(wrong))
+
+
+def is_installing(facts: Facts) -> bool:
+    """Whether an agent says that its guest, which the platform made just now, is still being filled."""
+    return any(one.get("state") == "installing" for one in facts.values())
