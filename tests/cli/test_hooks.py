@@ -179,7 +179,7 @@ def test_a_choice_a_storage_and_a_dry_run_are_in_what_install_prints_and_so_they
         "nodes": ["pve1", "pve2"],
         "on_each_node": ["zlh-hooks-node install --storage fast --dry-run"],
         "then_on_one": ["zlh-hooks-node install --storage fast --dry-run --vmid 600 --vmid 700"],
-        "backups": {"nodes": ["pve1"], "on_each_node": ["zlh-hooks-node install --vzdump --dry-run"]},
+        "backups": {"nodes": ["pve2"], "on_each_node": ["zlh-hooks-node install --vzdump --dry-run"]},
     }
 
 
