@@ -18,6 +18,7 @@ from zlh_hooks.domain.sight import Turn
 from zlh_hooks.domain.span import measure
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.watch_book import WATCH_BEGAN
+from zlh_hooks.domain.window_rule import Component
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 GUESTS = (5001, 5002, 5003, 5004)
@@ -161,6 +162,40 @@ def test_a_stop_that_its_task_refused_for_a_lock_is_noted_so_that_it_counts_for_
     bench.datacentre.faults.meanwhile("shutdown", lambda: bench.datacentre.lock(5001, "backup", MINUTE), vmid=5001)
     assert bench.run("2").of(5001).state is TargetState.REVERTED
     assert {entry.data["step"].partition(".")[2] for entry in bench.entries(Kind.NOTE, REFUSED, 5001)} == {"stop"}
+
+
+# --- windows
+
+
+def test_an_exchange_lies_in_a_window_of_templates_and_what_overruns_it_does_not() -> None:
+    bench = open_bench(guests=1, windows=SHORT)
+    bench.datacentre.faults.slow_task("reboot", 4 * MINUTE, vmid=5001)
+    bench.run("2")
+    account = bench.account(5001)
+    (outage,) = account.outages
+    assert (outage.component, [one.end for one in outage.in_windows]) == (Component.TEMPLATE, [FIRST_END])
+    assert account.downtime.in_windows == account.downtime.planned
+
+
+def test_an_emergency_that_no_window_allows_is_planned_and_outside_of_windows() -> None:
+    bench = open_bench()
+    bench.work(bench.submit("2", emergency=bench.declare()))
+    account = bench.account(5001)
+    assert account.downtime.planned and not account.downtime.in_windows
+
+
+def test_a_point_that_is_away_is_looked_up_in_the_windows_of_its_own_component() -> None:
+    edge = tuple(one | {"components": ["edge"]} for one in ALWAYS)
+    for windows, seconds in ((edge, 240), (QUARTERS, 0)):
+        bench = open_bench(watch=ALL, windows=windows)
+        bench.happen = {
+            60: lambda bench=bench: bench.outside.away.add("router"),
+            300: lambda bench=bench: bench.outside.away.clear(),
+        }
+        bench.watch(400)
+        account = bench.account(5001)
+        assert account.outages[0].component is Component.EDGE
+        assert measure(account.downtime.unplanned_in_windows).total_seconds() == seconds
 
 
 # --- emergencies

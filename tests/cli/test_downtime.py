@@ -115,6 +115,20 @@ def test_a_row_says_what_counts_against_the_goal_and_what_is_proposed(files: lis
     assert (row["from"], row["until"]) == ("2024-09-30T22:00:00+00:00", "2024-10-31T23:00:00+00:00")
 
 
+def test_downtime_is_told_by_whether_it_lay_in_a_window_of_the_component_that_was_away(
+    files: list[str], tmp_path: Path
+) -> None:
+    assert export(files)[0]["unplanned_in_windows_seconds"] == "0", "the policy has no window"
+    night = 'rule = "FREQ=DAILY"\nstart = "01:00"\nlength_minutes = 60\ncomponents = ["opnsense"]\n'
+    (tmp_path / "policy.toml").write_text(f'{POLICY}[[windows]]\nname = "night"\n{night}')
+    row = next(row for row in export(files) if row["guest"] == "5001")
+    assert (row["planned_in_windows_seconds"], row["unplanned_in_windows_seconds"]) == ("0", "3600")
+    done = type_in(files, "export", "--month", "2024-10", "--json")
+    (outage,) = next(one["outages"] for one in json.loads(done.stdout)["accounts"] if one["guest"] == 5001)
+    expected = [{"from": "2024-10-04T23:00:00+00:00", "until": "2024-10-05T00:00:00+00:00"}]
+    assert (outage["component"], outage["in_windows"]) == ("opnsense", expected)
+
+
 def test_a_guest_that_is_not_behind_what_failed_met_its_goal(files: list[str]) -> None:
     row = next(row for row in export(files) if row["guest"] == "5002")
     assert (row["unplanned_seconds"], row["available_percent"], row["goal"]) == ("0", "100.000", "met")

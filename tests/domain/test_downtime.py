@@ -15,7 +15,10 @@ from zlh_hooks.domain.credit import propose_credit, reckon_available, render_per
 from zlh_hooks.domain.downtime import Account, Verdict, sort_out
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
+from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.span import Span, intersect, measure, unite
+from zlh_hooks.domain.window_rule import Component
+from zlh_hooks.domain.windowed_outage import place_in_windows
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -47,6 +50,44 @@ def draw_up(outages: list[Outage], gaps: list[Gap], customer: str = "ann") -> Ac
     who = Customer(customer, customer.title(), frozenset({5001}))
     found = sort_out(DAY, outages, gaps)
     return Account(who, KnownGuest(5001, "game"), DAY, found, tuple(outages), tuple(gaps), make_rules())
+
+
+# --- inside a window or not
+
+
+NIGHT = {"name": "night", "rule": "FREQ=DAILY", "start": "00:10", "length_minutes": 30, "cutoff_minutes": 20}
+DENIED = {"name": "match", "effect": "deny", "rule": "FREQ=DAILY", "start": "00:20", "length_minutes": 5}
+
+
+def place(*outages: Outage, windows: tuple[dict[str, Any], ...] = (NIGHT,), **policy: Any) -> list[Outage]:
+    return place_in_windows(outages, Policy.model_validate({"time_zone": "UTC", "windows": windows, **policy}))
+
+
+def test_what_of_an_outage_lay_in_a_window_is_told_its_cutoff_left_aside() -> None:
+    early, late, away = place(outage(0, 15), outage(30, 60), outage(50, 60))
+    assert (early.in_windows, late.in_windows, away.in_windows) == ((span(10, 15),), (span(30, 40),), ())
+
+
+def test_what_a_denial_or_a_freeze_takes_out_of_a_window_lies_in_none() -> None:
+    (denied,) = place(outage(15, 45), windows=(NIGHT, DENIED))
+    assert denied.in_windows == (span(15, 20), span(25, 40))
+    freeze = {"name": "feast", "first": "2026-11-01", "last": "2026-11-01", "stops": "all-but-security"}
+    frozen, spared = place(outage(10, 20), replace(outage(10, 20), security=True), freezes=[freeze])
+    assert (frozen.in_windows, spared.in_windows) == ((), (span(10, 20),))
+
+
+def test_windows_of_another_component_do_not_count_nor_does_a_policy_without_any() -> None:
+    edge = NIGHT | {"components": ["edge"]}
+    ours, theirs = place(outage(10, 20), replace(outage(10, 20), component=Component.EDGE), windows=(edge,))
+    assert (ours.in_windows, theirs.in_windows) == ((), (span(10, 20),))
+    assert place(outage(10, 20), windows=())[0].in_windows == ()
+
+
+def test_a_moment_lies_in_a_window_only_while_every_outage_of_that_moment_does() -> None:
+    found = sort_out(DAY, place(outage(5, 20, (0, 60)), replace(outage(15, 30), component=Component.EDGE),
+                                windows=(NIGHT | {"components": ["template"]},)), [])  # fmt: skip
+    assert found.in_windows == (span(10, 15),)
+    assert (measure(found.planned_in_windows), measure(found.unplanned_in_windows)) == (5 * MINUTE, 0 * MINUTE)
 
 
 # --- planned, unplanned, unknown

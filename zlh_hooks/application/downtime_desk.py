@@ -21,6 +21,7 @@ from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.rollout_outage import SAID_TO_RUN, fold_guest_logs
 from zlh_hooks.domain.span import Span, intersect
 from zlh_hooks.domain.window import decide
+from zlh_hooks.domain.windowed_outage import place_in_windows
 
 Piece = TypeVar("Piece", Outage, Gap)
 NOBODY = Customer(OPERATOR, "", frozenset())
@@ -76,7 +77,8 @@ class DowntimeDesk:
         customers = self.directory.list_customers()
         guests = self._list_guests(book, customers)
         sources = self.open_sources(entries)
-        outages = _by_guest(piece for one in sources for piece in one.list_outages(guests, within))
+        known = (piece for one in sources for piece in one.list_outages(guests, within))
+        outages = _by_guest(place_in_windows(known, self.policy))
         gaps = _by_guest(piece for one in sources for piece in one.list_gaps(guests, within))
         owners = {vmid: customer for customer in customers for vmid in customer.guests}
         accounts = (

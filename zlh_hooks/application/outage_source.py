@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import Any
 
 from zlh_hooks.application.ports import OutageSource
 from zlh_hooks.domain.announcement import list_announced, read_announcements
 from zlh_hooks.domain.availability_rules import AvailabilityRules, WatchRules
-from zlh_hooks.domain.entry import Entry
+from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.note_book import read_notes
 from zlh_hooks.domain.noted_outage import NotedGuest, fold_notes
 from zlh_hooks.domain.notice_book import NoticeBook
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
+from zlh_hooks.domain.plan import parse_plan
 from zlh_hooks.domain.progress import group_by_rollout
 from zlh_hooks.domain.rollout_outage import GuestLog, fold_guest_logs
 from zlh_hooks.domain.span import Span, Spans, intersect
@@ -34,11 +36,19 @@ class RolloutOutages:
         return fold_guest_logs(self.entries)
 
     def list_outages(self, guests: Sequence[KnownGuest], within: Span) -> tuple[Outage, ...]:
-        """Each with the times of which its customer was told by the notices of the same rollout."""
+        """Each with the times of which its customer was told by the notices of the same rollout, and its windows."""
         logs = [self._logs[guest.vmid] for guest in guests if guest.vmid in self._logs]
         found = [one for log in logs for one in log.list_outages(within.end) if intersect([one.span], [within])]
-        announced = self._list_announced({one.rollout for one in found})
-        return tuple(replace(one, announced=announced[one.rollout].get(one.vmid, ())) for one in found)
+        rollouts = {one.rollout for one in found}
+        announced, kinds = self._list_announced(rollouts), self._list_kinds(rollouts)
+        told = (replace(one, announced=announced[one.rollout].get(one.vmid, ())) for one in found)
+        return tuple(replace(one, **kinds.get(one.rollout, {})) for one in told)
+
+    def _list_kinds(self, rollouts: set[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Rollout to whose windows its plan keeps; a recovery has no plan, and exchanges roots as a rollout does."""
+        planned = (one for one in self.entries if one.kind is Kind.PLAN and one.rollout in rollouts)
+        plans = {entry.rollout: parse_plan(entry.data) for entry in planned}
+        return {id_: {"component": plan.component, "security": plan.security} for id_, plan in plans.items()}
 
     def _list_announced(self, rollouts: set[str]) -> Mapping[str, Mapping[int, Spans]]:
         """Rollout to guest to times; a recovery, which belongs to none, was never announced."""
@@ -107,7 +117,8 @@ class WatchOutages:
                 is_open = history.is_away and span == history.away[-1]
                 cause = f"{point.title} ({name}) could not be reached from outside"
                 told = self._announced.get(name, ())
-                yield from (Outage(one.vmid, span, cause, told, is_open) for one in guests if point.behind.holds(one))
+                seen = Outage(0, span, cause, told, is_open, component=point.component)
+                yield from (replace(seen, vmid=one.vmid) for one in guests if point.behind.holds(one))
 
     def list_gaps(self, guests: Sequence[KnownGuest], within: Span) -> Iterator[Gap]:
         """When a point was not looked at, or what was seen says nothing about it."""

@@ -16,6 +16,7 @@ COLUMNS = (
     *("customer", "customer_name", "guest", "guest_name", "month", "from", "until", "final"),
     *("planned_seconds", "unplanned_seconds", "unknown_seconds"),
     *("available_percent", "available_at_worst_percent", "goal_percent", "goal", "credit_percent", "note"),
+    *("planned_in_windows_seconds", "unplanned_in_windows_seconds"),
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that spreadsheets would carry out."""
@@ -59,6 +60,8 @@ def describe_account(account: Account, report: Report) -> dict[str, Any]:
         "goal": account.verdict,
         "credit_percent": f"{account.credit_percent:.3f}",
         "note": account.notes,
+        "planned_in_windows_seconds": _count_seconds(downtime.planned_in_windows),
+        "unplanned_in_windows_seconds": _count_seconds(downtime.unplanned_in_windows),
     }
 
 
@@ -83,8 +86,14 @@ def describe_report(report: Report) -> dict[str, Any]:
 
 
 def _describe_outage(outage: Outage) -> Mapping[str, Any]:
-    announced = [_describe_span(span) for span in outage.announced]
-    return {**_describe_span(outage.span), "cause": outage.cause, "announced": announced, "open": outage.is_open}
+    return {
+        **_describe_span(outage.span),
+        "cause": outage.cause,
+        "announced": [_describe_span(span) for span in outage.announced],
+        "open": outage.is_open,
+        "component": outage.component.value,
+        "in_windows": [_describe_span(span) for span in outage.in_windows],
+    }
 
 
 def _describe_span(span: Span) -> dict[str, str]:

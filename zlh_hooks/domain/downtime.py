@@ -1,7 +1,8 @@
 """A guest's month: how long it could not be used, planned and unplanned, how long nobody knows, and what follows. Pure.
 
 At each moment a guest is down if any outage says so, else unknown if any gap says so, else up. What is down is planned
-only while every outage that says so was announced: an announced restart does not hide the router's fault.
+only while every outage that says so was announced: an announced restart does not hide the router's fault. In the same
+way it is inside of windows only while every such outage is.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from zlh_hooks.domain.availability_rules import AvailabilityRules
 from zlh_hooks.domain.credit import propose_credit, reckon_available
 from zlh_hooks.domain.notice import OPERATOR, Customer
 from zlh_hooks.domain.outage import Gap, KnownGuest, Outage
-from zlh_hooks.domain.span import Span, Spans, intersect, measure, subtract, unite
+from zlh_hooks.domain.span import Span, Spans, intersect, measure, subtract
 
 
 class Verdict(StrEnum):
@@ -28,21 +29,35 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Downtime:
-    """Disjoint parts of one stretch of time; what is in none of them, the guest was up."""
+    """Disjoint parts of one stretch of time; what is in none of them, the guest was up.
+
+    ``in_windows``: what of the planned and the unplanned lay in windows.
+    """
 
     planned: Spans
     unplanned: Spans
     unknown: Spans
+    in_windows: Spans = ()
+
+    @property
+    def planned_in_windows(self) -> Spans:
+        """What was announced and lay in windows."""
+        return intersect(self.planned, self.in_windows)
+
+    @property
+    def unplanned_in_windows(self) -> Spans:
+        """What was not announced, and lay in windows all the same."""
+        return intersect(self.unplanned, self.in_windows)
 
 
 def sort_out(within: Span, outages: Iterable[Outage], gaps: Iterable[Gap]) -> Downtime:
     """What of the time is which, from everything that is known of one guest. Overlaps count once."""
     known = list(outages)
     down = intersect([within], (one.span for one in known))
-    unannounced = unite(part for one in known for part in subtract([one.span], one.announced))
-    unplanned = intersect(down, unannounced)
+    planned = subtract(down, (part for one in known for part in subtract([one.span], one.announced)))
+    in_windows = subtract(down, (part for one in known for part in subtract([one.span], one.in_windows)))
     unknown = subtract(intersect([within], (gap.span for gap in gaps)), down)
-    return Downtime(subtract(down, unplanned), unplanned, unknown)
+    return Downtime(planned, subtract(down, planned), unknown, in_windows)
 
 
 @dataclass(frozen=True, slots=True)

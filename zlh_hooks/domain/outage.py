@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from zlh_hooks.domain.span import Span, Spans
+from zlh_hooks.domain.window_rule import Component
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Outage:
 
     ``announced``: the times of which its customer was told before; what lies in them is planned. ``is_open``: it had
     not ended when it was last looked at, and ``span`` ends there. ``rollout``: the one whose act it was, or empty.
+    ``component``: whose windows it is looked up in; ``security``: freezes that spare security fixes did not stop it.
+    ``in_windows``: what of it lay in such windows.
     """
 
     vmid: int
@@ -30,6 +33,9 @@ class Outage:
     announced: Spans = ()
     is_open: bool = False
     rollout: str = ""
+    component: Component = Component.TEMPLATE
+    security: bool = False
+    in_windows: Spans = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.recurrence import HORIZON_YEARS, list_dates
+from zlh_hooks.domain.span import Span, Spans, intersect
 from zlh_hooks.domain.window_rule import Component, WindowRule
 
 Effect = Literal["allow", "deny", "freeze"]
@@ -128,6 +129,14 @@ def list_starts(
     windows = _list_allowed(policy, component, after, until, shortest=needs)
     openings = (opening for window in windows for opening in _list_openings(policy, component, window, needs))
     return tuple((one.window.name, one.start, one.last_start) for one in openings if one.last_start > one.start)
+
+
+def list_usable(policy: Policy, component: Component, within: Span, *, security: bool = False) -> Spans:
+    """What of the time lies in windows of the component, denials taken out; cutoffs, which end no work, left aside."""
+    policy = _without_spared(policy, security)
+    windows = _list_allowed(policy, component, within.begin, within.end)
+    openings = (opening for window in windows for opening in _list_openings(policy, component, window))
+    return intersect([within], (Span(one.start, one.end) for one in openings))
 
 
 def list_hints(policy: Policy, now: datetime) -> list[str]:
