@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zlh_hooks import wiring
 from zlh_hooks.adapters.file import held_folder
+from zlh_hooks.adapters.note_record import SqlNoteRecord
 from zlh_hooks.adapters.note_stream import NoteStream
 from zlh_hooks.adapters.spool import PATIENCE, open_spool
 from zlh_hooks.application.inherited_tag import InheritedTags
@@ -44,9 +45,9 @@ def receive(site: wiring.Site, node: str, say: Callable[[str], None]) -> Taken:
 
 def _record(site: wiring.Site, spool: Spool, say: Callable[[str], None], node: str = "") -> Taken:
     """By one intake at a time: what it has read of the ledger must still be so when it records."""
-    ledger, folder = site.ledger, site.settings.ledger.path.parent
+    record, folder = SqlNoteRecord.open(site.ledger), site.settings.ledger.path.parent
     with held_folder(folder, PATIENCE, site.clock, f"another intake records in {folder}; notes are kept until then"):
-        return Intake(spool, ledger, say, node).run()
+        return Intake(spool, record, say, node).run()
 
 
 def _look_at_tags(site: wiring.Site, guests: frozenset[int], say: Callable[[str], None]) -> None:

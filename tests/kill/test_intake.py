@@ -14,6 +14,7 @@ from tests.clock import START
 from tests.note_file import draft_note, write_note
 from zlh_hooks.adapters.clock import SystemClock
 from zlh_hooks.adapters.ledger import SqlLedger
+from zlh_hooks.adapters.note_record import SqlNoteRecord
 from zlh_hooks.adapters.spool import open_spool
 from zlh_hooks.application.intake import Intake
 from zlh_hooks.domain.audit import find_break
@@ -41,7 +42,7 @@ def test_a_reader_that_is_killed_at_any_point_loses_and_doubles_nothing(tmp_path
         clock = SystemClock()
         with closing(SqlLedger.open(file, clock)) as ledger:
             with open_spool(folder, clock) as spool:
-                Intake(spool, ledger, print).run()
+                Intake(spool, SqlNoteRecord.open(ledger), print).run()
             assert [entry.data["file"] for entry in ledger.read()] == names
             assert find_break(ledger.read()) is None
         assert list(folder.iterdir()) == []

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Executable, Row, insert, select
 
 from zlh_hooks.adapters.database import ENTRY_TABLE, WATCHER, Database, guarded, parse_time, render_time, write_whole
 from zlh_hooks.adapters.lease import SqlLease, check_fence
@@ -69,6 +69,10 @@ class SqlLedger:
         query = select(ENTRY_TABLE).where(ENTRY_TABLE.c.sequence > after).order_by(ENTRY_TABLE.c.sequence)
         if rollout is not None:
             query = query.where(ENTRY_TABLE.c.rollout == rollout)
+        return self.find(query)
+
+    def find(self, query: Executable) -> tuple[Entry, ...]:
+        """What a query for whole entries finds; ``LedgerBroken`` as above."""
         with self.database.reading() as connection:
             rows = connection.execute(query).all()
         return tuple(self._parse(row) for row in rows)

@@ -77,7 +77,7 @@ class NoteStream:
             if not self._read and not self._fill():
                 return
             batch = self._read_batch()
-            if batch.notes:  # each that is yielded has the whole ledger read
+            if batch.notes:  # each that is yielded takes the lock of all intakes
                 yield batch
             self._send(batch.answers)
 

@@ -6,10 +6,10 @@ A note goes when its entry is on disk, and not before. If that end is not reache
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from zlh_hooks.application.ports import Ledger, Spool
+from zlh_hooks.application.ports import NoteRecord, Spool
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.guest_note import NAME, GuestNote, parse_guest_note
-from zlh_hooks.domain.note_book import NoteBook, draft_note
+from zlh_hooks.domain.note_book import draft_note, find_move
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,15 @@ class Intake:
     """
 
     spool: Spool
-    ledger: Ledger
+    record: NoteRecord
     say: Callable[[str], None]
     node: str = ""
-    _book: NoteBook = field(default_factory=NoteBook)
     _left: dict[str, RoadError] = field(default_factory=dict)
     _notes: int = 0
     _guests: set[int] = field(default_factory=set)
 
     def run(self) -> Taken:
         """Take in all that lies there, and what comes meanwhile."""
-        self._book = NoteBook().add(self.ledger.read(rollout=""))
         while names := [name for name in self.spool.list_notes() if name not in self._left]:
             for name in names:
                 self._take(name)
@@ -54,8 +52,8 @@ class Intake:
         except ValueError as error:
             self._set_aside(name, error)
             return
-        if not self._book.has(note.node, name):
-            self._record(name, note)
+        if not self.record.has_note(note.node, name):
+            self._keep(name, note)
         self.spool.delete_note(name)
         self._notes += 1
         self._guests.add(note.guest)
@@ -68,9 +66,9 @@ class Intake:
             raise ValueError(f"node: found {note.node}; expected {self.node}, which sent it")
         return replace(note, node=self.node or note.node)
 
-    def _record(self, name: str, note: GuestNote) -> None:
-        moved_from = self._book.find_move(note)
-        self._book.add([self.ledger.append(draft_note(name, note, moved_from))])
+    def _keep(self, name: str, note: GuestNote) -> None:
+        moved_from = find_move(note, self.record.find_last_note(note.guest))
+        self.record.append(draft_note(name, note, moved_from))
         if moved_from:
             self.say(f"guest {note.guest} moved from {moved_from} to {note.node}, noted at its {note.phase}")
 

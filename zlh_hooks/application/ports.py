@@ -211,6 +211,19 @@ class Ledger(Protocol):
         """Entries with a sequence above ``after``, oldest first; of one rollout, or of all if None."""
 
 
+class NoteRecord(Protocol):
+    """What the record holds of notes. An answer takes as long after years as on the first day."""
+
+    def append(self, draft: Draft) -> Entry:
+        """Record, as the Ledger does."""
+
+    def has_note(self, node: str, file: str) -> bool:
+        """Whether it is recorded. A node's names are its own: none can take another's note for recorded."""
+
+    def find_last_note(self, guest: int) -> Entry | None:
+        """The guest's latest (:func:`~zlh_hooks.domain.note_book.choose_last`) that says at which node it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
     """Who executes, until when (aware UTC). ``number`` grows with every take-over and fences off the one before."""

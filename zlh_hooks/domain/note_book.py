@@ -1,7 +1,7 @@
 """What the ledger holds of the notes that guest hooks left: one entry for each, known by node and file. Pure."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -46,15 +46,16 @@ def _read_note(guest: int, data: Mapping[str, Any]) -> GuestNote:
     )
 
 
-def _read_past_notes(entries: Iterable[Entry]) -> Iterable[GuestNote]:
-    """None is later than its record: what a clock in the future has noted would stay the last one for years."""
-    return (replace(note, at=min(note.at, entry.at)) for entry in entries for note in read_notes([entry]))
+def _read_past_note(entry: Entry) -> GuestNote:
+    """Never later than its record: what a clock in the future has noted would stay the last one for years."""
+    note = _read_note(entry.target or 0, entry.data)
+    return replace(note, at=min(note.at, entry.at))
 
 
 def find_backups(entries: Iterable[Entry]) -> Mapping[int, datetime]:
     """When the last good backup of each guest (VMID) ended, by its node's clock; at the latest when it was recorded."""
     ends: dict[int, datetime] = {}
-    for note in _read_past_notes(entries):
+    for note in (_read_past_note(entry) for entry in entries if entry.name == PHASE and entry.target):
         if note.phase is GuestPhase.BACKUP_END:
             ends[note.guest] = max(note.at, ends.get(note.guest, note.at))
     return ends
@@ -65,30 +66,20 @@ def find_backup_nodes(entries: Iterable[Entry]) -> frozenset[str]:
     return frozenset(note.node for note in read_notes(entries) if note.phase is GuestPhase.BACKUP_END)
 
 
-@dataclass(slots=True)
-class NoteBook:
-    """Which files of which nodes are recorded, and where each guest was when it was last noted."""
+def is_note(entry: Entry, node: str, file: str) -> bool:
+    """Whether that file of that node became this entry."""
+    return entry.name == PHASE and (entry.data["node"], entry.data["file"]) == (node, file)
 
-    _files: set[tuple[str, str]] = field(default_factory=set)
-    _last: dict[int, GuestNote] = field(default_factory=dict)
 
-    def add(self, entries: Iterable[Entry]) -> "NoteBook":
-        """Take in more entries, of whatever."""
-        recorded = [entry for entry in entries if entry.name == PHASE]
-        self._files |= {(entry.data["node"], entry.data["file"]) for entry in recorded}
-        for note in _read_past_notes(recorded):
-            last = self._last.get(note.guest)
-            if note.node and (last is None or last.at <= note.at):
-                self._last[note.guest] = note
-        return self
+def choose_last(entries: Iterable[Entry], guest: int) -> Entry | None:
+    """The guest's latest note that says at which node it was; of several at one moment what was recorded last."""
+    notes = [one for one in entries if (one.name, one.target) == (PHASE, guest) and one.data["node"]]
+    return max(notes, key=lambda one: (_read_past_note(one).at, one.sequence), default=None)
 
-    def has(self, node: str, file: str) -> bool:
-        """Whether it is recorded. A node's names are its own: none can take another's note for recorded."""
-        return (node, file) in self._files
 
-    def find_move(self, note: GuestNote) -> str:
-        """The node from which the guest came since it was last noted; empty if it did not, or the note comes late."""
-        last = self._last.get(note.guest)
-        if last is None or not note.node or note.at < last.at or note.node == last.node:
-            return ""
-        return last.node
+def find_move(note: GuestNote, last: Entry | None) -> str:
+    """The node from which the guest came since it was last noted; empty if it did not, or the note comes late."""
+    before = _read_past_note(last) if last is not None else None
+    if before is None or not note.node or note.at < before.at or note.node == before.node:
+        return ""
+    return before.node

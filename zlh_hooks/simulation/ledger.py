@@ -6,6 +6,7 @@ from threading import RLock
 
 from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.entry import GENESIS, Draft, Entry, chain_digest
+from zlh_hooks.domain.note_book import choose_last, is_note
 
 
 class SimulatedLedger:
@@ -30,3 +31,11 @@ class SimulatedLedger:
     def read(self, rollout: str | None = None, after: int = 0) -> tuple[Entry, ...]:
         """Oldest first."""
         return tuple(one for one in self._entries[after:] if rollout is None or one.rollout == rollout)
+
+    def has_note(self, node: str, file: str) -> bool:
+        """Whether it is recorded."""
+        return any(is_note(one, node, file) for one in self._entries)
+
+    def find_last_note(self, guest: int) -> Entry | None:
+        """The guest's latest."""
+        return choose_last(self._entries, guest)
