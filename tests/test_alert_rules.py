@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def test_the_rules_are_sound() -> None:
             9000,
         ),
         ("ZlhHooksAgentDocumentOver", 'zlh_hooks_agent_document_expiry_timestamp_seconds{document="root"}', 1800, 9000),
+        ("ZlhHooksGuestChanged", 'zlh_hooks_guest_changes{what="node"}', "0+1", 5),
         ("ZlhHooksWorkerDead", "zlh_hooks_worker_lease_expiry_timestamp_seconds", 1800, 9000),
         ("ZlhHooksWorkerMissing", 'zlh_hooks_rollouts{state="RUNNING"}', 1, 0),
         ("ZlhHooksWorkerMissing", 'zlh_hooks_rollouts{state="REVERTING"}', 1, 0),
@@ -85,7 +87,7 @@ def test_the_rules_are_sound() -> None:
     ],
 )
 def test_an_alert_goes_off_when_it_should_and_only_then(
-    tmp_path: Path, alert: str, series: str, value: float, other: float
+    tmp_path: Path, alert: str, series: str, value: float | str, other: float
 ) -> None:
     """Looked at after an hour: moments before that have passed."""
     assert_alert(tmp_path, alert, {**HEALTHY, series: value}, goes_off=True)
@@ -117,8 +119,10 @@ def test_where_nothing_is_read_any_more_somebody_is_told(tmp_path: Path) -> None
     assert_alert(tmp_path, "ZlhHooksMetricsStale", HEALTHY, goes_off=False)
 
 
-def assert_alert(folder: Path, alert: str, series: dict[str, float], *, goes_off: bool) -> None:
-    """promtool compares labels and words too; only whether there is an alert is asked here, of the ALERTS series."""
+def assert_alert(folder: Path, alert: str, series: Mapping[str, float | str], *, goes_off: bool) -> None:
+    """``series``: to a value that stays, or ``0+1``, which grows.
+
+    promtool compares labels and words too; only whether there is an alert is asked here, of the ALERTS series."""
     expected = [{"labels": "{}", "value": 1}] if goes_off else []
     question = {"expr": f'sum(ALERTS{{alertname="{alert}", alertstate="firing"}})', "eval_time": "1h"}
     test: dict[str, Any] = {

@@ -122,7 +122,7 @@ class DeferralSettings(Value):
 
 
 class OperatorSettings(Value):
-    """Whoever runs the platform: told of guests without an owner."""
+    """Whoever runs the platform: told of guests without an owner, and of guests that moved or have another address."""
 
     mail: MailAddress | None = Field(default=None, description="Where the operator gets mail.")
     webhook: WebAddress | None = Field(

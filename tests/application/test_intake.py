@@ -68,7 +68,7 @@ def test_the_end_of_a_good_backup_is_recorded_too(bench: Bench) -> None:
 def test_each_note_becomes_an_entry_in_its_order_and_goes(bench: Bench) -> None:
     expected = [(guest, phase) for phase in RESTART for guest in (5012, 5011)]
     names = [bench.note(guest, phase) for guest, phase in expected]
-    assert bench.take_in() == Taken(8, frozenset({5011, 5012}))
+    assert bench.take_in() == Taken(8, frozenset({5011, 5012}), started=frozenset({5011, 5012}))
     assert bench.recorded() == expected
     assert [entry.data["file"] for entry in bench.ledger.read()] == names
     assert (bench.left(), bench.said) == ([], [])

@@ -50,6 +50,7 @@ def test_a_site_without_a_record_has_every_count_at_zero_and_no_moment_to_compar
         "targets_stuck",
         "targets_kept",
         "notices_undelivered",
+        "guest_changes",
     }
     assert {"zlh_hooks_emergency_debts.notice", "zlh_hooks_emergency_open.pve-host"} <= found.keys()
 

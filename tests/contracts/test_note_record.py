@@ -9,8 +9,16 @@ import pytest
 
 from tests.clock import START, FakeClock
 from zlh_hooks.adapters.ledger import SqlLedger
-from zlh_hooks.adapters.note_record import SqlNoteRecord, select_last_note, select_note
+from zlh_hooks.adapters.note_record import (
+    SqlNoteRecord,
+    select_changes,
+    select_last_address,
+    select_last_note,
+    select_note,
+)
 from zlh_hooks.domain.entry import Draft, Entry, Kind
+from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.guest_change import draft_address, draft_told, read_changes
 from zlh_hooks.domain.guest_note import GuestKind, GuestNote, GuestPhase
 from zlh_hooks.domain.note_book import draft_note
 from zlh_hooks.simulation.ledger import SimulatedLedger
@@ -76,6 +84,34 @@ def test_a_note_from_the_future_is_as_old_as_its_record(record: AnyRecord, clock
     assert record.find_last_note(5012) == later
 
 
+def test_the_last_address_is_the_guests_own_and_the_one_that_was_recorded_last(record: AnyRecord) -> None:
+    assert record.find_last_address(5012) is None
+    guests = ((5012, "10.0.0.9"), (5012, "10.0.0.1"), (5011, "10.0.0.2"))
+    _, latest, _ = [record.append(draft_address(GuestRef(vmid, "a"), address, "")) for vmid, address in guests]
+    assert record.find_last_address(5012) == latest
+
+
+def test_changes_are_moves_and_other_addresses_and_who_was_told_of_them_since_then(
+    record: AnyRecord, clock: FakeClock
+) -> None:
+    def change() -> list[Entry]:
+        moved = record.append(
+            draft_note(FILE, GuestNote(5012, GuestPhase.POST_START, START, "a", GuestKind.LXC, "", "", False), "b")
+        )
+        changed = record.append(draft_address(GuestRef(5012, "a"), "10.0.0.2", "10.0.0.1"))
+        record.append(draft_address(GuestRef(5012, "a"), "10.0.0.1", ""))
+        record.append(Draft(Kind.NOTE, "said", target=5012, data={"moved_from": "b", "was": "c"}))
+        return [moved, changed, record.append(draft_told("mail", list(read_changes([moved, changed])), "250"))]
+
+    old = change()
+    assert list(record.read_changes(START)) == old
+    clock.advance(SECOND)
+    since = clock.now()
+    assert record.read_changes(since) == ()
+    new = change()
+    assert list(record.read_changes(since)) == new
+
+
 def test_a_ledger_from_before_gets_its_indexes_and_answers_by_them_alone(tmp_path: Path, clock: FakeClock) -> None:
     with closing(SqlLedger.open(tmp_path / "ledger.db", clock)) as ledger:
         ledger.append(Draft(Kind.NOTE, "said"))
@@ -88,6 +124,8 @@ def test_a_ledger_from_before_gets_its_indexes_and_answers_by_them_alone(tmp_pat
         queries = {
             "ledger_entry_of_note": select_note("a", FILE),
             "ledger_entry_of_noted_guest": select_last_note(5012),
+            "ledger_entry_of_address": select_last_address(5012),
+            "ledger_entry_of_guest_change": select_changes(START),
         }
         for index, query in queries.items():
             words = query.compile(ledger.database.engine)

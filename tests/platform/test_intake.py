@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.adapters.mail_bench import mail_server
 from tests.note_file import write_note
 from tests.platform.site import open_site
 from tests.platform.test_command_line import Terminal
@@ -55,12 +56,40 @@ def test_notes_become_entries_and_downtime_and_a_clone_loses_its_templates_tags(
     assert seconds == {5001: 180, 5002: 0}
 
 
+def test_a_guest_that_moved_or_has_another_address_is_told_to_the_operator_by_mail(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, settings, begin = spool_of(terminal), terminal.site.settings, datetime.now(UTC)
+    with mail_server() as post:
+        mail = f'[mail]\nhost = "localhost"\nport = {post.port}\nsecurity = "none"\nsender = "noc@example.net"\n'
+        settings.write_text(f'{settings.read_text()}{mail}[operator]\nmail = "ops@example.net"\n')
+        write_note(spool, begin - timedelta(minutes=2), 5001, "post-stop", node="pve2")
+        write_note(spool, begin - timedelta(minutes=1), 5001, "post-start", node="pve1")
+        assert take_in(terminal)[0] == "guest 5001 moved from pve2 to pve1, noted at its post-start"
+        before = terminal.site.runtime.address(5001)
+        monkeypatch.setattr(terminal.site.runtime, "address", lambda vmid: "10.9.8.7")
+        post.answers["MAIL"] = "451 try again later"
+        write_note(spool, begin, 5001, "post-start", node="pve1")
+        failed = terminal.type("intake", "--spool", str(spool))
+        assert failed.returncode == 4, failed.stdout
+        assert f"guest 5001 has another address: 10.9.8.7, and {before} before" in failed.stdout
+        post.answers.clear()
+        for _ in range(2):
+            assert take_in(terminal) == ["0 notes of 0 guests recorded"]
+        subjects = [str(one["Subject"]) for one in post.read_mails() if one["To"] == "ops@example.net"]
+    assert subjects == [
+        "[zlh-hooks lab] guest 5001 moved from pve2 to pve1",
+        f"[zlh-hooks lab] guest 5001 has another address: 10.9.8.7, and {before} before",
+    ]
+
+
 def test_a_cluster_that_cannot_be_reached_keeps_no_note_from_being_recorded(terminal: Terminal) -> None:
     write_note(spool_of(terminal), datetime.now(UTC), 5001, "post-start")
     settings = terminal.site.settings
     settings.write_text(settings.read_text().replace(f"port = {terminal.site.pve.port}", "port = 1"))
-    first, last = take_in(terminal)
+    first, second, last = take_in(terminal)
     assert first.startswith("tags of 1 guests were not looked at, until these are noted again: ")
+    assert second.startswith("addresses of 1 guests were not read, until these are noted again: ")
     assert last == "1 notes of 1 guests recorded"
     assert list(spool_of(terminal).iterdir()) == []
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from zlh_hooks.application.ports import NoteRecord, Spool
 from zlh_hooks.domain.errors import RoadError
-from zlh_hooks.domain.guest_note import NAME, GuestNote, parse_guest_note
+from zlh_hooks.domain.guest_note import NAME, GuestNote, GuestPhase, parse_guest_note
 from zlh_hooks.domain.note_book import draft_note, find_move
 
 
@@ -16,12 +16,14 @@ from zlh_hooks.domain.note_book import draft_note, find_move
 class Taken:
     """What one intake did. ``notes``: how many are recorded now that lay there; ``guests``: whose they are.
 
-    ``left``: why something that is no note could not be set aside.
+    ``left``: why something that is no note could not be set aside. ``started``: those of which the latest that was
+    noted is that they came up.
     """
 
     notes: int
     guests: frozenset[int]
     left: tuple[RoadError, ...] = ()
+    started: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -38,13 +40,15 @@ class Intake:
     _left: dict[str, RoadError] = field(default_factory=dict)
     _notes: int = 0
     _guests: set[int] = field(default_factory=set)
+    _last: dict[int, GuestPhase] = field(default_factory=dict)
 
     def run(self) -> Taken:
         """Take in all that lies there, and what comes meanwhile."""
         while names := [name for name in self.spool.list_notes() if name not in self._left]:
             for name in names:
                 self._take(name)
-        return Taken(self._notes, frozenset(self._guests), tuple(self._left.values()))
+        started = frozenset(vmid for vmid, phase in self._last.items() if phase is GuestPhase.POST_START)
+        return Taken(self._notes, frozenset(self._guests), tuple(self._left.values()), started)
 
     def _take(self, name: str) -> None:
         try:
@@ -57,6 +61,7 @@ class Intake:
         self.spool.delete_note(name)
         self._notes += 1
         self._guests.add(note.guest)
+        self._last[note.guest] = note.phase
 
     def _read(self, name: str) -> GuestNote:
         if not NAME.fullmatch(name):

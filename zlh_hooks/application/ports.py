@@ -212,7 +212,7 @@ class Ledger(Protocol):
 
 
 class NoteRecord(Protocol):
-    """What the record holds of notes. An answer takes as long after years as on the first day."""
+    """What the record holds of guests that were noted. An answer takes as long after years as on the first day."""
 
     def append(self, draft: Draft) -> Entry:
         """Record, as the Ledger does."""
@@ -222,6 +222,12 @@ class NoteRecord(Protocol):
 
     def find_last_note(self, guest: int) -> Entry | None:
         """The guest's latest (:func:`~zlh_hooks.domain.note_book.choose_last`) that says at which node it was."""
+
+    def find_last_address(self, guest: int) -> Entry | None:
+        """What was recorded last of where the guest answers."""
+
+    def read_changes(self, since: datetime) -> tuple[Entry, ...]:
+        """Of changes of guests, and that the operator was told of them (``domain/guest_change``), oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from zlh_hooks.domain.emergency import Debt, Emergency, EmergencyBook
 from zlh_hooks.domain.emergency_debt import list_debts
 from zlh_hooks.domain.emergency_rules import EmergencyRules
 from zlh_hooks.domain.entry import Entry
+from zlh_hooks.domain.guest_change import Changed, read_changes
 from zlh_hooks.domain.notice_book import Delivery, DeliveryState, NoticeBook
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress, fold_progress, group_by_rollout, list_stuck
@@ -59,6 +60,7 @@ def draw_gauges(
         _draw_lease(lease_until),
         _draw_renewals(ends),
         _draw_ends(ends),
+        _draw_changes(entries, policy),
     )
 
 
@@ -130,3 +132,10 @@ def _draw_ends(expiries: Sequence[Expiry]) -> Gauge:
     samples = tuple((str(one.role), one.expires.timestamp()) for one in expiries)
     text = "When each document that agents read ends: from then on they stay as they are."
     return Gauge(f"{PREFIX}agent_document_expiry_timestamp_seconds", text, "document", samples)
+
+
+def _draw_changes(entries: Iterable[Entry], policy: Policy) -> Gauge:
+    count = Counter(one.what for one in read_changes(entries) if one.guest not in policy.scratch_vmids)
+    samples = tuple((what.value, float(count[what])) for what in Changed)
+    text = "How often guests were noted on another node than before, or with another address."
+    return Gauge(f"{PREFIX}guest_changes", text, "what", samples)

@@ -1,6 +1,7 @@
 """A container's config file and its life, without the rules that change them."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -74,7 +75,10 @@ class Container:
 
     @property
     def address(self) -> str:
-        """Where it answers when it runs."""
+        """Where it answers when it runs: the fixed address of ``net0``, or the one that it always gets."""
+        fixed = re.search(r"(?:^|,)ip=([0-9.]+)", self.values.get("net0", ""))
+        if fixed:
+            return fixed[1]
         return f"10.{self.vmid >> 16 & 255}.{self.vmid >> 8 & 255}.{self.vmid & 255}"
 
     def names(self, volid: str) -> bool:

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from threading import RLock
 
 from zlh_hooks.application.ports import Clock
 from zlh_hooks.domain.entry import GENESIS, Draft, Entry, chain_digest
+from zlh_hooks.domain.guest_change import ADDRESS, TOLD, is_change
 from zlh_hooks.domain.note_book import choose_last, is_note
 
 
@@ -39,3 +41,12 @@ class SimulatedLedger:
     def find_last_note(self, guest: int) -> Entry | None:
         """The guest's latest."""
         return choose_last(self._entries, guest)
+
+    def find_last_address(self, guest: int) -> Entry | None:
+        """What was recorded last."""
+        found = (one for one in reversed(self._entries) if (one.name, one.target) == (ADDRESS, guest))
+        return next(found, None)
+
+    def read_changes(self, since: datetime) -> tuple[Entry, ...]:
+        """Of guests, and that they were told."""
+        return tuple(one for one in self._entries if one.at >= since and (one.name == TOLD or is_change(one)))
