@@ -45,11 +45,17 @@ def receive(site: wiring.Site, node: str, say: Callable[[str], None]) -> Taken:
             taken = _record(site, batch, say, node)
             whole = Taken(whole.notes + taken.notes, whole.guests | taken.guests, (), whole.started | taken.started)
     finally:
-        try:
-            _follow_up(site, whole, say)
-        except SettingsError as error:  # the sender can mend nothing, and its notes are recorded
-            say(f"the operator could not be told: {error}")
+        if whole.notes:
+            _follow_up_for_sender(site, whole, say)
     return whole
+
+
+def _follow_up_for_sender(site: wiring.Site, taken: Taken, say: Callable[[str], None]) -> None:
+    """Who sent notes can mend nothing here, and they are recorded."""
+    try:
+        _follow_up(site, taken, say)
+    except SettingsError as error:
+        say(f"the operator could not be told: {error}")
 
 
 @contextmanager

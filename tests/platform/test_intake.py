@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.adapters.mail_bench import mail_server
-from tests.note_file import write_note
+from tests.note_file import draft_note, write_note
 from tests.platform.site import open_site
 from tests.platform.test_command_line import Terminal
 from zlh_hooks.adapters.clock import SystemClock
@@ -81,6 +81,24 @@ def test_a_guest_that_moved_or_has_another_address_is_told_to_the_operator_by_ma
         "[zlh-hooks lab] guest 5001 moved from pve2 to pve1",
         f"[zlh-hooks lab] guest 5001 has another address: 10.9.8.7, and {before} before",
     ]
+
+
+def test_a_node_that_sends_notes_has_them_recorded_though_the_operator_cannot_be_told(terminal: Terminal) -> None:
+    settings, begin = terminal.site.settings, datetime.now(UTC)
+    mail = '[mail]\nhost = "mail.example.net"\nuser = "noc"\npassword_file = "/none"\nsender = "noc@example.net"\n'
+    settings.write_text(f'{settings.read_text()}{mail}[operator]\nmail = "ops@example.net"\n')
+    words = ("--receive", "pve1"), ("--receive", "pve2")
+    for number, (option, node) in enumerate(words):
+        name, text = draft_note(begin + timedelta(seconds=number), 5001, "post-start", node=node)
+        done = terminal.type("intake", option, node, given=f"{name} {len(text)}\n{text}\n")
+        assert (done.returncode, done.stdout) == (0, f"kept {name}\n"), done.stderr
+    assert "guest 5001 moved from pve1 to pve2" in done.stderr
+    assert "the operator could not be told: " in done.stderr and "mail.password_file" in done.stderr
+
+
+def test_a_node_that_sends_nothing_makes_no_ledger_and_nobody_is_told(terminal: Terminal) -> None:
+    assert terminal.type("intake", "--receive", "pve1", given="").returncode == 0
+    assert not (terminal.site.directory / "ledger.sqlite").exists()
 
 
 def test_a_cluster_that_cannot_be_reached_keeps_no_note_from_being_recorded(terminal: Terminal) -> None:
