@@ -21,7 +21,14 @@ from zlh_hooks.domain.dead_man_point import TESTED, DeadManReach
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.notice_wiring import open_mail, open_webhook
-from zlh_hooks.settings import Settings, find_settings, load_settings, read_secret
+from zlh_hooks.settings import (
+    Settings,
+    WorkerSettings,
+    find_settings,
+    load_dead_man,
+    load_settings,
+    read_secret,
+)
 
 T = TypeVar("T")
 TIMEOUT = timedelta(seconds=10)
@@ -29,14 +36,14 @@ TIMEOUT = timedelta(seconds=10)
 
 
 def open_dead_man(config: Path | None, policy: Path | None, say: Callable[[str], None]) -> DeadMan:
-    """Reads its own table, and no more: a policy that is wrong is a fault that it tells of. ``SettingsError`` else."""
-    settings = load_settings(config)
-    rules, clock = settings.dead_man, SystemClock()
+    """Reads its own table, and no more: whatever else is wrong is a fault that it tells of. ``SettingsError`` else."""
+    rules, clock = load_dead_man(config), SystemClock()
     if rules is None:
+        load_settings(config)  # what is wrong there may be why
         expected = "who is told, and by what: docs/reference/dead-man.md"
         raise SettingsError(str(find_settings(config)), "dead_man", "nothing", expected)
     return DeadMan(
-        settings.worker.name,
+        _read_name(config),
         lambda memory: _look(config, policy, memory),
         open_ways(rules),
         FileMemory(rules.memory),
@@ -45,7 +52,17 @@ def open_dead_man(config: Path | None, policy: Path | None, say: Callable[[str],
     )
 
 
+def _read_name(config: Path | None) -> str:
+    """This controller's; of settings that are wrong, the machine's."""
+    try:
+        return load_settings(config).worker.name
+    except SettingsError:
+        return WorkerSettings().name
+
+
 def _look(config: Path | None, policy: Path | None, memory: Memory) -> Sight:
+    if (settings := _find_flaws(config)) is not None:
+        return Sight((settings,))
     try:
         site = wiring.open_site(config, policy)
     except SettingsError as error:
@@ -57,6 +74,16 @@ def _look(config: Path | None, policy: Path | None, memory: Memory) -> Sight:
         site.holder,
     )
     return look(grounds, memory, site.clock)
+
+
+def _find_flaws(config: Path | None) -> Fault | None:
+    """Only where they are: what stands there in a secret's place must not leave the machine."""
+    try:
+        load_settings(config)
+    except SettingsError as error:
+        places = ", ".join(f"{one.file}: {one.key}" for one in (error, *error.more))
+        return Fault("settings", f"no worker can start, for the settings are wrong: {places}")
+    return None
 
 
 def open_ways(rules: DeadManSettings) -> Ways:

@@ -7,9 +7,10 @@ freezes, probes) are appended to, so that a drop-in takes no window or freeze aw
 
 import os
 import platform
+import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -42,6 +43,8 @@ EXPECTED_TEXTFILE = f"a file whose name ends in {METRICS_SUFFIX}: node_exporter 
 CREDENTIAL = "proxmox-token"
 ONLINE_CREDENTIAL = "agent-online-password"
 Model = TypeVar("Model", bound=BaseModel)
+Reader = Callable[[Path], Mapping[str, Any]]
+_HEADER = re.compile(r"\s*\[+\s*([A-Za-z0-9_-]*)")
 
 
 class ProxmoxSettings(Value):
@@ -150,6 +153,10 @@ class Settings(Value):
     dead_man: DeadManSettings | None = None
 
 
+class _DeadManAlone(Value):
+    dead_man: DeadManSettings | None = None
+
+
 def find_policy(path: Path | None = None) -> Path:
     """The policy's file: the argument, else ``ZLH_HOOKS_POLICY``, else in /etc."""
     return path or Path(os.environ.get("ZLH_HOOKS_POLICY") or ETC / "policy.toml")
@@ -168,6 +175,14 @@ def load_policy(path: Path | None = None) -> Policy:
 def load_settings(path: Path | None = None) -> Settings:
     """Read and check the settings; errors as for the policy."""
     return _load(find_settings(path), Settings)
+
+
+def load_dead_man(path: Path | None = None) -> DeadManSettings | None:
+    """The dead man's table by itself, whatever is wrong beside it; None if no file that can be read has it.
+
+    ``SettingsError`` for what is wrong within it.
+    """
+    return _load(find_settings(path), _DeadManAlone, lambda file: _read_alone(file, "dead_man")).dead_man
 
 
 def read_token(settings: Settings) -> str:
@@ -256,10 +271,10 @@ def list_fragments(path: Path) -> tuple[Path, ...]:
     return (path, *sorted(path.with_suffix(".d").glob("*.toml")))
 
 
-def _load(path: Path, model: type[Model]) -> Model:
+def _load(path: Path, model: type[Model], read: Reader | None = None) -> Model:
     merged = _Merged(path)
     for file in list_fragments(path):
-        merged.add(_read_toml(file), file)
+        merged.add((read or _read_toml)(file), file)
     try:
         return model.model_validate(merged.data)
     except ValidationError as error:
@@ -273,6 +288,33 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(str(path), "file", error.strerror or str(error), "a readable TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(str(path), "syntax", str(error), "valid TOML in UTF-8") from error
+
+
+def _read_alone(path: Path, table: str) -> dict[str, Any]:
+    """What a file says of this table, even if it is no TOML above or below; nothing if that cannot be known."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        data = _parse_toml(text) or _parse_toml(_cut_table(text, table)) or {}
+    except OSError:
+        return {}
+    return {table: data[table]} if table in data else {}
+
+
+def _parse_toml(text: str) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+
+
+def _cut_table(text: str, table: str) -> str:
+    """The lines of the table and of those within it: from each of their headers to the next header, also a torn one."""
+    kept, is_inside = [], False
+    for line in text.splitlines(keepends=True):
+        if header := _HEADER.match(line):
+            is_inside = header[1] == table
+        kept += [line] if is_inside else []
+    return "".join(kept)
 
 
 def _translate(error: ValidationError, merged: _Merged, model: type[BaseModel]) -> SettingsError:

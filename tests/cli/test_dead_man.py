@@ -63,6 +63,55 @@ def test_a_policy_that_no_worker_could_read_is_told_to_each_person_on_duty(
     assert (len(duty.hook.asked), duty.service.asked) == (1, [])
 
 
+OUTSIDE_ITS_TABLE = {
+    "a key that nobody knows": ('host = "pve1.example"', 'hosst = "pve1.example"', "proxmox.host"),
+    "a line that is no TOML, above": ('host = "pve1.example"', "host = ", "syntax"),
+    "a table whose name does not end, below": (
+        "allow_private = true",
+        "allow_private = true\n[mail\nhost = x",
+        "syntax",
+    ),
+    "a byte that is no text": ("pve1.example", "pve\udcff.example", "syntax"),
+    "a table that is missing": ("[proxmox]", "[proxmoxx]", "proxmox"),
+}
+"""What stands there, what in its place, and what is named."""
+
+
+@pytest.mark.parametrize("case", OUTSIDE_ITS_TABLE)
+def test_whatever_is_wrong_in_the_settings_beside_its_own_table_is_told_to_each_person_on_duty(
+    files: list[str], duty: Duty, tmp_path: Path, case: str
+) -> None:
+    right, wrong, named = OUTSIDE_ITS_TABLE[case]
+    config = tmp_path / "zlh-hooks.toml"
+    config.write_text(config.read_text().replace(right, wrong), errors="surrogateescape")
+    assert run(files, "dead-man").exit_code == 1
+    duty.let_pass(MINUTE)
+    assert (
+        f"settings: no worker can start, for the settings are wrong: {config}: {named}" in run(files, "dead-man").stderr
+    )
+    assert duty.subjects() == ["nobody looks after the work"] * 2
+    assert duty.recipients() == ["ada@example.com", "bob@example.com"]
+    assert (len(duty.hook.asked), duty.service.asked) == (1, [])
+
+
+def test_a_drop_in_that_is_broken_keeps_it_no_more_silent_than_the_file(
+    files: list[str], duty: Duty, tmp_path: Path
+) -> None:
+    (tmp_path / "zlh-hooks.d").mkdir()
+    (tmp_path / "zlh-hooks.d/site.toml").write_text("[worker\n")
+    run(files, "dead-man")
+    duty.let_pass(MINUTE)
+    assert "site.toml: syntax" in run(files, "dead-man").stderr
+    assert duty.subjects() == ["nobody looks after the work"] * 2
+
+
+def test_if_its_own_table_cannot_be_read_the_fault_is_named(files: list[str], duty: Duty, tmp_path: Path) -> None:
+    config = tmp_path / "zlh-hooks.toml"
+    config.write_text(config.read_text().replace("[dead_man.mail]", "[dead_man.mail"))
+    done = run(files, "dead-man")
+    assert (done.exit_code != 0, f"{config}: syntax" in str(done.exception)) == (True, True)
+
+
 def test_an_address_that_was_greylisted_is_told_at_the_next_look_and_no_other_hears_it_twice(
     files: list[str], duty: Duty, tmp_path: Path
 ) -> None:

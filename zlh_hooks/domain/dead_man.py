@@ -167,7 +167,7 @@ def render_message(word: Word, controller: str, faults: Sequence[Fault], now: da
 
 _OF = "The dead man's switch of"
 _CALM_MINUTES = CALM.seconds // 60
-_ORPHANED = {"worker", "worker-loop", "ledger", "policy"}
+_ORPHANED = {"worker", "worker-loop", "ledger", "settings", "policy"}
 """With any of these no worker can do its work; beside the others one is at work, or nothing is to be done."""
 
 
