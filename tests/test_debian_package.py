@@ -143,6 +143,10 @@ REFUSALS = {
 LEAVE = {
     "another hook": {"lxc/5001.conf": PLAIN},
     "only a snapshot's": {"lxc/5001.conf": f"tags: a\n[old]\n{HOOKED}"},
+    "one whose name begins alike": {"lxc/5001.conf": HOOKED.replace("hook\n", "hook.pl\n")},
+    "one whose name ends alike": {"lxc/5001.conf": HOOKED.replace("zlh-", "my-zlh-")},
+    "a description that speaks of it": {"lxc/5001.conf": f"# {HOOKED}#{HOOKED}tags: a\n"},
+    "another key that speaks of it": {"qemu-server/600.conf": f"args: {HOOKED}"},
     "no guest": {},
 }
 
@@ -183,11 +187,21 @@ def test_a_guest_of_this_node_is_told_once_though_its_config_has_two_paths(tmp_p
     [
         ("script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\n", 1),
         (" script:/usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook", 1),
+        ("script:\t/usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook \t\r\nmode: snapshot\n", 1),
+        ("script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\nscript: /bin/true\n", 1),
         ("#script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\nscript: /bin/true\n", 0),
+        ("script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook --quiet\n", 0),
+        ("script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook # ours\n", 0),
+        ("script: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook.mine\n", 0),
+        ("script: /usr/share/zlh-hooks/mine/zlh-vzdump-hook\n", 0),
+        ("postscript: /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\n", 0),
+        ("script: /bin/true /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook\n", 0),
         ("", 0),
     ],
 )
-def test_the_hook_of_backups_is_not_removed_while_it_is_named(tmp_path: Path, config: str, code: int) -> None:
+def test_the_hook_of_backups_is_not_removed_while_a_line_names_it_and_nothing_else(
+    tmp_path: Path, config: str, code: int
+) -> None:
     done = call_prerm(tmp_path, {"vzdump.conf": config, ".version": "{}"}, "remove")
     assert (done.returncode, "zlh-hooks-node uninstall --vzdump" in done.stderr) == (code, bool(code))
 
@@ -204,8 +218,19 @@ def test_the_hook_of_backups_is_not_removed_while_a_job_names_it(tmp_path: Path)
     assert done.stderr.count("pvesh set /cluster/backup/") == done.stderr.count("backup-night --delete script") == 1
 
 
-def test_jobs_without_it_keep_nothing(tmp_path: Path) -> None:
-    jobs = f"{JOB}\tscript /bin/other\n\tcomment script /usr/share/zlh-hooks/\n"
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\tcomment script /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook",
+        "\t#script /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook",
+        "\tscript /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook --quiet",
+        "\tscript /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook.mine",
+        "script /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook",
+        "\nrealm-sync: x\n\tscript /usr/share/zlh-hooks/hookscripts/zlh-vzdump-hook",
+    ],
+)
+def test_jobs_without_it_keep_nothing(tmp_path: Path, line: str) -> None:
+    jobs = f"{JOB}\tscript /bin/other\n{line}\n"
     assert call_prerm(tmp_path, {"jobs.cfg": jobs, ".version": "{}"}, "remove").returncode == 0
 
 
