@@ -15,7 +15,7 @@ SECRET = "a-secret-in-the-url"
 RULES = """
 [dead_man]
 heartbeat_url_file = "{folder}/heartbeat-url"
-memory = "{folder}/memory.json"
+{memory}
 [dead_man.mail]
 host = "localhost"
 port = {mail}
@@ -42,7 +42,14 @@ class Duty:
     @property
     def settings(self) -> str:
         """The table that names them."""
-        return RULES.format(folder=self.folder, mail=self.post.port)
+        return self._render(self.folder, f'memory = "{self.folder}/memory.json"')
+
+    def settings_in(self, folder: str) -> str:
+        """The same where the files lie in that folder, and memory where it lies by itself."""
+        return self._render(folder, "")
+
+    def _render(self, folder: Path | str, memory: str) -> str:
+        return RULES.format(folder=folder, memory=memory, mail=self.post.port)
 
     def let_pass(self, length: timedelta) -> None:
         """As if so much time had passed since the last look."""

@@ -1,11 +1,13 @@
 #!/bin/sh
-# usage: deb.sh [DIRECTORY]
-# The Debian packages of the last commit, into dist or another directory. They are built in a Debian 13 root without a
-# network, from what the commit holds and the libraries of constraints/vendored.txt; lintian may find no fault. The same
-# commit gives the same bytes. Exit code 77: it can't be done here.
+# usage: deb.sh [--unchecked] [DIRECTORY [COMMIT]]
+# The Debian packages of the last commit, or of another, into dist or another directory. They are built in a Debian 13 root
+# without a network, from what the commit holds and the libraries of constraints/vendored.txt; lintian may find no fault, if
+# it is asked. The same commit gives the same bytes. Exit code 77: it can't be done here.
 set -eu
 cd "$(dirname "$0")/.."
-target=${1:-dist}
+check=lintian
+[ "${1-}" != --unchecked ] || { check=: && shift; }
+target=${1:-dist} commit=${2:-HEAD}
 
 missing=''
 for program in git mmdebstrap unshare; do
@@ -28,7 +30,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$scratch/source/debian/vendor"
-git archive --format=tar HEAD | tar -x -C "$scratch/source"
+git archive --format=tar "$commit" | tar -x -C "$scratch/source"
 for library in "$vendored"/*/; do
     case $library in
     *.dist-info/ | */bin/) ;;
@@ -36,14 +38,15 @@ for library in "$vendored"/*/; do
     esac
 done
 find "$scratch/source/debian/vendor" -name __pycache__ -prune -exec rm -rf {} +
-find "$scratch/source/debian/vendor" -exec touch -d "@$(git log -1 --format=%ct)" {} +
+find "$scratch/source/debian/vendor" -exec touch -d "@$(git log -1 --format=%ct "$commit")" {} +
 
+# shellcheck disable=SC2016 # the inner shell's own variable
 workshop/inside.sh --read-only "$root" "$scratch" sh -euc '
     cd /mnt/source
     dpkg-buildpackage --no-sign --build=full
     cd ..
-    lintian --allow-root --display-info --fail-on error,warning *.changes
-'
+    "$1" --allow-root --display-info --fail-on error,warning *.changes
+' sh "$check"
 mkdir -p "$target"
 rm -f "$target"/zlh-*.deb
 cp "$scratch"/*.deb "$target"

@@ -14,7 +14,7 @@ from tests.lab.requirement import list_missing
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """What is tried with built packages only: ``make deb-test`` names them."""
-    return True if collection_path.name == "test_installed.py" and not config.getoption("--packages") else None
+    return True if collection_path.match("test_installed*.py") and not config.getoption("--packages") else None
 
 
 @pytest.fixture(scope="session", autouse=True)

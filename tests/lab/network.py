@@ -32,8 +32,15 @@ def make_namespace(place: Place) -> None:
 @contextmanager
 def inside(place: Place) -> Iterator[None]:
     """Let this thread, and every thread and process it starts meanwhile, live in the lab's network."""
+    with inside_namespace(place.namespace):
+        yield
+
+
+@contextmanager
+def inside_namespace(namespace: Path) -> Iterator[None]:
+    """The same with any network: a guest's, whose loopback then is this thread's."""
     with Path("/proc/thread-self/ns/net").open() as before:
-        _set_network(place.namespace)
+        _set_network(namespace)
         try:
             yield
         finally:
