@@ -72,6 +72,7 @@ class Machine:
         volume = lab.volumes.allocate("local", vmid, 2**30)
         lab.volumes.lay_over(volume, root)
         mask_units(lab.volumes.path(volume))
+        (lab.volumes.path(volume) / "etc/hostname").write_text(f"{name}\n")
         shift_owners(lab.volumes.path(volume), first_id)
         config = {"rootfs": f"{volume},size=1G", "hostname": name, "net0": _NET}
         self._spec = GuestSpec(vmid, "pve1", {**config, "unprivileged": str(int(first_id > 0))})

@@ -166,7 +166,7 @@ def test_the_dead_mans_timer_has_called_the_heartbeat_and_tells_people_of_a_work
         ["nobody looks after the work"] * 2,
         ["ada@example.com", "bob@example.com"],
     )
-    assert f"rollout {site.status()['id']} is PAUSED" in str(duty.post.read_mails()[0].get_content())
+    assert f"rollout {site.status()['id']} of game-base is PAUSED" in str(duty.post.read_mails()[0].get_content())
 
 
 def test_it_tells_of_broken_settings_too_and_calls_the_heartbeat_again_once_all_is_mended(site: Site) -> None:

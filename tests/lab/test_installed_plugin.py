@@ -29,7 +29,7 @@ TIMER, SERVICE = "zlh-agent-update.timer", "zlh-agent-update.service"
 NUMBERS = count(1)
 ENABLED = ("zlh-agent.socket", "zlh-agent.service", "zlh-agent-revert.timer", "zlh-agent-report.socket", TIMER)
 FIRST, SECOND, BAD = build_release("1.0.0"), build_release("2.0.0"), build_release("3.0.0", "exit")
-SETTINGS = "[source]\nurl = {url}\nline = game-base\n[trial]\nbake_seconds = {bake}\ndeadline_seconds = 60\n"
+SETTINGS = "[source]\nurl = {url}\nline = game-base\n"
 SOON = "[Timer]\nOnBootSec=\nOnBootSec=1s\nRandomizedDelaySec=0\n"
 """Sooner than the package says: a minute at most after a boot is for thousands of guests."""
 
@@ -49,12 +49,9 @@ class Guest(Machine):
         """As whoever builds an image does: the first release, whom to follow, and what is to run."""
         self.put("root/first.tar.gz", FIRST.archive)
         self.put("etc/zlh-agent-plugin.root.json", trusted)
-        self.write_settings(url, bake=2)
+        self.put("etc/zlh-agent-plugin.conf", SETTINGS.format(url=url).encode())
         self.run(f"{NAME} install --file /root/first.tar.gz --sha256 {FIRST.sha256} --version 1.0.0")
         self.run("rm /root/first.tar.gz; systemctl enable --now " + " ".join(ENABLED[:-1]))
-
-    def write_settings(self, url: str, bake: int) -> None:
-        self.put("etc/zlh-agent-plugin.conf", SETTINGS.format(url=url, bake=bake).encode())
 
     def version(self) -> str:
         """What answers on the agent's port; empty if nothing does."""
@@ -119,10 +116,9 @@ def test_what_is_installed_waits_until_it_is_set_up_and_then_agent_and_report_an
 
 
 def test_its_timer_brings_what_is_pinned_though_the_package_is_upgraded_in_the_middle_of_the_trial(
-    guest: Guest, bench: RepositoryBench, url: str
+    guest: Guest, bench: RepositoryBench
 ) -> None:
     pin(bench, SECOND)
-    guest.write_settings(url, bake=10)
     guest.run(f"mkdir -p /run/systemd/system/{TIMER}.d; echo '{SOON}' >/run/systemd/system/{TIMER}.d/soon.conf")
     guest.run(f"systemctl daemon-reload; systemctl enable --now {TIMER}")
     until(lambda: guest.run(f"ls /{STATE}/pending || true") != "", 60, "trial that the timer has begun")
