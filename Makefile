@@ -13,7 +13,7 @@ help:
 	@echo 'make bench      what is measured, and how'
 	@echo 'make pages      print docs/policy anew from the shipped policy'
 	@echo 'make deb        the Debian packages of the last commit, into dist (as root)'
-	@echo 'make deb-test   built twice, compared, installed into fresh Debian roots; a controller booted'
+	@echo 'make deb-test   built twice, compared, installed into fresh Debian roots; these booted'
 	@echo 'make lab-clean  remove all that a killed demo or test left on this machine'
 	@echo 'make venv       only the virtual environment in .venv'
 
