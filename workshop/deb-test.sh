@@ -11,11 +11,12 @@ trap 'exit 130' INT TERM
 earlier=0b8cfd81dba3b7c53883b212dd4720d6e51f7c2f
 
 .venv/bin/python -m tests.lab missing || exit 77
-workshop/deb.sh dist
+commit=$(git rev-parse HEAD) # of all that follows, whatever is committed meanwhile
+workshop/deb.sh dist "$commit"
 (
     umask 077
     export TZ=Pacific/Apia LC_ALL=C
-    workshop/deb.sh --unchecked "$scratch/again"
+    workshop/deb.sh --unchecked "$scratch/again" "$commit"
 )
 for package in dist/zlh-*.deb; do
     cmp "$package" "$scratch/again/$(basename "$package")"
@@ -30,7 +31,7 @@ else
     echo "what is upgraded from is the SAME build under another version: this clone, a shallow one, has no commit $earlier"
 fi
 cp dist/zlh-*.deb "$scratch/shared"
-git archive HEAD debian/tests | tar -x -C "$scratch/shared"
+git archive "$commit" debian/tests | tar -x -C "$scratch/shared"
 
 try() { # RELEASE TEST PACKAGE [WHAT THE TEST NEEDS]...
     echo "===== $3 on $1"

@@ -61,8 +61,8 @@ def _read_name(config: Path | None) -> str:
 
 
 def _look(config: Path | None, policy: Path | None, memory: Memory) -> Sight:
-    if (settings := _find_flaws(config)) is not None:
-        return Sight((settings,))
+    if (flaws := _find_flaws(config)) is not None:
+        return Sight((flaws,))
     try:
         site = wiring.open_site(config, policy)
     except SettingsError as error:
