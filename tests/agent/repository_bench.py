@@ -78,7 +78,11 @@ class RepositoryBench:
             self.repository.sign(holder)
 
     def publish(self, at: datetime | None = None) -> tuple[str, ...]:
-        return self.publication.publish(at or now())
+        return self.publication.publish(at or now()).written
+
+    def list_waiting(self) -> dict[TrustRole, str]:
+        """Publish, and say which drafts wait, and why."""
+        return {one.role: one.why for one in self.publication.publish(now()).waiting}
 
     def release(self, version: str, data: bytes = BYTES, **fields: str) -> Build:
         """Listed and signed by one; not published."""

@@ -242,6 +242,16 @@ def test_nobody_pins_while_an_ordered_way_back_waits_for_its_worker(tmp_path: Pa
     assert bench.work(plan).state is RolloutState.REVERTED
 
 
+def test_while_a_rollout_is_under_way_the_newest_is_said_anew_and_changes_of_its_states_wait(tmp_path: Path) -> None:
+    bench = AgentBench(tmp_path, guests=2)
+    bench.repository.repository.renew([TrustRole.TARGETS], bench.clock.now())
+    bench.repository.sign("anna", "ben")
+    plan = bench.submit()
+    done = bench.agent_desk().publish()
+    assert done.written == ("metadata/timestamp.json",)
+    assert [one.why for one in done.waiting] == [f"rollout {plan.id} of agent is PLANNED"]
+
+
 def test_no_new_rollout_overtakes_a_way_back_that_was_ordered_before_it(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=2)
     first = bench.submit()

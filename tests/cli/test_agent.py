@@ -221,13 +221,23 @@ def test_a_person_joins_and_another_leaves(founded: Terminal) -> None:
     founded.do("keys", "add-person", "carl")
     founded.do("keys", "remove-person", "ben")
     assert "anna signed root, targets, releases, desired" in founded.do("keys", "sign", "anna", "--yes")
-    refused = founded.type_in("publish")
-    assert isinstance(refused.exception, NotAllowed) and "lacks 1 of its signatures" in str(refused.exception)
+    assert "waits: targets 2 lacks 1 of its signatures: agent keys sign, by one of" in founded.do("publish")
     founded.do("keys", "sign", "sealed", "--yes")
     founded.do("publish")
     assert "nothing waits for ben" in founded.do("keys", "sign", "ben", "--yes")
     signers = {name for row in founded.document("status")["documents"] for name in row["signed_by"]}
     assert "ben" not in signers
+
+
+def test_a_draft_is_dropped_after_a_question_and_then_said_again(founded: Terminal) -> None:
+    founded.do("publish")
+    founded.do("pin", "game-base", "all", "1.5.0")
+    done = CliRunner().invoke(app, ["drop", "desired", *founded.files], input="n\n")
+    assert done.exit_code == 1 and "desired 2: signed by nobody" in done.output
+    assert len(founded.document("status")["pins"]) == 1
+    assert "dropped desired" in founded.do("drop", "desired", "--yes")
+    assert founded.document("status")["pins"] == []
+    assert "no such draft waits" in founded.do("drop")
 
 
 def test_the_machine_publishes_alone_with_a_password_from_a_file(founded: Terminal) -> None:

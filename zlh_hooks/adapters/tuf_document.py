@@ -161,15 +161,15 @@ def list_delegated_keys(targets: Targets) -> Mapping[str, Key]:
     return targets.delegations.keys if targets.delegations else {}
 
 
-def check_delegators(documents: Mapping[TrustRole, Metadata[Any]]) -> None:
-    """``NotAllowed`` unless each delegated role has exactly one delegator, and that is targets."""
-    for role, document in documents.items():
-        delegations = getattr(document.signed, "delegations", None)
-        names = [*delegations.roles] if delegations and delegations.roles else []
-        if role is TrustRole.TARGETS and sorted(names) != sorted(PATHS):
-            raise NotAllowed(f"targets delegates to {', '.join(names)}, and must to {' and '.join(PATHS)} alone")
-        if role is not TrustRole.TARGETS and delegations is not None:
-            raise NotAllowed(f"{role} delegates too; a delegated role has one delegator, and that is targets")
+def find_foreign_delegation(role: TrustRole, document: Metadata[Any]) -> str | None:
+    """What is wrong, unless each delegated role has exactly one delegator, and that is targets."""
+    delegations = getattr(document.signed, "delegations", None)
+    names = [*delegations.roles] if delegations and delegations.roles else []
+    if role is TrustRole.TARGETS and sorted(names) != sorted(PATHS):
+        return f"targets delegates to {', '.join(names)}, and must to {' and '.join(PATHS)} alone"
+    if role is not TrustRole.TARGETS and delegations is not None:
+        return f"{role} delegates too; a delegated role has one delegator, and that is targets"
+    return None
 
 
 # --- files

@@ -148,6 +148,12 @@ class TufFolder:
         """Show one file to readers: all of it, or what was there before."""
         self._write(self._public / path, data)
 
+    def drop_drafts(self, roles: Sequence[TrustRole]) -> None:
+        """Forget what was never published."""
+        for role in roles:
+            (self._draft / f"{role}.json").unlink(missing_ok=True)
+        self.clear_drafts()
+
     def clear_drafts(self) -> None:
         """Forget what is published now. What a crash leaves of it does not count any more."""
         for role in SIGNED_BY_PEOPLE:

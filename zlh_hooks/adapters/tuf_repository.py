@@ -109,6 +109,18 @@ class TufRepository:
         self._folder.write_draft(role, draft)
         return True
 
+    def drop(self, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
+        """Forget those of these drafts that there are; ``NotAllowed`` for a part of the first documents."""
+        with self._folder.locked():
+            drafts = [role for role in SIGNED_BY_PEOPLE if self._folder.find_draft(role)]
+            dropped = tuple(role for role in drafts if role in roles)
+            if len(dropped) < len(drafts) and self._folder.find_published(TrustRole.ROOT) is None:
+                raise NotAllowed(
+                    "nothing is published yet, and none of the first documents counts alone: drop them all"
+                )
+            self._folder.drop_drafts(dropped)
+        return dropped
+
     # --- what they sign
 
     def list_releases(self) -> tuple[Release, ...]:

@@ -12,6 +12,9 @@ from zlh_hooks.adapters.tuf_key import KeyFolder, holder_of
 from zlh_hooks.domain.agent_trust import PURPOSE_OF, Standing, TrustRole
 from zlh_hooks.domain.errors import NotAllowed
 
+Find = Callable[[TrustRole], Metadata[Any] | None]
+"""The documents that count then."""
+
 
 class TufReview:
     """Judges documents by the rules that readers have: those of the published root, and of one that is drafted."""
@@ -19,27 +22,29 @@ class TufReview:
     def __init__(self, folder: TufFolder) -> None:
         self._folder = folder
 
-    def list_roots(self) -> list[Metadata[Root]]:
-        """The published root and the drafted one, as far as there are."""
-        found = self._folder.find_published(TrustRole.ROOT), self._folder.find_draft(TrustRole.ROOT)
+    def list_roots(self, find: Find) -> list[Metadata[Root]]:
+        """The published root, and the one that ``find`` knows, as far as there are."""
+        found = self._folder.find_published(TrustRole.ROOT), find(TrustRole.ROOT)
         return [root for root in found if root is not None]
 
-    def count(self, role: TrustRole, document: Metadata[Any]) -> tuple[set[str], set[str], int]:
-        """Key ids that have signed, that may, and how many signatures are missing under the strictest rule."""
-        return documents.count_signatures(role, document, self._verifiers(role, self._folder.load))
+    def count(
+        self, role: TrustRole, document: Metadata[Any], find: Find | None = None
+    ) -> tuple[set[str], set[str], int]:
+        """Key ids that have signed, that may, and how many signatures are missing under the strictest rule.
 
-    def _verifiers(
-        self, role: TrustRole, find_targets: Callable[[TrustRole], Metadata[Any] | None], with_draft: bool = True
-    ) -> Sequence[Root | Targets]:
+        ``find``: the documents beside which it will count; left out: drafts, where there are some.
+        """
+        return documents.count_signatures(role, document, self._verifiers(role, find or self._folder.find))
+
+    def _verifiers(self, role: TrustRole, find: Find) -> Sequence[Root | Targets]:
         if role in documents.PATHS:
-            targets = find_targets(TrustRole.TARGETS)
+            targets = find(TrustRole.TARGETS)
             return [targets.signed] if targets else []
-        roots = self.list_roots() if with_draft else [self._folder.find_published(TrustRole.ROOT)]
-        return [root.signed for root in roots if root is not None]
+        return [root.signed for root in self.list_roots(find)]
 
     def known_keys(self) -> dict[str, Key]:
         """Every key that any of the documents knows, by its id."""
-        keys = {keyid: key for root in self.list_roots() for keyid, key in root.signed.keys.items()}
+        keys = {keyid: key for root in self.list_roots(self._folder.find) for keyid, key in root.signed.keys.items()}
         for targets in (self._folder.find_published(TrustRole.TARGETS), self._folder.load(TrustRole.TARGETS)):
             keys |= documents.list_delegated_keys(targets.signed) if targets else {}
         return keys
@@ -55,14 +60,13 @@ class TufReview:
         document.sign(signer, append=True)
         return True
 
-    def stand(self, role: TrustRole, document: Metadata[Any], is_draft: bool) -> Standing:
-        """How the document stands, for people. One that is published is judged by what is published."""
-        verifiers = (
-            self._verifiers(role, self._folder.load)
-            if is_draft
-            else self._verifiers(role, self._folder.find_published, with_draft=False)
-        )
-        signed, unsigned, missing = documents.count_signatures(role, document, verifiers)
+    def stand(self, role: TrustRole, document: Metadata[Any], is_draft: bool, find: Find | None = None) -> Standing:
+        """How the document stands beside those of ``find``, for people.
+
+        Left out: a draft beside all drafts, and one that is published beside what is published.
+        """
+        find = find or (self._folder.find if is_draft else self._folder.find_published)
+        signed, unsigned, missing = self.count(role, document, find)
         keys = self.known_keys()
         by, may = (tuple(sorted({holder_of(keys[keyid]) for keyid in ids})) for ids in (signed, unsigned))
         return Standing(role, document.signed.version, document.signed.expires, is_draft, by, may, missing)

@@ -28,12 +28,13 @@ from zlh_hooks.domain.agent_release import (
 )
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_rules import RingRule
-from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole, list_expiries
+from zlh_hooks.domain.agent_trust import Expiry, Publication, Standing, TrustRole, list_expiries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.policy import Policy
+from zlh_hooks.domain.progress import Progress
 from zlh_hooks.domain.window import list_starts
 from zlh_hooks.domain.window_rule import Component
 
@@ -124,14 +125,15 @@ class AgentDesk:
         self._write(self.states.refresh(self.repository.read_state(), self.look_around()))
         self._record("refresh")
 
-    def publish(self) -> tuple[str, ...]:
-        """Show guests what is signed; the paths that were written."""
-        if any(one.is_draft and one.role in _OF_SERIES for one in self.repository.list_standings()):
-            self._refuse_under_rollout()
+    def publish(self) -> Publication:
+        """Show guests what is signed; what was written, and which drafts wait. Under a rollout its series' wait too."""
+        running = self._find_rollout()
+        held = dict.fromkeys(_OF_SERIES, describe_due(running)) if running else {}
         self._record("publish")
-        written = self.publisher.publish(self.clock.now())
-        self.open_ledger().append(Draft(Kind.NOTE, "agent published", data={"files": [*written]}))
-        return written
+        done = self.publisher.publish(self.clock.now(), held)
+        data = {"files": [*done.written], "waiting": {one.role: one.why for one in done.waiting}}
+        self.open_ledger().append(Draft(Kind.NOTE, "agent published", data=data))
+        return done
 
     # --- looking
 
@@ -173,11 +175,16 @@ class AgentDesk:
 
     def _refuse_under_rollout(self) -> None:
         """What a rollout shows, and its way back, were signed for the state that it began with."""
-        ledger = self.open_ledger()
-        running = find_due(ledger, list_progress(ledger))
-        if running is not None and running.plan.signed is not None:
+        running = self._find_rollout()
+        if running is not None:
             way = f"wait for its end, or end it: zlh-hooks rollout revert {running.plan.id}, or abort"
             raise NotAllowed(f"{describe_due(running)}: {way}")
+
+    def _find_rollout(self) -> Progress | None:
+        """The one whose states were signed for what is published now."""
+        ledger = self.open_ledger()
+        running = find_due(ledger, list_progress(ledger))
+        return running if running is not None and running.plan.signed is not None else None
 
     def _record(self, verb: str, **data: object) -> None:
         self.open_ledger().append(Draft(Kind.COMMAND, f"agent {verb}", data={"author": self.author, **data}))

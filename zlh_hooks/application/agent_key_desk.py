@@ -71,5 +71,12 @@ class AgentKeyDesk:
             self._record("keys sign", holder=holder, roles=[*signed])
         return signed
 
+    def drop(self, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
+        """Forget drafts of these documents, signed or not; which ones that were. What is published stays."""
+        dropped = self.keys.drop(roles)
+        if dropped:
+            self._record("drop", roles=[*dropped])
+        return dropped
+
     def _record(self, verb: str, **data: object) -> None:
         self.open_ledger().append(Draft(Kind.COMMAND, f"agent {verb}", data={"author": self.author, **data}))

@@ -1,6 +1,6 @@
 """What the stories of agents ask of the world; rules and errors are those of ``ports``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surrou
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
-from zlh_hooks.domain.agent_trust import Purpose, Standing, TrustRole
+from zlh_hooks.domain.agent_trust import Publication, Purpose, Standing, TrustRole
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 
 
@@ -35,6 +35,9 @@ class AgentKeys(Protocol):
 
     def sign(self, holder: str, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
         """Sign those of these drafts that wait for the holder; which ones that were."""
+
+    def drop(self, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
+        """Forget those of these drafts that there are; which ones that were."""
 
 
 class KeyMaker(Protocol):
@@ -75,8 +78,11 @@ class AgentRepository(Protocol):
 class AgentPublisher(Protocol):
     """Shows readers what is signed."""
 
-    def publish(self, now: datetime) -> tuple[str, ...]:
-        """All of it, in the order in which no reader meets half a change; the paths that were written."""
+    def publish(self, now: datetime, held: Mapping[TrustRole, str]) -> Publication:
+        """As much as counts together, in the order in which no reader meets half a change.
+
+        ``held``: drafts that wait, and why; ``NotAllowed`` if nothing would count.
+        """
 
 
 class AgentSeries(Protocol):

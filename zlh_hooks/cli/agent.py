@@ -10,10 +10,10 @@ from zlh_hooks import wiring
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.cli import agent_keys, agent_report
 from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
-from zlh_hooks.cli.option import Config, Json, PolicyFile
+from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.agent_release import PinOrder, Span, span_of
-from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole
+from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole, Waiting
 from zlh_hooks.domain.agent_wish import WishOrder
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.window_rule import Component
@@ -197,8 +197,10 @@ def publish(
     """Show guests what is signed, and say anew that it is the newest. Run it daily from a timer."""
     desk = _open(config, policy)
     if not check:
-        written = desk.publish()
-        print_json(written) if json else typer.echo("\n".join(written))
+        done = desk.publish()
+        print_json(asdict(done)) if json else typer.echo(
+            "\n".join([*done.written, *map(_render_waiting, done.waiting)])
+        )
         return
     expiries = desk.list_expiries()
     if json:
@@ -207,6 +209,31 @@ def publish(
         print_table(EXPIRY_COLUMNS, [_expiry_row(expiry) for expiry in expiries])
     if not expiries or any(expiry.warns for expiry in expiries):
         raise typer.Exit(1)
+
+
+def _render_waiting(one: Waiting) -> str:
+    said = f"{one.role} {one.version}"
+    return f"waits: {one.why}" if one.why.startswith(said) else f"waits: {said}: {one.why}"
+
+
+@app.command()
+def drop(
+    role: Annotated[list[TrustRole] | None, typer.Argument(help="Documents; all drafts if left out.")] = None,
+    yes: Yes = False,
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Forget drafts that were not published, with the signatures that they have. What is published stays."""
+    drafts = [one for one in _open(config, policy).list_standings() if one.is_draft and one.role in (role or TrustRole)]
+    if not drafts:
+        typer.echo("no such draft waits")
+        return
+    for one in drafts:
+        typer.echo(f"{one.role} {one.version}: signed by {', '.join(one.signed_by) or 'nobody'}")
+    if not yes and not typer.confirm("Drop it? Who drafted it has to say it again"):
+        raise typer.Abort
+    dropped = agent_keys.open_desk(config, policy, None).drop([one.role for one in drafts])
+    typer.echo(f"dropped {', '.join(dropped)}")
 
 
 def _expiry_row(expiry: Expiry) -> tuple[str, ...]:

@@ -77,6 +77,23 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A draft that was not published, and what it waits for, for people."""
+
+    role: TrustRole
+    version: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What readers see since: paths below the public folder, in their order; and what they do not see yet."""
+
+    written: tuple[str, ...]
+    waiting: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expiry:
     """When a published document ends, and whether a person must act: ``warns`` from ``renew_by`` on, long before;
     ``over`` when it has.
