@@ -15,7 +15,7 @@ from tests.datacentre import Crash
 from zlh_hooks.application.emergency_desk import EmergencyDesk
 from zlh_hooks.application.pull_driver import PROOF
 from zlh_hooks.application.signed_planning import order_rollout
-from zlh_hooks.domain.agent_trust import Purpose
+from zlh_hooks.domain.agent_trust import Purpose, TrustRole
 from zlh_hooks.domain.component_rule import ComponentRule
 from zlh_hooks.domain.entry import Draft, Entry, Kind
 from zlh_hooks.domain.errors import NotAllowed, SettingsError

@@ -240,6 +240,35 @@ def test_a_draft_is_dropped_after_a_question_and_then_said_again(founded: Termin
     assert "no such draft waits" in founded.do("drop")
 
 
+def test_a_threshold_of_the_policy_counts_by_a_renewal_and_until_then_it_is_said(founded: Terminal) -> None:
+    founded.do("publish")
+    policy = founded.home / "policy.toml"
+    policy.write_text(POLICY.replace('jitter = "10m"', "release_threshold = 2"))
+    done = founded.type_in("publish", "--check")
+    assert done.exit_code == 1
+    assert "releases\t1\t2\tzlh-hooks agent keys renew targets releases, then sign and publish" in done.output
+    assert founded.document("status")["thresholds"][0]["wanted"] == 2
+    founded.do("keys", "renew", "targets", "releases")
+    for person in ("anna", "ben"):
+        founded.do("keys", "sign", person, "--yes")
+    founded.do("publish")
+    founded.do("publish", "--check")
+    founded.do("keys", "renew", "releases")
+    founded.do("keys", "sign", "anna", "--yes")
+    assert "waits: releases 3 lacks 1 of its signatures: agent keys sign, by one of ben" in founded.do("publish")
+
+
+def test_a_threshold_that_nobody_could_meet_is_refused_and_named(founded: Terminal) -> None:
+    founded.do("publish")
+    policy = founded.home / "policy.toml"
+    policy.write_text(POLICY.replace('jitter = "10m"', "release_threshold = 3"))
+    assert "2 keys count: zlh-hooks agent keys add-person" in founded.type_in("publish", "--check").output
+    done = founded.type_in("keys", "renew", "targets")
+    assert isinstance(done.exception, NotAllowed)
+    assert "releases needs 3 signatures and would have 2 keys: add a person first" in str(done.exception)
+    assert not any(row["draft"] for row in founded.document("status")["documents"])
+
+
 def test_the_machine_publishes_alone_with_a_password_from_a_file(founded: Terminal) -> None:
     secret = founded.home / "secret"
     secret.write_text("online-password-of-a-machine\n")

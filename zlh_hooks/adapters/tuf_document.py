@@ -172,6 +172,13 @@ def find_foreign_delegation(role: TrustRole, document: Metadata[Any]) -> str | N
     return None
 
 
+def read_thresholds(root: Root, targets: Targets) -> Mapping[TrustRole, tuple[int, int]]:
+    """How many signatures each role needs for readers, and how many keys count for it."""
+    of_root = {TrustRole(name): role for name, role in root.roles.items()}
+    delegated = {role: _delegated(targets, role) for role in PATHS}
+    return {name: (role.threshold, len(role.keyids)) for name, role in {**of_root, **delegated}.items()}
+
+
 # --- files
 
 

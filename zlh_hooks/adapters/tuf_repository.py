@@ -18,6 +18,7 @@ from zlh_hooks.domain.agent_trust import (
     Purpose,
     RoleRules,
     Standing,
+    ThresholdGap,
     TrustRole,
 )
 from zlh_hooks.domain.errors import NotAllowed
@@ -86,10 +87,15 @@ class TufRepository:
                 self._folder.write_draft(role, draft)
 
     def renew(self, roles: Sequence[TrustRole], now: datetime) -> None:
-        """Draft the same documents with a new end."""
+        """Draft the same documents with a new end. Of root and targets the policy's thresholds count then, too."""
         with self._folder.locked():
-            for role in roles:
-                self._folder.write_draft(role, self._revise(role, now))
+            drafts = {role: self._revise(role, now) for role in roles}
+            if TrustRole.ROOT in drafts:
+                documents.set_thresholds(drafts[TrustRole.ROOT].signed, self._rules)
+            if TrustRole.TARGETS in drafts:
+                documents.set_delegated_thresholds(drafts[TrustRole.TARGETS].signed, self._rules)
+            for role, draft in drafts.items():
+                self._folder.write_draft(role, draft)
 
     def _revise(self, role: TrustRole, now: datetime) -> Metadata[Any]:
         """The next version of a document; a draft keeps its number, and loses its signatures."""
@@ -157,6 +163,15 @@ class TufRepository:
         found = [(role, self._folder.find_published(role), False) for role in TrustRole]
         found += [(role, self._folder.find_draft(role), True) for role in SIGNED_BY_PEOPLE]
         return tuple(self._review.stand(role, document, draft) for role, document, draft in found if document)
+
+    def list_threshold_gaps(self) -> tuple[ThresholdGap, ...]:
+        """Where readers want another number of signatures than the policy; nothing before the first publication."""
+        root, targets = (self._folder.find_published(role) for role in (TrustRole.ROOT, TrustRole.TARGETS))
+        if root is None or targets is None:
+            return ()
+        found = documents.read_thresholds(root.signed, targets.signed).items()
+        gaps = (ThresholdGap(role, count, self._rules[role].threshold, keys) for role, (count, keys) in found)
+        return tuple(gap for gap in gaps if gap.published != gap.wanted)
 
     def read_root(self) -> bytes:
         """The newest published root, which guests carry; ``NotAllowed`` before the first publication."""

@@ -28,7 +28,7 @@ from zlh_hooks.domain.agent_release import (
 )
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_rules import RingRule
-from zlh_hooks.domain.agent_trust import Expiry, Publication, Standing, TrustRole, list_expiries
+from zlh_hooks.domain.agent_trust import Expiry, Publication, Standing, ThresholdGap, TrustRole, list_expiries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -162,6 +162,10 @@ class AgentDesk:
         """When each published document ends, the nearest first; for tables, checks and metrics."""
         rules = self.policy.agents
         return list_expiries(self.repository.list_standings(), rules.role_rules(), rules.warn_percent, self.clock.now())
+
+    def list_threshold_gaps(self) -> tuple[ThresholdGap, ...]:
+        """Where guests want another number of signatures than the policy says."""
+        return self.repository.list_threshold_gaps()
 
     def read_root(self) -> str:
         """The root document that guests carry, as text."""

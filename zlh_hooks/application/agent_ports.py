@@ -8,7 +8,7 @@ from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surrou
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
-from zlh_hooks.domain.agent_trust import Publication, Purpose, Standing, TrustRole
+from zlh_hooks.domain.agent_trust import Publication, Purpose, Standing, ThresholdGap, TrustRole
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 
 
@@ -31,7 +31,7 @@ class AgentKeys(Protocol):
         """The machine signs with that holder's key from now on."""
 
     def renew(self, roles: Sequence[TrustRole], now: datetime) -> None:
-        """The same documents with a new end."""
+        """The same documents with a new end, and the thresholds of the policy as it is now."""
 
     def sign(self, holder: str, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
         """Sign those of these drafts that wait for the holder; which ones that were."""
@@ -70,6 +70,9 @@ class AgentRepository(Protocol):
 
     def list_standings(self) -> tuple[Standing, ...]:
         """Every published document, and every draft."""
+
+    def list_threshold_gaps(self) -> tuple[ThresholdGap, ...]:
+        """Where readers want another number of signatures than the policy."""
 
     def read_root(self) -> bytes:
         """The newest published root, which guests carry."""

@@ -1,5 +1,6 @@
 """``zlh-hooks agent``: which agent and packages guests get. What is said counts when it was signed and published."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.agent_release import PinOrder, Span, span_of
-from zlh_hooks.domain.agent_trust import Expiry, Standing, TrustRole, Waiting
+from zlh_hooks.domain.agent_trust import Expiry, Standing, ThresholdGap, TrustRole, Waiting
 from zlh_hooks.domain.agent_wish import WishOrder
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.window_rule import Component
@@ -32,6 +33,7 @@ STANDING_COLUMNS = ("document", "version", "state", "ends (UTC)", "signed by", "
 PIN_COLUMNS = ("pin", "line", "ring", "asked", "version", "leads back", "beside windows")
 WISH_COLUMNS = ("wish", "line", "ring", "packages", "beside windows", "id")
 SHORT_ID = 12
+GAP_COLUMNS = ("document", "signatures needed", "by the policy", "what lets the policy count")
 EXPIRY_COLUMNS = ("document", "version", "ends (UTC)", "state", "what renews it")
 
 
@@ -202,13 +204,27 @@ def publish(
             "\n".join([*done.written, *map(_render_waiting, done.waiting)])
         )
         return
-    expiries = desk.list_expiries()
+    expiries, gaps = desk.list_expiries(), desk.list_threshold_gaps()
     if json:
-        print_json([_describe_expiry(expiry) for expiry in expiries])
+        print_json({
+            "documents": [_describe_expiry(expiry) for expiry in expiries],
+            "thresholds": [_describe_gap(gap) for gap in gaps],
+        })  # fmt: skip
     else:
         print_table(EXPIRY_COLUMNS, [_expiry_row(expiry) for expiry in expiries])
-    if not expiries or any(expiry.warns for expiry in expiries):
+        _print_gaps(gaps)
+    if not expiries or gaps or any(expiry.warns for expiry in expiries):
         raise typer.Exit(1)
+
+
+def _print_gaps(gaps: Sequence[ThresholdGap]) -> None:
+    if gaps:
+        rows = [(gap.role, str(gap.published), str(gap.wanted), gap.remedy) for gap in gaps]
+        print_table(GAP_COLUMNS, rows)
+
+
+def _describe_gap(gap: ThresholdGap) -> dict[str, Any]:
+    return {**asdict(gap), "remedy": gap.remedy}
 
 
 def _render_waiting(one: Waiting) -> str:
@@ -257,16 +273,18 @@ def status(config: Config = None, policy: PolicyFile = None, json: Json = False)
     """How the documents stand, who must sign, and what is pinned, wished and blocked."""
     desk = _open(config, policy)
     standings, pins, wishes = desk.list_standings(), desk.list_pins(), desk.list_wishes()
-    blocked = desk.list_blocked()
+    blocked, gaps = desk.list_blocked(), desk.list_threshold_gaps()
     if json:
         print_json({
             "documents": [_describe_standing(standing) for standing in standings],
+            "thresholds": [_describe_gap(gap) for gap in gaps],
             "pins": [{name: getattr(pin, name) for name in pin.__dataclass_fields__} for pin in pins],
             "wishes": [asdict(row) for row in wishes],
             "blocked": [{"versions": versions, "reason": reason} for versions, reason in blocked],
         })  # fmt: skip
         return
     print_table(STANDING_COLUMNS, [_standing_row(standing) for standing in standings])
+    _print_gaps(gaps)
     print_table(PIN_COLUMNS, [
         (str(pin.number), pin.line, pin.ring, pin.asked, pin.version, "yes" if pin.downgrade else "no", pin.emergency)
         for pin in pins

@@ -40,6 +40,7 @@ PURPOSE_OF: Mapping[TrustRole, Purpose] = {
     TrustRole.TIMESTAMP: Purpose.ONLINE,
 }
 SIGNED_BY_PEOPLE = (TrustRole.ROOT, TrustRole.TARGETS, TrustRole.RELEASES, TrustRole.DESIRED)
+_OF_ROOT = (TrustRole.ROOT, TrustRole.TARGETS)
 PERSON = (Purpose.ROOT, Purpose.RELEASE, Purpose.OPERATOR)
 """The keys that a person has."""
 
@@ -74,6 +75,24 @@ class Standing:
     def is_signed(self) -> bool:
         """Whether it has all signatures that it needs."""
         return self.missing == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdGap:
+    """Readers want another number of signatures of a role, ``published``, than the policy says: ``wanted``."""
+
+    role: TrustRole
+    published: int
+    wanted: int
+    keys: int
+
+    @property
+    def remedy(self) -> str:
+        """What lets the policy count."""
+        if self.wanted > self.keys:
+            return f"{self.keys} keys count: zlh-hooks agent keys add-person, or another threshold in the policy"
+        roles = [TrustRole.ROOT, TrustRole.TARGETS] if self.role in _OF_ROOT else [TrustRole.TARGETS, self.role]
+        return f"zlh-hooks agent keys renew {' '.join(roles)}, then sign and publish"
 
 
 @dataclass(frozen=True, slots=True)
