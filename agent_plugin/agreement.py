@@ -1,12 +1,28 @@
-"""Release keys say which bytes are good, operators who gets them: a guest installs only what both say."""
+"""Release keys say which bytes are good, operators who gets them: a guest installs only what both say.
 
-from tuf.api.metadata import TargetFile
+Host and guest ask this one function: what ``zlh-hooks agent explain`` says is what the guest does.
+"""
 
-from agent_plugin.desired import ANY_MACHINE, Build, Decision, Guest, Pin, meets
+from dataclasses import dataclass
+
+from agent_plugin.desired import ANY_MACHINE, Build, Decision, Guest, Nothing, Pin, Ruling, is_led_back, meets
 from agent_plugin.refusal import Refusal, Refused
 from agent_plugin.wanted import Wanted
 
 RELEASE = "x-zlh-release"
+"""The field of a target that holds what release keys signed of it."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """What release keys signed of a file: SHA-256 in hex, size in bytes, and two specifiers: who may come to it, and
+    whereto one may go back from it.
+    """
+
+    sha256: str
+    size: int
+    come_from: str = ""
+    back_to: str = ""
 
 
 def path_of(decision: Decision, guest: Guest) -> str:
@@ -16,22 +32,33 @@ def path_of(decision: Decision, guest: Guest) -> str:
     return f"releases/zlh-agent-{pin.version}-{machine}.tar.gz"
 
 
-def agree(decision: Decision, guest: Guest, file: TargetFile | None) -> Wanted:
-    """What to install; ``Refused`` unless the release keys signed the same bytes and let the guest come."""
+def agree(decision: Decision, guest: Guest, released: Released | None) -> Wanted | Nothing:
+    """What to install, or that this guest may not come to it; ``Refused`` unless release keys signed the same bytes."""
     pin, build = _parts_of(decision)
     path = path_of(decision, guest)
-    wanted = Wanted(pin.version, build.sha256, build.size, pin.back_to, pin.number, decision.rule)
-    if file is None:
+    if released is None:
         raise Refused(Refusal.NOT_RELEASED, path, "no release key signed it")
-    if file.hashes.get("sha256") != wanted.sha256 or file.length != wanted.size:
+    if (released.sha256, released.size) != (build.sha256, build.size):
         raise Refused(Refusal.DISAGREEMENT, path, "operators and release keys signed different bytes")
-    said = (file.custom or {}).get(RELEASE) or {}
-    come_from, back_to = str(said.get("come_from", "")), str(said.get("back_to", ""))
-    if guest.installed is not None and not pin.downgrade and not meets(guest.installed, come_from):
-        raise Refused(Refusal.DISAGREEMENT, path, f"it follows {come_from} only, and not {guest.installed}")
-    if not all(meets(version, back_to) for version in wanted.back_to):
-        raise Refused(Refusal.DISAGREEMENT, path, f"from it the way back is to {back_to or 'any'} only")
-    return wanted
+    if not all(meets(version, released.back_to) for version in pin.back_to):
+        raise Refused(Refusal.DISAGREEMENT, path, f"from it the way back is to {released.back_to} only")
+    led_back = guest.installed is not None and is_led_back(pin, guest.installed)
+    fault = None if led_back else _find_fault(guest.installed, released)
+    if fault:
+        return Nothing(Ruling.NOT_FROM_HERE, f"{decision.rule}; {fault}", pin=pin.number)
+    ways = (*pin.back_to, guest.installed) if led_back and pin.back_to and guest.installed else pin.back_to
+    return Wanted(pin.version, build.sha256, build.size, ways, pin.number, decision.rule)
+
+
+def _find_fault(installed: str | None, released: Released) -> str | None:
+    """Why release keys do not let whoever has that version come to this one."""
+    if installed is None:
+        return None
+    if not meets(installed, released.come_from):
+        return f"release keys let only {released.come_from} come to it, and {installed} is installed"
+    if not meets(installed, released.back_to):
+        return f"release keys let nobody go back from it but to {released.back_to}, and {installed} is installed"
+    return None
 
 
 def _parts_of(decision: Decision) -> tuple[Pin, Build]:

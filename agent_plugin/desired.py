@@ -118,6 +118,7 @@ class Ruling(str, Enum):
     UNPINNED = "unpinned"
     BLOCKED = "blocked"
     TOO_OLD = "too-old"
+    NOT_FROM_HERE = "not-from-here"
     DOWNGRADE = "downgrade"
     NO_BUILD = "no-build"
     UNREADABLE = "unreadable-version"
@@ -206,7 +207,15 @@ def _find_refusal(state: Desired, pin: Pin, build: Build | None, guest: Guest) -
         return Ruling.DOWNGRADE, f"{guest.installed} is newer, and this pin does not lead back"
     if not meets(guest.installed, pin.come_from):
         return Ruling.TOO_OLD, f"only {pin.come_from} may come to it, and {guest.installed} is installed"
+    if pin.back_to and guest.installed not in pin.back_to and not is_led_back(pin, guest.installed):
+        ways = ", ".join(pin.back_to)
+        return Ruling.NOT_FROM_HERE, f"the way back from it is to {ways} only, and {guest.installed} is installed"
     return None
+
+
+def is_led_back(pin: Pin, installed: str) -> bool:
+    """Whether the pin takes the guest back from a newer version: what may come to a version says nothing of that."""
+    return pin.downgrade and Version(installed) > Version(pin.version)
 
 
 def find_start(state: Desired, pin: Pin, vmid: int, now: datetime) -> datetime | None:

@@ -25,7 +25,7 @@ class Refusal(str, Enum):
     MIXED = "mixed"  # parts that were never published together
     EXPIRED = "expired"  # nobody signed for too long, or somebody hides what was signed
     NOT_RELEASED = "not-released"  # wanted by the operators, and no release key signed it
-    DISAGREEMENT = "disagreement"  # operators and release keys speak of different bytes, or of different ways
+    DISAGREEMENT = "disagreement"  # operators and release keys speak of different bytes, or of other ways back
     CLOCK_BEHIND = "clock-behind"  # this machine's clock shows a time that is over
     CLOCK_AHEAD = "clock-ahead"  # it shows a time that is not credible yet
     LOCKED = "locked"  # another check is at work

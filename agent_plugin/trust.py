@@ -92,7 +92,7 @@ class Trust:
             return Nothing(Ruling.UNPINNED, "nothing was ever pinned in this repository")
         if not wants:
             return Nothing(decision.ruling, decision.rule, decision.opens, decision.pin.number if decision.pin else 0)
-        return agreement.agree(decision, guest, release)
+        return agreement.agree(decision, guest, _read_released(release) if release else None)
 
     def decide_wish(self, guest: Guest, now: datetime) -> WishDecision | None:
         """What the state that the last check verified wishes for its packages; None without one."""
@@ -276,6 +276,12 @@ def _name_expiry(error: Exception, where: str, now: datetime, seen: datetime) ->
     if now - seen > _NEGLECT:
         return Refused(Refusal.CLOCK_AHEAD, "clock", f"{detail}, and the newest signature is of {seen:%Y-%m-%d}")
     return Refused(Refusal.EXPIRED, named, detail)
+
+
+def _read_released(file: TargetFile) -> agreement.Released:
+    said = (file.custom or {}).get(agreement.RELEASE) or {}
+    ways = str(said.get("come_from", "")), str(said.get("back_to", ""))
+    return agreement.Released(str(file.hashes.get("sha256")), file.length, *ways)
 
 
 def _parse_time(text: object) -> datetime | None:

@@ -311,12 +311,32 @@ def test_release_keys_alone_cannot_change_what_a_version_means(guest: GuestBench
 def test_release_keys_say_whom_a_version_may_follow(guest: GuestBench, bench: RepositoryBench) -> None:
     bench.want("1.7.0", bench.release("1.7.0", b"seven", come_from=">=1.6"))
     bench.publish()
-    assert refusal(guest.check)[0] is Refusal.DISAGREEMENT
+    found = guest.check()
+    assert found.ruling is Ruling.NOT_FROM_HERE, "nobody attacks: it is a mistake of operators, and it harms nobody"
+    assert "release keys let only >=1.6 come to it, and 1.4.2 is installed" in found.rule
     assert isinstance(guest.check(Guest(5001, "game-base", "1.6.0")), Wanted)
 
 
+def test_release_keys_say_from_where_nobody_could_go_back(guest: GuestBench, bench: RepositoryBench) -> None:
+    bench.want("1.7.0", bench.release("1.7.0", b"seven", back_to=">=1.6"))
+    bench.publish()
+    assert guest.check().ruling is Ruling.NOT_FROM_HERE
+    assert isinstance(guest.check(Guest(5001, "game-base", "1.6.0")), Wanted)
+    assert isinstance(guest.check(Guest(5001, "game-base", None)), Wanted)
+
+
+def test_whoever_is_led_back_may_come_whatever_the_older_release_says(
+    guest: GuestBench, bench: RepositoryBench
+) -> None:
+    build = bench.release("1.4.0", b"four", come_from=">=1.3,<1.4", back_to="~=1.3")
+    bench.want("1.4.0", build, downgrade=True, back_to=("1.3.0",), number=2)
+    bench.publish()
+    found = guest.check(Guest(5001, "game-base", "1.5.0"))
+    assert isinstance(found, Wanted) and found.back_to == ("1.3.0", "1.5.0")
+
+
 def test_a_way_back_that_the_release_does_not_know_is_refused(guest: GuestBench, bench: RepositoryBench) -> None:
-    bench.want("1.7.0", bench.release("1.7.0", b"seven", back_to=">=1.4"), back_to=("1.3.0",))
+    bench.want("1.7.0", bench.release("1.7.0", b"seven", back_to=">=1.4"), back_to=("1.3.0", "1.4.2"))
     bench.publish()
     assert refusal(guest.check)[0] is Refusal.DISAGREEMENT
 

@@ -125,6 +125,19 @@ def test_a_guest_is_led_back_only_when_the_pin_says_so(following: Following) -> 
     assert (following.swap().outcome, following.world.answered()) == ("installed", (200, "1.4.2"))
 
 
+def test_a_version_that_this_guest_may_not_come_to_is_no_alarm_and_counts_for_nothing(following: Following) -> None:
+    following.bench.want("1.5.1", following.bench.release("1.5.1", NEW.archive, come_from=">=1.5"), number=2)
+    following.bench.publish()
+    for _ in range(4):
+        following.check()
+        assert following.told() == ("not-from-here", False)
+    following.pin(NEW, number=3, back_to=("1.5.0",))
+    for _ in range(4):
+        following.check()
+        assert following.told() == ("not-from-here", False)
+    assert parse_status(following.world.place.status.read_bytes()).blocked == {}
+
+
 def test_a_guest_whose_server_is_away_keeps_what_it_has_and_says_so(following: Following) -> None:
     following.check(url="http://127.0.0.1:9")
     assert following.told() == ("unreachable", False)
