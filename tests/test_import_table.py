@@ -20,6 +20,8 @@ MAY_KNOW = {
         "zlh_hooks.adapters",
         "agent_plugin.wire",
         "agent_plugin.report_wire",
+        "agent_plugin.agreement",
+        "agent_plugin.refusal",
         "agent_plugin.desired",
         "agent_plugin.desired_wire",
         "agent_plugin.opening",

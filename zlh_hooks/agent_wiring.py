@@ -77,6 +77,7 @@ def open_agent_desk(site: Parts, ask: Ask) -> AgentDesk:
         site.clock,
         site.policy,
         site.author,
+        lambda vmid: open_agent_report_desk(site).find_reports([vmid]).get(vmid),
     )
 
 

@@ -1,5 +1,6 @@
 """What a desk looks up for agents: who carries a ring's tag, which line a guest is of, which windows are left."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from tests.clock import FakeClock
 from tests.datacentre.ledger import MemoryLedger
 from zlh_hooks.adapters.desired_state import DesiredStates
 from zlh_hooks.application.agent_desk import AgentDesk
+from zlh_hooks.application.agent_report_desk import GuestReport
+from zlh_hooks.application.agent_report_desk import Standing as ReportStanding
 from zlh_hooks.application.ports import Ledger
-from zlh_hooks.domain.agent_release import PinOrder
+from zlh_hooks.domain.agent_release import PinOrder, name_builds
+from zlh_hooks.domain.agent_report import AgentCheck, AgentReport
 from zlh_hooks.domain.agent_rules import RingRule
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.guest import GuestRef, GuestSummary
@@ -87,6 +91,40 @@ def test_guests_are_explained_by_their_own_line_and_strangers_are_named(tmp_path
         desk.explain(5999, None, None, None)
     with pytest.raises(NotAllowed, match="guest 7000 is of no kind"):
         desk.explain(7000, None, None, None)
+
+
+def report(**fields: object) -> GuestReport:
+    nothing = dict.fromkeys(["previous", "wanted", "step", "outcome", "reason", "failed", "failure"], "")
+    said = AgentReport(**{"key": "k", "at": MONDAY, "written": MONDAY, "on_trial": False, **nothing, **fields})  # type: ignore[arg-type]
+    return GuestReport(GUESTS[0], ReportStanding.KNOWN, said)
+
+
+def test_what_a_guest_has_is_asked_of_itself(tmp_path: Path, ledger: Ledger) -> None:
+    desk = open_desk(tmp_path, ledger, [], with_rings(EVERYBODY))
+    build = desk.release("1.4.0", "amd64", b"older")
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    (current,) = name_builds([build])
+    asked = replace(desk, find_report=lambda _vmid: report(current=current))
+    found = asked.explain(5001, None, None, None)
+    assert (found.installed, found.source, found.ruling) == ("1.4.0", "by its report of 2026-11-30 12:00", "waits")
+    (same,) = name_builds(desk.repository.list_releases()[:1])
+    assert (
+        replace(desk, find_report=lambda _vmid: report(current=same)).explain(5001, None, None, None).ruling
+        == "current"
+    )
+
+
+def test_what_failed_in_the_guest_under_this_pin_is_not_called_an_installation(tmp_path: Path, ledger: Ledger) -> None:
+    desk = open_desk(tmp_path, ledger, [], with_rings(EVERYBODY))
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    check = AgentCheck("failed-here", "it does not start", False, pin=1)
+    ill = replace(desk, find_report=lambda _vmid: report(current="1.4.0-00000000", check=check))
+    assert (
+        "will say failed-here: under this pin it failed here: it does not start"
+        in ill.explain(5001, None, None, None).rule
+    )
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    assert "failed" not in ill.explain(5001, None, None, None).rule
 
 
 def test_the_shipped_windows_are_told_without_weekends_and_holidays_and_with_time_for_the_way_back(

@@ -109,6 +109,22 @@ def test_a_pin_names_the_newest_version_that_was_asked_for_and_a_guest_follows_i
     assert founded.document("status")["pins"][0]["version"] == "1.5.0"
 
 
+def test_explain_says_what_release_keys_say_and_that_the_pin_is_a_draft(founded: Terminal) -> None:
+    build = founded.home / "build"
+    for version in ("1.4.2", "1.6.0"):
+        founded.do("release", str(build), "--version", version)
+    founded.do("release", str(build), "--version", "1.7.0", "--from", ">=1.6", "--sign", "ben")
+    founded.do("pin", "game-base", "all", "1.7.0", "--sign", "anna")
+    words = ("explain", "5099", "--line", "game-base", "--installed")
+    said = founded.do(*words, "1.4.2")
+    assert "will say not-from-here: release keys let only >=1.6 come to it, and 1.4.2 is installed" in said
+    assert "which is a draft; guests see: unpinned" in said
+    founded.do("publish")
+    said = founded.do(*words, "1.6.0")
+    assert "not-from-here" not in said and "draft" not in said
+    assert "taken for one without a release" in founded.do("explain", "5099", "--line", "game-base")
+
+
 def test_windows_and_rings_of_the_policy_travel_with_the_pin(founded: Terminal) -> None:
     founded.do("pin", "game-base", "all", "1.5.0", "--sign", "anna")
     state = founded.state()

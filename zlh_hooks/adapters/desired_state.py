@@ -5,9 +5,24 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from agent_plugin.desired import ANY_MACHINE, Block, Desired, Guest, Pin, Ring, WishRuling, decide, decide_wish
+from agent_plugin.agreement import Released, agree, path_of
+from agent_plugin.desired import (
+    ANY_MACHINE,
+    Block,
+    Decision,
+    Desired,
+    Guest,
+    Nothing,
+    Pin,
+    Ring,
+    Ruling,
+    WishRuling,
+    decide,
+    decide_wish,
+)
 from agent_plugin.desired_wire import MalformedState, parse_state, render_state
 from agent_plugin.patch_wanted import PatchWanted
+from agent_plugin.refusal import Refused
 from agent_plugin.wish import Wish, choose_packages
 from zlh_hooks.adapters.desired_series import make_opening, make_pin, make_series, next_pin
 from zlh_hooks.adapters.rollout_ring import (
@@ -17,7 +32,7 @@ from zlh_hooks.adapters.rollout_ring import (
     without_ways_back_of_packages,
 )
 from zlh_hooks.adapters.wish_series import make_wish_series
-from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Release, Surroundings
+from zlh_hooks.domain.agent_release import FAILED_HERE, Explanation, GuestFacts, PinOrder, PinRow, Release, Surroundings
 from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -135,16 +150,42 @@ class DesiredStates:
         """What nobody installs, and why."""
         return tuple((block.versions, block.reason) for block in _parse(data, datetime.now(UTC)).blocked)
 
-    def explain(
-        self, data: bytes | None, vmid: int, line: str, installed: str | None, machine: str | None, now: datetime
-    ) -> Explanation:
-        """What the guest makes of the state: the same function decides there."""
-        guest = Guest(vmid, line, installed, machine or ANY_MACHINE)
+    def explain(self, data: bytes | None, facts: GuestFacts, releases: Sequence[Release], now: datetime) -> Explanation:
+        """What the guest makes of the state: the same functions decide there."""
+        guest = Guest(facts.vmid, facts.line, facts.installed, facts.machine or ANY_MACHINE)
         state = _parse(data, now)
-        decision, wished = decide(state, guest, now), decide_wish(state, vmid, line, now)
+        decision, wished = decide(state, guest, now), decide_wish(state, facts.vmid, facts.line, now)
+        ruling, rule = _judge(decision, guest, facts, releases)
         version = decision.pin.version if decision.pin else None
         about_packages = wished.ruling.value, wished.rule, wished.opens
-        return Explanation(vmid, line, decision.ruling.value, decision.rule, version, decision.opens, *about_packages)
+        about_guest = facts.installed, facts.source
+        return Explanation(facts.vmid, facts.line, ruling, rule, version, decision.opens, *about_packages, *about_guest)
+
+
+def _judge(decision: Decision, guest: Guest, facts: GuestFacts, releases: Sequence[Release]) -> tuple[str, str]:
+    """The ruling's word and the rule. Of a guest that waits it is said what will be when its time has come."""
+    if decision.ruling not in (Ruling.INSTALL, Ruling.WAITS) or decision.pin is None:
+        return decision.ruling.value, decision.rule
+    word, rule = _agree(decision, guest, releases)
+    if word == Ruling.INSTALL and facts.failed_pin == decision.pin.number:
+        word, rule = FAILED_HERE, f"{decision.rule}; under this pin it failed here: {facts.failure}"
+    if decision.ruling is Ruling.INSTALL or word == Ruling.INSTALL:
+        return decision.ruling.value if word == Ruling.INSTALL else word, rule
+    return decision.ruling.value, f"{decision.rule}, and will say {word}: {rule.removeprefix(f'{decision.rule}; ')}"
+
+
+def _agree(decision: Decision, guest: Guest, releases: Sequence[Release]) -> tuple[str, str]:
+    path = path_of(decision, guest)
+    listed = next((one for one in releases if one.path == path), None)
+    try:
+        found = agree(decision, guest, _describe(listed) if listed else None)
+    except Refused as refused:
+        return refused.refusal.value, str(refused)
+    return (found.ruling.value, found.rule) if isinstance(found, Nothing) else (Ruling.INSTALL.value, found.rule)
+
+
+def _describe(release: Release) -> Released:
+    return Released(release.sha256, release.size, release.come_from, release.back_to)
 
 
 def _parse(data: bytes | None, now: datetime) -> Desired:

@@ -129,9 +129,10 @@ class TufRepository:
 
     # --- what they sign
 
-    def list_releases(self) -> tuple[Release, ...]:
-        """Every build that is listed, drafts included."""
-        listed = self._folder.load(TrustRole.RELEASES).signed.targets.values()
+    def list_releases(self, *, published: bool = False) -> tuple[Release, ...]:
+        """Every build that is listed, drafts included; or those that guests see."""
+        document = self._load(TrustRole.RELEASES, published)
+        listed = document.signed.targets.values() if document else ()
         return tuple(
             Release(sha256=file.hashes["sha256"], size=file.length, **file.custom[documents.RELEASE]) for file in listed
         )
@@ -141,9 +142,13 @@ class TufRepository:
         fields = {name: getattr(release, name) for name in ("version", "machine", "come_from", "back_to")}
         self._put_file(TrustRole.RELEASES, release.path, data, fields, now)
 
-    def read_state(self) -> bytes | None:
-        """The desired state as it will be; None before the first pin."""
-        return self._folder.read_file(self._folder.load(TrustRole.DESIRED), STATE)
+    def read_state(self, *, published: bool = False) -> bytes | None:
+        """The desired state as it will be, or as guests see it; None before the first pin."""
+        document = self._load(TrustRole.DESIRED, published)
+        return self._folder.read_file(document, STATE) if document else None
+
+    def _load(self, role: TrustRole, published: bool) -> Metadata[Any] | None:
+        return self._folder.find_published(role) if published else self._folder.load(role)
 
     def write_state(self, data: bytes, now: datetime) -> None:
         """Draft a desired state."""

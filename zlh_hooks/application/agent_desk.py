@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from zlh_hooks.application.agent_ports import AgentPublisher, AgentRepository, AgentStates
+from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.desk import describe_due, find_due, list_progress
 from zlh_hooks.application.ports import Clock, Ledger
 from zlh_hooks.domain.agent_release import (
+    FAILED_HERE,
     MACHINES,
     Explanation,
+    GuestFacts,
     Members,
     PinOrder,
     PinRow,
@@ -22,16 +25,18 @@ from zlh_hooks.domain.agent_release import (
     check_specifier,
     check_version,
     choose_version,
+    find_machine,
     join_spans,
     list_builds,
     list_ways_back,
+    version_of,
 )
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_rules import RingRule
 from zlh_hooks.domain.agent_trust import Expiry, Publication, Standing, ThresholdGap, TrustRole, list_expiries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.entry import Draft, Kind
-from zlh_hooks.domain.errors import NotAllowed, SettingsError
+from zlh_hooks.domain.errors import NotAllowed, SettingsError, ZlhError
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
@@ -44,7 +49,9 @@ _OF_SERIES = (TrustRole.TARGETS, TrustRole.DESIRED)
 
 @dataclass(frozen=True, slots=True)
 class AgentDesk:
-    """Takes orders. ``list_guests`` asks Proxmox, and only where tags or one guest's line must be known."""
+    """Takes orders. ``list_guests`` asks Proxmox, and only where tags or one guest's line must be known;
+    ``find_report`` asks a guest what it has.
+    """
 
     repository: AgentRepository
     publisher: AgentPublisher
@@ -54,6 +61,7 @@ class AgentDesk:
     clock: Clock
     policy: Policy
     author: str
+    find_report: Callable[[int], GuestReport | None] = lambda _vmid: None
 
     # --- orders
 
@@ -138,9 +146,36 @@ class AgentDesk:
     # --- looking
 
     def explain(self, vmid: int, line: str | None, installed: str | None, machine: str | None) -> Explanation:
-        """Which rule decides for the guest now; its line is looked up unless it is said."""
-        line = line or self._find_line(vmid)
-        return self.states.explain(self.repository.read_state(), vmid, line, installed, machine, self.clock.now())
+        """Which rule decides for the guest now, by the drafts and by what guests see.
+
+        Its line is looked up unless it is said, and what it has is asked of itself.
+        """
+        facts = self._gather_facts(vmid, line or self._find_line(vmid), installed, machine)
+        drafted, live = (self._explain(facts, published=published) for published in (False, True))
+        return drafted.beside(live)
+
+    def _explain(self, facts: GuestFacts, *, published: bool) -> Explanation:
+        state = self.repository.read_state(published=published)
+        releases = self.repository.list_releases(published=published)
+        return self.states.explain(state, facts, releases, self.clock.now())
+
+    def _gather_facts(self, vmid: int, line: str, installed: str | None, machine: str | None) -> GuestFacts:
+        if installed is not None:
+            return GuestFacts(vmid, line, installed, machine, "as it was said")
+        try:
+            row = self.find_report(vmid)
+        except ZlhError as error:
+            return GuestFacts(vmid, line, None, machine, f"taken for one without a release: {error}")
+        report = row.report if row else None
+        if report is None:
+            why = row.why if row else "nothing runs there"
+            return GuestFacts(vmid, line, None, machine, f"taken for one without a release: {why}")
+        builds = self.repository.list_releases()
+        machine = machine or find_machine(builds, report.current)
+        check = report.check
+        failed = (check.pin, check.said) if check and check.outcome == FAILED_HERE else (0, "")
+        said = f"by its report of {report.at:%Y-%m-%d %H:%M}"
+        return GuestFacts(vmid, line, version_of(report.current) or None, machine, said, *failed)
 
     def list_pins(self) -> tuple[PinRow, ...]:
         """Every pin of the desired state, drafts included."""

@@ -3,11 +3,9 @@
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.pull_driver import UNWATCHED, PullDriver
 from zlh_hooks.application.verdict import Skipped
-from zlh_hooks.domain.agent_release import version_of
+from zlh_hooks.domain.agent_release import FAILED_HERE, version_of
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.plan import AgentPart, PlannedTarget
-
-FAILED_HERE = "failed-here"
 
 
 class AgentDriver(PullDriver):

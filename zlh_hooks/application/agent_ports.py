@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from zlh_hooks.domain.agent_release import Explanation, PinOrder, PinRow, Surroundings
+from zlh_hooks.domain.agent_release import Explanation, GuestFacts, PinOrder, PinRow, Surroundings
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
@@ -56,14 +56,14 @@ class KeyMaker(Protocol):
 class AgentRepository(Protocol):
     """What the agents' repository holds, drafts included, and how its documents stand."""
 
-    def list_releases(self) -> tuple[AgentRelease, ...]:
-        """Every build."""
+    def list_releases(self, *, published: bool = False) -> tuple[AgentRelease, ...]:
+        """Every build; or those alone that guests see."""
 
     def add_release(self, release: AgentRelease, data: bytes, now: datetime) -> None:
         """One more build, as a draft."""
 
-    def read_state(self) -> bytes | None:
-        """The desired state; None before the first pin."""
+    def read_state(self, *, published: bool = False) -> bytes | None:
+        """The desired state, or the one that guests see; None before the first pin."""
 
     def write_state(self, data: bytes, now: datetime) -> None:
         """Another desired state, as a draft."""
@@ -160,9 +160,9 @@ class AgentStates(Protocol):
         """Specifiers, and why."""
 
     def explain(
-        self, data: bytes | None, vmid: int, line: str, installed: str | None, machine: str | None, now: datetime
+        self, data: bytes | None, facts: GuestFacts, releases: Sequence[AgentRelease], now: datetime
     ) -> Explanation:
-        """What the guest makes of it."""
+        """What the guest makes of it, beside what release keys signed."""
 
 
 class AgentReports(Protocol):

@@ -317,7 +317,9 @@ def _describe_standing(one: Standing) -> dict[str, Any]:
 def explain(
     vmid: Annotated[int, typer.Argument(help="The guest's number.")],
     line: Annotated[str | None, typer.Option("--line", help="Its line; looked up in Proxmox if left out.")] = None,
-    installed: Annotated[str | None, typer.Option("--installed", help="The version that it has.")] = None,
+    installed: Annotated[
+        str | None, typer.Option("--installed", help="The version that it has; it is asked if left out.")
+    ] = None,
     machine: Annotated[str | None, typer.Option("--machine", help="What it runs on, such as amd64.")] = None,
     config: Config = None,
     policy: PolicyFile = None,
@@ -328,8 +330,13 @@ def explain(
     if json:
         print_json({name: getattr(found, name) for name in found.__dataclass_fields__})
     else:
-        typer.echo(f"guest {found.vmid}: {found.ruling}: {found.rule}")
-        typer.echo(f"guest {found.vmid}, packages: {found.wish}: {found.wish_rule}")
+        typer.echo(f"guest {found.vmid}, which has {found.installed or 'no release'} ({found.source})")
+        typer.echo(f"guest {found.vmid}: {found.ruling}: {found.rule}{_tell_live(found.live)}")
+        typer.echo(f"guest {found.vmid}, packages: {found.wish}: {found.wish_rule}{_tell_live(found.live_wish)}")
+
+
+def _tell_live(live: str) -> str:
+    return f"\n  which is a draft; guests see: {live}" if live else ""
 
 
 @app.command()

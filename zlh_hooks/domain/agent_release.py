@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -12,6 +12,8 @@ from zlh_hooks.domain.emergency import Emergency
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
 
 _PLAIN = re.compile(r"[0-9][0-9a-z.+]*\Z")
+FAILED_HERE = "failed-here"
+"""How a guest's check ends for a version that failed there under the same pin, or one that came after it."""
 MACHINES = ("all", "amd64", "arm64")
 """What a build runs on, in Debian's words; ``all``: on every one of them."""
 
@@ -104,10 +106,27 @@ class PinRow:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestFacts:
+    """A guest, as far as it matters which agent it gets. ``installed``: its version, None if it has none.
+
+    ``machine``: None if nobody said it; ``source``: how that is known; ``failure``: what failed under ``failed_pin``.
+    """
+
+    vmid: int
+    line: str
+    installed: str | None
+    machine: str | None
+    source: str
+    failed_pin: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """What the state means for one guest: the ruling's word, the rule as a sentence, and when it may start.
 
     ``wish``, ``wish_rule``, ``wish_opens``: the same for its packages; until then only what nobody feels is brought.
+    ``live``, ``live_wish``: the sentences of what guests see, where the ones before are of a draft; else empty.
     """
 
     vmid: int
@@ -119,6 +138,20 @@ class Explanation:
     wish: str
     wish_rule: str
     wish_opens: datetime | None
+    installed: str | None = None
+    source: str = ""
+    live: str = ""
+    live_wish: str = ""
+
+    def beside(self, live: "Explanation") -> "Explanation":
+        """The same, with what guests see where that is something else."""
+        drafted, seen = (f"{one.ruling}: {one.rule}" for one in (self, live))
+        drafted_wish, seen_wish = (f"{one.wish}: {one.wish_rule}" for one in (self, live))
+        return replace(
+            self,
+            live="" if drafted == seen else seen,
+            live_wish="" if drafted_wish == seen_wish else seen_wish,
+        )
 
 
 def check_version(text: str) -> str:
@@ -194,6 +227,12 @@ def join_spans(vmids: Iterable[int], spans: Iterable[tuple[int, int]]) -> tuple[
 def name_builds(builds: Iterable[Release]) -> tuple[str, ...]:
     """How guests name these builds once they have them: ``<version>-<first 8 of the SHA-256>``."""
     return tuple(f"{build.version}-{build.sha256[:8]}" for build in builds)
+
+
+def find_machine(releases: Iterable[Release], name: str) -> str | None:
+    """What a guest runs on by the name of the build that it has; None if that says nothing of it."""
+    machines = [build.machine for build in releases if name_builds([build]) == (name,)]
+    return next((machine for machine in machines if machine != MACHINES[0]), None)
 
 
 def version_of(release: str) -> str:
