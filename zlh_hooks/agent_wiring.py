@@ -59,9 +59,11 @@ class Parts(Protocol):
         """Who sits here."""
 
 
-def open_agent_desk(site: Parts, ask: Ask) -> AgentDesk:
-    """Releases, pins and publications. The online key's password comes from its file or credential where there is
-    one: the machine publishes while nobody is there.
+def open_agent_desk(site: Parts, ask: Ask, tell: Callable[[str], None] = lambda _text: None) -> AgentDesk:
+    """Releases, pins and publications; ``tell`` gets what whoever gives an order should know.
+
+    The online key's password comes from its file or credential where there is one: the machine publishes while nobody
+    is there.
     """
     folder, rules = _open_folder(site), site.policy.agents.role_rules()
     people = _open_keys(site.settings, ask)
@@ -78,6 +80,7 @@ def open_agent_desk(site: Parts, ask: Ask) -> AgentDesk:
         site.policy,
         site.author,
         lambda vmid: open_agent_report_desk(site).find_reports([vmid]).get(vmid),
+        tell,
     )
 
 

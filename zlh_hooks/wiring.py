@@ -254,11 +254,11 @@ class Site:
 
     # ---------------------------------------------------------------- agents
 
-    def agent_desk(self, ask: "Ask") -> AgentDesk:
-        """Releases, pins and what they mean. ``ask`` gets passwords from people."""
+    def agent_desk(self, ask: "Ask", tell: Callable[[str], None] = lambda _text: None) -> AgentDesk:
+        """Releases, pins and what they mean. ``ask`` gets passwords from people, ``tell`` what they should know."""
         from zlh_hooks.agent_wiring import open_agent_desk
 
-        return open_agent_desk(self, ask)
+        return open_agent_desk(self, ask, tell)
 
     def agent_key_desk(self, ask: "Ask") -> AgentKeyDesk:
         """Whose keys count for agents."""

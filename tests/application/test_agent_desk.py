@@ -15,10 +15,10 @@ from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_report_desk import GuestReport
 from zlh_hooks.application.agent_report_desk import Standing as ReportStanding
 from zlh_hooks.application.ports import Ledger
-from zlh_hooks.domain.agent_release import PinOrder, name_builds
+from zlh_hooks.domain.agent_release import PinOrder, list_builds, name_builds
 from zlh_hooks.domain.agent_report import AgentCheck, AgentReport
 from zlh_hooks.domain.agent_rules import RingRule
-from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.errors import NotAllowed, RoadError
 from zlh_hooks.domain.guest import GuestRef, GuestSummary
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.settings import SHIPPED_POLICY, load_policy
@@ -107,7 +107,7 @@ def test_what_a_guest_has_is_asked_of_itself(tmp_path: Path, ledger: Ledger) -> 
     asked = replace(desk, find_report=lambda _vmid: report(current=current))
     found = asked.explain(5001, None, None, None)
     assert (found.installed, found.source, found.ruling) == ("1.4.0", "by its report of 2026-11-30 12:00", "waits")
-    (same,) = name_builds(desk.repository.list_releases()[:1])
+    (same,) = name_builds(list_builds(desk.repository.list_releases(), "1.5.0"))
     assert (
         replace(desk, find_report=lambda _vmid: report(current=same)).explain(5001, None, None, None).ruling
         == "current"
@@ -125,6 +125,45 @@ def test_what_failed_in_the_guest_under_this_pin_is_not_called_an_installation(t
     )
     desk.pin(PinOrder("game-base", "all", "1.5.0"))
     assert "failed" not in ill.explain(5001, None, None, None).rule
+
+
+def test_while_proxmox_is_away_a_version_is_blocked_for_the_members_that_were_known(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    told: list[str] = []
+    desk = open_desk(tmp_path, ledger, [], with_rings(TAGGED, EVERYBODY))
+
+    def refuse() -> tuple[GuestSummary, ...]:
+        raise RoadError("pve1 does not answer")
+
+    away = replace(desk, list_guests=refuse, tell=told.append)
+    with pytest.raises(RoadError, match="pve1 does not answer"):
+        away.block("1.5.0", "loses saves")
+    desk.pin(PinOrder("game-base", "canary", "1.5.0"))
+    away.block("1.5.0", "loses saves")
+    state = parse_state(desk.repository.read_state() or b"")
+    assert [(ring.name, ring.vmids) for ring in state.rings] == [("canary", ((5001, 5002),)), ("all", ())]
+    assert [block.versions for block in state.blocked] == ["==1.5.0"]
+    assert "pve1 does not answer" in told[0] and "zlh-hooks agent refresh" in told[0]
+    with pytest.raises(RoadError):
+        away.refresh()
+
+
+def test_a_pin_that_release_keys_forbid_to_those_who_are_pinned_now_is_told(tmp_path: Path, ledger: Ledger) -> None:
+    told: list[str] = []
+    desk = replace(open_desk(tmp_path, ledger, [], with_rings(EVERYBODY)), tell=told.append)
+    desk.release("1.6.0", "all", b"six", come_from=">=1.5")
+    desk.release("1.7.0", "all", b"seven", come_from=">=1.6")
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    desk.pin(PinOrder("game-base", "all", "1.6.0"))
+    assert told == []
+    desk.pin(PinOrder("game-base", "all", "1.5.0"))
+    assert told.pop() == "guests that have 1.6.0 stay with it: only --downgrade leads back"
+    desk.pin(PinOrder("game-base", "all", "1.6.0", downgrade=True))
+    desk.pin(PinOrder("game-base", "all", "1.5.0", downgrade=True))
+    assert told == []
+    desk.pin(PinOrder("game-base", "all", "1.7.0"))
+    assert told == ["guests that have 1.5.0 stay with it: only >=1.6 may come to 1.7.0, and it has 1.5.0"]
 
 
 def test_the_shipped_windows_are_told_without_weekends_and_holidays_and_with_time_for_the_way_back(

@@ -1,5 +1,6 @@
 """``zlh-hooks agent`` as two people use it: keys, a release, pins, a Saturday's way back, and what all of it means."""
 
+import hashlib
 import json
 import stat
 from datetime import UTC, datetime, timedelta
@@ -148,9 +149,10 @@ def test_on_a_saturday_one_person_takes_a_version_back(founded: Terminal) -> Non
     found = founded.document("explain", "5001", "--line", "game-base", "--installed", "1.5.0")
     assert found["version"] == "1.4.2" and found["ruling"] in ("waits", "install")
     founded.do("unblock", "1.5.0", "--sign", "anna")
-    assert founded.document("status")["blocked"] == []
+    goes = "published, gone in the draft"
+    assert [row["state"] for row in founded.document("status")["blocked"]] == [goes]
     founded.do("unpin", "game-base", "all", "--sign", "anna")
-    assert founded.document("status")["pins"] == []
+    assert [row["state"] for row in founded.document("status")["pins"]] == [goes]
 
 
 def test_an_emergency_opens_now_for_one_pin_and_without_one_nothing_does(founded: Terminal) -> None:
@@ -283,6 +285,29 @@ def test_a_threshold_that_nobody_could_meet_is_refused_and_named(founded: Termin
     assert isinstance(done.exception, NotAllowed)
     assert "releases needs 3 signatures and would have 2 keys: add a person first" in str(done.exception)
     assert not any(row["draft"] for row in founded.document("status")["documents"])
+
+
+def test_whoever_signs_sees_what_is_new_and_what_guests_see_already(founded: Terminal) -> None:
+    founded.do("pin", "game-base", "all", "1.5.0", "--sign", "anna")
+    founded.do("publish")
+    founded.do("release", str(founded.home / "build"), "--version", "1.6.0", "--from", ">=1.5")
+    founded.do("pin", "game-base", "all", "1.6.0")
+    founded.do("block", "1.4", "--reason", "loses saves")
+    said = CliRunner().invoke(app, ["keys", "sign", "ben", *founded.files], input="n\n").output
+    digest = hashlib.sha256((founded.home / "build").read_bytes()).hexdigest()[:12]
+    assert f"releases: new: 1.6.0 for all, SHA-256 {digest}, may follow >=1.5, may be left for any" in said
+    assert "desired: new: pin 2: game-base, all: ==1.6.0 is 1.6.0" in said
+    assert "desired: gone: pin 1: game-base, all: ==1.5.0 is 1.5.0" in said
+    assert "desired: new: block ==1.4: loses saves" in said
+    status = founded.document("status")
+    assert [(row["version"], row["state"]) for row in status["releases"]] == [
+        ("1.5.0", "published"),
+        ("1.6.0", "draft"),
+    ]
+    assert [(row["number"], row["state"]) for row in status["pins"]] == [
+        (2, "draft"),
+        (1, "published, gone in the draft"),
+    ]
 
 
 def test_the_machine_publishes_alone_with_a_password_from_a_file(founded: Terminal) -> None:

@@ -32,7 +32,16 @@ from zlh_hooks.adapters.rollout_ring import (
     without_ways_back_of_packages,
 )
 from zlh_hooks.adapters.wish_series import make_wish_series
-from zlh_hooks.domain.agent_release import FAILED_HERE, Explanation, GuestFacts, PinOrder, PinRow, Release, Surroundings
+from zlh_hooks.domain.agent_release import (
+    FAILED_HERE,
+    Explanation,
+    GuestFacts,
+    Members,
+    PinOrder,
+    PinRow,
+    Release,
+    Surroundings,
+)
 from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
 from zlh_hooks.domain.errors import NotAllowed, SettingsError
@@ -145,6 +154,11 @@ class DesiredStates:
             return decision.rule if decision.ruling is WishRuling.NOTHING else None
 
         return find
+
+    def list_members(self, data: bytes | None) -> tuple[Members, ...]:
+        """Its rings, as they were when it was made."""
+        rings = _parse(data, datetime.now(UTC)).rings
+        return tuple(Members(ring.name, ring.vmids, ring.percent) for ring in rings)
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """What nobody installs, and why."""

@@ -1,6 +1,6 @@
 """The agents' repository: changes become drafts, and people sign drafts. ``tuf_publication`` shows them to readers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -169,12 +169,18 @@ class TufRepository:
         found += [(role, self._folder.find_draft(role), True) for role in SIGNED_BY_PEOPLE]
         return tuple(self._review.stand(role, document, draft) for role, document, draft in found if document)
 
+    def read_thresholds(self, *, published: bool = False) -> Mapping[TrustRole, int]:
+        """How many signatures each document needs, by the drafts or by what readers see."""
+        return {role: count for role, (count, _) in self._read_thresholds(published).items()}
+
+    def _read_thresholds(self, published: bool) -> Mapping[TrustRole, tuple[int, int]]:
+        """And how many keys count for it."""
+        root, targets = (self._load(role, published) for role in (TrustRole.ROOT, TrustRole.TARGETS))
+        return documents.read_thresholds(root.signed, targets.signed) if root and targets else {}
+
     def list_threshold_gaps(self) -> tuple[ThresholdGap, ...]:
         """Where readers want another number of signatures than the policy; nothing before the first publication."""
-        root, targets = (self._folder.find_published(role) for role in (TrustRole.ROOT, TrustRole.TARGETS))
-        if root is None or targets is None:
-            return ()
-        found = documents.read_thresholds(root.signed, targets.signed).items()
+        found = self._read_thresholds(published=True).items()
         gaps = (ThresholdGap(role, count, self._rules[role].threshold, keys) for role, (count, keys) in found)
         return tuple(gap for gap in gaps if gap.published != gap.wanted)
 

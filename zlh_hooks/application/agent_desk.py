@@ -4,7 +4,7 @@ Whatever is said becomes a draft. It counts when the right people have signed it
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -25,6 +25,7 @@ from zlh_hooks.domain.agent_release import (
     check_specifier,
     check_version,
     choose_version,
+    explain_left_behind,
     find_machine,
     join_spans,
     list_builds,
@@ -35,8 +36,9 @@ from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_rules import RingRule
 from zlh_hooks.domain.agent_trust import Expiry, Publication, Standing, ThresholdGap, TrustRole, list_expiries
 from zlh_hooks.domain.agent_wish import WishOrder, WishRow
+from zlh_hooks.domain.agent_word import Word
 from zlh_hooks.domain.entry import Draft, Kind
-from zlh_hooks.domain.errors import NotAllowed, SettingsError, ZlhError
+from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, ZlhError
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.progress import Progress
@@ -50,7 +52,7 @@ _OF_SERIES = (TrustRole.TARGETS, TrustRole.DESIRED)
 @dataclass(frozen=True, slots=True)
 class AgentDesk:
     """Takes orders. ``list_guests`` asks Proxmox, and only where tags or one guest's line must be known;
-    ``find_report`` asks a guest what it has.
+    ``find_report`` asks a guest what it has; ``tell`` gets what whoever gives an order should know beside its answer.
     """
 
     repository: AgentRepository
@@ -62,6 +64,7 @@ class AgentDesk:
     policy: Policy
     author: str
     find_report: Callable[[int], GuestReport | None] = lambda _vmid: None
+    tell: Callable[[str], None] = lambda _text: None
 
     # --- orders
 
@@ -89,19 +92,29 @@ class AgentDesk:
         whole = PinOrder(order.line, order.ring, asked, come_from, back_to, order.downgrade, order.emergency)
         ways_back = list_ways_back(releases, version, back_to)
         builds = list_builds(releases, version)
-        self._write(self.states.pin(state, whole, builds, ways_back, self.look_around()))
+        self._tell_left_behind(state, whole, builds)
+        self._write(self.states.pin(state, whole, builds, ways_back, self._look_or_remember(state)))
         self._record("pin", line=order.line, ring=order.ring, asked=asked, version=version, downgrade=order.downgrade)
         return version
 
+    def _tell_left_behind(self, state: bytes | None, order: PinOrder, builds: Sequence[AgentRelease]) -> None:
+        """Of the versions that the line's guests are pinned to now."""
+        for version in sorted({row.version for row in self.states.list_pins(state) if row.line == order.line}):
+            why = explain_left_behind(version, order, builds)
+            if why:
+                self.tell(f"guests that have {version} stay with it: {why}")
+
     def unpin(self, line: str, ring: str) -> None:
         """The ring follows no version of its own any more."""
-        self._write(self.states.unpin(self.repository.read_state(), line, ring, self.look_around()))
+        state = self.repository.read_state()
+        self._write(self.states.unpin(state, line, ring, self._look_or_remember(state)))
         self._record("unpin", line=line, ring=ring)
 
     def wish(self, order: WishOrder) -> WishRow:
         """Give a ring of a line packages; what guests will call that. ``NotAllowed`` names lines or rings."""
         self._check_place(order.line, order.ring)
-        state = self.states.wish(self.repository.read_state(), order, self.look_around())
+        before = self.repository.read_state()
+        state = self.states.wish(before, order, self._look_or_remember(before))
         self._write(state)
         place = order.line, order.ring
         row = next(row for row in self.states.list_wishes(state) if (row.line, row.ring) == place)
@@ -110,7 +123,8 @@ class AgentDesk:
 
     def unwish(self, line: str, ring: str) -> None:
         """Nobody brings the ring's packages any more; what is there stays."""
-        self._write(self.states.unwish(self.repository.read_state(), line, ring, self.look_around()))
+        state = self.repository.read_state()
+        self._write(self.states.unwish(state, line, ring, self._look_or_remember(state)))
         self._record("unwish", line=line, ring=ring)
 
     def block(self, versions: str, reason: str) -> None:
@@ -119,13 +133,15 @@ class AgentDesk:
             found = "no reason" if versions else "no version"
             raise SettingsError("block", "versions and reason", found, "what is blocked, and why: guests report it")
         wanted = check_specifier(versions, "versions")
-        self._write(self.states.block(self.repository.read_state(), wanted, reason.strip(), self.look_around()))
+        state = self.repository.read_state()
+        self._write(self.states.block(state, wanted, reason.strip(), self._look_or_remember(state)))
         self._record("block", versions=wanted, reason=reason.strip())
 
     def unblock(self, versions: str) -> None:
         """They may be installed again."""
         wanted = check_specifier(versions, "versions")
-        self._write(self.states.unblock(self.repository.read_state(), wanted, self.look_around()))
+        state = self.repository.read_state()
+        self._write(self.states.unblock(state, wanted, self._look_or_remember(state)))
         self._record("unblock", versions=wanted)
 
     def refresh(self) -> None:
@@ -177,17 +193,21 @@ class AgentDesk:
         said = f"by its report of {report.at:%Y-%m-%d %H:%M}"
         return GuestFacts(vmid, line, version_of(report.current) or None, machine, said, *failed)
 
+    def read_word(self, *, published: bool = False) -> Word:
+        """What people have said, drafts included; or what guests see of it."""
+        state = self.repository.read_state(published=published)
+        return Word(
+            self.repository.list_releases(published=published),
+            self.states.list_pins(state),
+            self.states.list_wishes(state),
+            self.states.list_blocked(state),
+            self.states.list_members(state),
+            self.repository.read_thresholds(published=published),
+        )
+
     def list_pins(self) -> tuple[PinRow, ...]:
         """Every pin of the desired state, drafts included."""
         return self.states.list_pins(self.repository.read_state())
-
-    def list_wishes(self) -> tuple[WishRow, ...]:
-        """Every wish of the desired state, drafts included."""
-        return self.states.list_wishes(self.repository.read_state())
-
-    def list_blocked(self) -> tuple[tuple[str, str], ...]:
-        """Versions that nobody installs, and why."""
-        return self.states.list_blocked(self.repository.read_state())
 
     def list_standings(self) -> tuple[Standing, ...]:
         """How each document stands."""
@@ -237,14 +257,27 @@ class AgentDesk:
 
     def look_around(self) -> Surroundings:
         """Rings and windows as they are now; tags are asked of Proxmox only if a ring needs them."""
-        now, rules = self.clock.now().replace(microsecond=0), self.policy.agents
-        guests = self.list_guests() if any(ring.tags for ring in rules.rings) else ()
-        return Surroundings(
-            tuple(_gather(ring, guests) for ring in rules.rings),
-            self.list_windows(),
-            int(rules.jitter.total_seconds()),
-            now,
-        )
+        rings = self.policy.agents.rings
+        guests = self.list_guests() if any(ring.tags for ring in rings) else ()
+        return self._surround([_gather(ring, guests) for ring in rings])
+
+    def _look_or_remember(self, state: bytes | None) -> Surroundings:
+        """While Proxmox is away, a ring's tags are on whom they were: taking a version back must not wait for it.
+
+        ``RoadError`` if the state does not know such a ring.
+        """
+        try:
+            return self.look_around()
+        except RoadError as error:
+            known, rings = {one.name: one for one in self.states.list_members(state)}, self.policy.agents.rings
+            if any(ring.tags and ring.name not in known for ring in rings):
+                raise
+            self.tell(f"{error}: rings by tags keep their members of before; when it answers: zlh-hooks agent refresh")
+            return self._surround([_recall(ring, known) for ring in rings])
+
+    def _surround(self, members: Sequence[Members]) -> Surroundings:
+        jitter = int(self.policy.agents.jitter.total_seconds())
+        return Surroundings(tuple(members), self.list_windows(), jitter, self.clock.now().replace(microsecond=0))
 
     def list_windows(self, *, security: bool = False) -> tuple[Span, ...]:
         """For as long as the state counts, with time left for the way back; of a fix that closes a hole, or others."""
@@ -267,3 +300,10 @@ def _gather(ring: RingRule, guests: tuple[GuestSummary, ...]) -> Members:
     tagged = [guest.vmid for guest in guests if set(ring.tags) & set(guest.tags) and not guest.template]
     spans = [(numbers.first, numbers.last) for numbers in ring.vmids]
     return Members(ring.name, join_spans(tagged, spans), ring.percent)
+
+
+def _recall(ring: RingRule, known: Mapping[str, Members]) -> Members:
+    spans = [(numbers.first, numbers.last) for numbers in ring.vmids]
+    if ring.tags:
+        spans += known[ring.name].vmids
+    return Members(ring.name, join_spans((), spans), ring.percent)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from zlh_hooks.domain.agent_release import Explanation, GuestFacts, PinOrder, PinRow, Surroundings
+from zlh_hooks.domain.agent_release import Explanation, GuestFacts, Members, PinOrder, PinRow, Surroundings
 from zlh_hooks.domain.agent_release import Release as AgentRelease
 from zlh_hooks.domain.agent_report import AgentReport
 from zlh_hooks.domain.agent_series import PatchSeriesOrder, PinSeries, Series, SeriesOrder, WishSeries
@@ -70,6 +70,9 @@ class AgentRepository(Protocol):
 
     def list_standings(self) -> tuple[Standing, ...]:
         """Every published document, and every draft."""
+
+    def read_thresholds(self, *, published: bool = False) -> Mapping[TrustRole, int]:
+        """How many signatures each document needs, by the drafts or by what guests see."""
 
     def list_threshold_gaps(self) -> tuple[ThresholdGap, ...]:
         """Where readers want another number of signatures than the policy."""
@@ -155,6 +158,9 @@ class AgentStates(Protocol):
 
     def find_keepers(self, data: bytes | None, now: datetime) -> Callable[[int, str], str | None]:
         """By which rule a guest of that number and line shall keep its packages; None if it need not."""
+
+    def list_members(self, data: bytes | None) -> tuple[Members, ...]:
+        """Its rings, as they were when it was made."""
 
     def list_blocked(self, data: bytes | None) -> tuple[tuple[str, str], ...]:
         """Specifiers, and why."""

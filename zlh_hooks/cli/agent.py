@@ -13,9 +13,10 @@ from zlh_hooks.cli import agent_keys, agent_report
 from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.agent_release import PinOrder, Span, span_of
+from zlh_hooks.domain.agent_release import PinOrder, PinRow, Release, Span, span_of
 from zlh_hooks.domain.agent_trust import Expiry, Standing, ThresholdGap, TrustRole, Waiting
 from zlh_hooks.domain.agent_wish import WishOrder
+from zlh_hooks.domain.agent_word import SHORT_DIGEST, compare
 from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.domain.window_rule import Component
 
@@ -30,21 +31,27 @@ From = Annotated[str, typer.Option("--from", help="Which versions may be replace
 BackTo = Annotated[str, typer.Option("--back-to", help="To which versions a guest may go back from it: a specifier.")]
 SignAs = Annotated[str | None, typer.Option("--sign", metavar="HOLDER", help="Sign it at once with these keys.")]
 STANDING_COLUMNS = ("document", "version", "state", "ends (UTC)", "signed by", "still needed")
-PIN_COLUMNS = ("pin", "line", "ring", "asked", "version", "leads back", "beside windows")
-WISH_COLUMNS = ("wish", "line", "ring", "packages", "beside windows", "id")
+RELEASE_COLUMNS = ("release", "machine", "SHA-256", "may follow", "may be left for", "state")
+PIN_COLUMNS = ("pin", "line", "ring", "asked", "version", "leads back", "beside windows", "state")
+WISH_COLUMNS = ("wish", "line", "ring", "packages", "beside windows", "id", "state")
 SHORT_ID = 12
 GAP_COLUMNS = ("document", "signatures needed", "by the policy", "what lets the policy count")
 EXPIRY_COLUMNS = ("document", "version", "ends (UTC)", "state", "what renews it")
 
 
 def _open(config: Path | None, policy: Path | None) -> AgentDesk:
-    return wiring.open_site(config, policy).agent_desk(open_ask(None))
+    return wiring.open_site(config, policy).agent_desk(open_ask(None), _tell)
+
+
+def _tell(text: str) -> None:
+    typer.echo(f"note: {text}", err=True)
 
 
 def _sign(
     role: TrustRole, holder: str | None, password_file: Path | None, config: Path | None, policy: Path | None
 ) -> None:
-    """Only the document that was just drafted: what else waits is looked at first."""
+    """Only the document that was just drafted: what else waits is looked at first. All that is new in it is shown."""
+    agent_keys.print_news(_open(config, policy), [role])
     if holder is None:
         typer.echo("drafted; sign it: zlh-hooks agent keys sign, then zlh-hooks agent publish")
         return
@@ -270,29 +277,40 @@ def _describe_expiry(expiry: Expiry) -> dict[str, Any]:
 
 @app.command()
 def status(config: Config = None, policy: PolicyFile = None, json: Json = False) -> None:
-    """How the documents stand, who must sign, and what is pinned, wished and blocked."""
+    """How the documents stand, who must sign, and what is released, pinned, wished and blocked."""
     desk = _open(config, policy)
-    standings, pins, wishes = desk.list_standings(), desk.list_pins(), desk.list_wishes()
-    blocked, gaps = desk.list_blocked(), desk.list_threshold_gaps()
+    standings, gaps = desk.list_standings(), desk.list_threshold_gaps()
+    live, word = desk.read_word(published=True), desk.read_word()
+    releases, pins = compare(live.releases, word.releases), compare(live.pins, word.pins)
+    wishes, blocked = compare(live.wishes, word.wishes), compare(live.blocked, word.blocked)
     if json:
         print_json({
             "documents": [_describe_standing(standing) for standing in standings],
             "thresholds": [_describe_gap(gap) for gap in gaps],
-            "pins": [{name: getattr(pin, name) for name in pin.__dataclass_fields__} for pin in pins],
-            "wishes": [asdict(row) for row in wishes],
-            "blocked": [{"versions": versions, "reason": reason} for versions, reason in blocked],
+            "releases": [{**asdict(one), "state": stand} for one, stand in releases],
+            "pins": [{**asdict(pin), "state": stand} for pin, stand in pins],
+            "wishes": [{**asdict(row), "state": stand} for row, stand in wishes],
+            "blocked": [{"versions": one[0], "reason": one[1], "state": stand} for one, stand in blocked],
         })  # fmt: skip
         return
     print_table(STANDING_COLUMNS, [_standing_row(standing) for standing in standings])
     _print_gaps(gaps)
-    print_table(PIN_COLUMNS, [
-        (str(pin.number), pin.line, pin.ring, pin.asked, pin.version, "yes" if pin.downgrade else "no", pin.emergency)
-        for pin in pins
-    ])  # fmt: skip
+    print_table(RELEASE_COLUMNS, [(*_release_row(one), stand) for one, stand in releases])
+    print_table(PIN_COLUMNS, [(*_pin_row(pin), stand) for pin, stand in pins])
     print_table(WISH_COLUMNS, [
-        (str(row.number), row.line, row.ring, row.packages, row.emergency, row.id[:SHORT_ID]) for row in wishes
+        (str(row.number), row.line, row.ring, row.packages, row.emergency, row.id[:SHORT_ID], stand)
+        for row, stand in wishes
     ])  # fmt: skip
-    print_table(("blocked", "reason"), blocked)
+    print_table(("blocked", "reason", "state"), [(*one, stand) for one, stand in blocked])
+
+
+def _release_row(one: Release) -> tuple[str, ...]:
+    return one.version, one.machine, one.sha256[:SHORT_DIGEST], one.come_from or "any", one.back_to or "any"
+
+
+def _pin_row(pin: PinRow) -> tuple[str, ...]:
+    leads_back = "yes" if pin.downgrade else "no"
+    return str(pin.number), pin.line, pin.ring, pin.asked, pin.version, leads_back, pin.emergency
 
 
 def _standing_row(one: Standing) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """``zlh-hooks agent keys``: whose signatures count. Changes are drafts until enough people have signed them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zlh_hooks import wiring
+from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
 from zlh_hooks.cli.option import Config, PolicyFile, Yes
 from zlh_hooks.domain.agent_trust import PERSON, SIGNED_BY_PEOPLE, Purpose, Standing, TrustRole
+from zlh_hooks.domain.agent_word import list_news
 from zlh_hooks.settings import read_secret
 
 app = typer.Typer(no_args_is_help=True)
@@ -114,9 +116,10 @@ def sign(
     config: Config = None,
     policy: PolicyFile = None,
 ) -> None:
-    """Show the drafts that wait for you and whose keys count by them, ask, and sign."""
+    """Show the drafts that wait for you, what is new in them and whose keys count by them, ask, and sign."""
     wanted = role or SIGNED_BY_PEOPLE
-    standings = wiring.open_site(config, policy).agent_desk(open_ask(None)).list_standings()
+    desk = wiring.open_site(config, policy).agent_desk(open_ask(None))
+    standings = desk.list_standings()
     waiting = [one for one in standings if one.is_draft and one.role in wanted and holder in one.may_sign]
     if not waiting:
         typer.echo(f"nothing waits for {holder}")
@@ -124,10 +127,19 @@ def sign(
     known = {one.role: render_holders(one) for one in standings if not one.is_draft}
     for one in waiting:
         typer.echo(f"{one.role} {one.version}: {render_holders(one)} count; until now {known.get(one.role, 'nobody')}")
-    if not yes and not typer.confirm(f"Sign as {holder}? What is in them: zlh-hooks agent status"):
+    print_news(desk, [one.role for one in waiting])
+    if not yes and not typer.confirm(f"Sign as {holder}?"):
         raise typer.Abort
     signed = open_desk(config, policy, password_file).sign(holder, [one.role for one in waiting])
     typer.echo(f"{holder} signed {', '.join(signed)}")
+
+
+def print_news(desk: AgentDesk, roles: Sequence[TrustRole]) -> None:
+    """What whoever signs these drafts puts a name to."""
+    news = list_news(desk.read_word(published=True), desk.read_word())
+    for role in roles:
+        for line in news.get(role, ()):
+            typer.echo(f"  {role}: {line}")
 
 
 def render_holders(one: Standing) -> str:

@@ -1,7 +1,7 @@
 """Releases of the agent, and which of them a pin means."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -241,6 +241,27 @@ def version_of(release: str) -> str:
     return version if _is_version(version) else ""
 
 
+def explain_left_behind(installed: str, order: PinOrder, builds: Sequence[Release]) -> str | None:
+    """Why a guest with the version ``installed`` stays with it under a pin of these builds; None if it follows."""
+    version = builds[0].version
+    if Version(installed) == Version(version):
+        return None
+    if Version(installed) > Version(version):
+        return None if order.downgrade else "only --downgrade leads back"
+    if not SpecifierSet(order.come_from).contains(installed, prereleases=True):
+        return f"only {order.come_from} may come to it by this pin"
+    return _explain_forbidden(installed, version, builds)
+
+
+def _explain_forbidden(installed: str, version: str, builds: Sequence[Release]) -> str | None:
+    """What release keys signed against it."""
+    if not any(SpecifierSet(build.come_from).contains(installed, prereleases=True) for build in builds):
+        return f"only {builds[0].come_from} may come to {version}, and it has {installed}"
+    if not all(SpecifierSet(build.back_to).contains(installed, prereleases=True) for build in builds):
+        return f"nobody may go back from {version} to the {installed} that it has"
+    return None
+
+
 def explain_unfit(installed: str, version: str, releases: Iterable[Release]) -> str | None:
     """Why a guest with the version ``installed`` can have no part in a rollout of ``version``; None if it can."""
     releases = tuple(releases)
@@ -251,10 +272,9 @@ def explain_unfit(installed: str, version: str, releases: Iterable[Release]) -> 
         return f"it has {version} already"
     if Version(installed) > Version(version):
         return f"it has {installed}, which is newer: agent pin --downgrade leads back"
-    if not any(SpecifierSet(build.come_from).contains(installed, prereleases=True) for build in builds):
-        return f"only {builds[0].come_from} may come to {version}, and it has {installed}"
-    if not all(SpecifierSet(build.back_to).contains(installed, prereleases=True) for build in builds):
-        return f"nobody may go back from {version} to the {installed} that it has"
+    forbidden = _explain_forbidden(installed, version, builds)
+    if forbidden:
+        return forbidden
     if not list_builds(releases, installed):
         return f"its version {installed} is not among the releases: there would be no way back"
     return None
