@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent_plugin.report_wire import MOST_BYTES
+from zlh_hooks.adapters.agent_archive import refuse_archive
 from zlh_hooks.adapters.agent_report import GuestReports
 from zlh_hooks.adapters.desired_state import DesiredStates
 from zlh_hooks.adapters.trust import open_trust
@@ -66,10 +67,7 @@ def open_agent_desk(site: Parts, ask: Ask, tell: Callable[[str], None] = lambda 
     is there.
     """
     folder, rules = _open_folder(site), site.policy.agents.role_rules()
-    people = _open_keys(site.settings, ask)
-    machine = _open_keys(
-        site.settings, lambda holder, is_new: find_online_password(site.settings) or ask(holder, is_new)
-    )
+    people, machine = _open_keys(site.settings, ask), _open_machine_keys(site.settings, ask)
     return AgentDesk(
         TufRepository(folder, people, rules),
         TufPublication(folder, machine, rules),
@@ -81,6 +79,7 @@ def open_agent_desk(site: Parts, ask: Ask, tell: Callable[[str], None] = lambda 
         site.author,
         lambda vmid: open_agent_report_desk(site).find_reports([vmid]).get(vmid),
         tell,
+        refuse_archive,
     )
 
 
@@ -140,9 +139,9 @@ def need_online_password(settings: Settings) -> str:
 
 def open_agent_key_desk(site: Parts, ask: Ask) -> AgentKeyDesk:
     """Whose keys count for agents."""
-    keys = _open_keys(site.settings, ask)
+    keys, machine = _open_keys(site.settings, ask), _open_machine_keys(site.settings, ask)
     repository = TufRepository(_open_folder(site), keys, site.policy.agents.role_rules())
-    return AgentKeyDesk(repository, keys, lambda: site.ledger, site.clock, site.author)
+    return AgentKeyDesk(repository, keys, machine, lambda: site.ledger, site.clock, site.author)
 
 
 def open_agent_report_desk(site: Parts) -> AgentReportDesk:
@@ -158,6 +157,11 @@ def _open_report_desk(site: Parts, inventory: Inventory, open_ledger: Callable[[
 
 def _open_keys(settings: Settings, ask: Ask) -> KeyFolder:
     return KeyFolder(settings.agents.keys, settings.agents.online_keys, ask)
+
+
+def _open_machine_keys(settings: Settings, ask: Ask) -> KeyFolder:
+    """Keys whose password comes from its file or credential, where there is one."""
+    return _open_keys(settings, lambda holder, is_new: find_online_password(settings) or ask(holder, is_new))
 
 
 def _open_folder(site: Parts) -> TufFolder:

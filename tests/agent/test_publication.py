@@ -302,6 +302,22 @@ def test_a_weak_password_and_a_strange_name_are_refused(
         keys_with(bench, password).make(holder, PERSON)
 
 
+def test_keys_whose_making_was_killed_are_finished_under_the_same_password_and_no_other(bench: RepositoryBench) -> None:
+    keys = bench.home / "keys"
+    bench.keys.make("carl", PERSON)
+    made = (keys / "carl.root.key").read_bytes()
+    for name in ("carl.public.json", "carl.operator.key"):
+        (keys / name).unlink()
+    with pytest.raises(NotAllowed, match="the password is wrong"):
+        keys_with(bench, "hunter2 hunter2").make("carl", PERSON)
+    keys_with(bench, PASSWORD).make("carl", PERSON)
+    assert (keys / "carl.root.key").read_bytes() == made
+    known = bench.keys.read_public("carl")
+    assert {
+        keys_with(bench, PASSWORD).open_signer("carl", one).public_key.keyid == known[one].keyid for one in PERSON
+    } == {True}
+
+
 def test_keys_are_never_made_over_others(bench: RepositoryBench) -> None:
     with pytest.raises(NotAllowed, match="anna has keys already"):
         bench.keys.make("anna", PERSON)

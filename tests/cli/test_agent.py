@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from agent_plugin.desired_wire import parse_state
+from agent_plugin.slot import PROGRAM
+from tests.agent.release import pack
 from tests.cli.site_file import write_site
 from zlh_hooks.adapters import tuf_key
 from zlh_hooks.cli.agent import app
@@ -47,6 +50,7 @@ class Terminal:
         places = {"folder": "agents", "public": "public", "keys": "keys", "online_keys": "online"}
         agents = "".join(f'{name} = "{home}/{place}"\n' for name, place in places.items())
         self.files = write_site(home, POLICY, f"[agents]\n{agents}")
+        self.config = home / "zlh-hooks.toml"
 
     def type_in(self, *words: str, app=app) -> Result:  # type: ignore[no-untyped-def]
         return CliRunner().invoke(app, [*words, *self.files], input=f"{self.password}\n" * 8)
@@ -74,7 +78,7 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 @pytest.fixture
 def founded(terminal: Terminal) -> Terminal:
     terminal.do("keys", "found", "anna", "ben")
-    (terminal.home / "build").write_bytes(b"a build")
+    (terminal.home / "build").write_bytes(pack("1.5.0", {PROGRAM: b"#!/bin/sh\n"}).archive)
     terminal.do("release", str(terminal.home / "build"), "--version", "1.5.0", "--back-to", ">=1.4", "--sign", "ben")
     return terminal
 
@@ -318,7 +322,7 @@ def test_the_machine_publishes_alone_with_a_password_from_a_file(founded: Termin
     founded.do("keys", "replace-online", "machine")
     for person in ("anna", "ben"):
         founded.do("keys", "sign", person, "--yes")
-    config = founded.home / "zlh-hooks.toml"
+    config = founded.config
     config.write_text(f'{config.read_text()}online_password_file = "{secret}"\n')
     done = CliRunner().invoke(app, ["publish", *founded.files], input="")
     assert done.exit_code == 0, done.exception
@@ -362,9 +366,67 @@ def test_what_makes_no_sense_is_refused_with_what_would(founded: Terminal, words
     assert said in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"build-1.6.0", "the archive is not a whole .tar.gz"),
+        (pack("1.6.0", {PROGRAM: b"x"}).archive[:-20], "the archive is not a whole .tar.gz"),
+        (pack("1.6.0", {"../out": b"x"}).archive, "leads out of the release"),
+        (pack("1.6.0", {"readme": b"x"}).archive, "no program zlh-agent at its top"),
+    ],
+    ids=["text", "cut", "outside", "nothing to start"],
+)
+def test_what_guests_would_refuse_is_not_released(founded: Terminal, data: bytes, said: str) -> None:
+    (founded.home / "bad").write_bytes(data)
+    done = founded.type_in("release", str(founded.home / "bad"), "--version", "1.6.0")
+    assert isinstance(done.exception, NotAllowed) and "guests would refuse this build" in str(done.exception)
+    assert said in str(done.exception)
+    assert [row["version"] for row in founded.document("status")["releases"]] == ["1.5.0"]
+
+
+def test_signatures_of_a_copy_are_added_to_those_that_are_here(founded: Terminal) -> None:
+    founded.do("publish")
+    founded.do("keys", "renew", "root", "targets")
+    copy = founded.home / "usb"
+    shutil.copytree(founded.home / "agents", copy)
+    elsewhere = founded.home / "elsewhere.toml"
+    elsewhere.write_text(founded.config.read_text().replace(f"{founded.home}/agents", str(copy)))
+    done = CliRunner().invoke(app, ["keys", "sign", "sealed", "--yes", "--config", str(elsewhere), *founded.files[2:]],
+                              input=f"{founded.password}\n" * 8)  # fmt: skip
+    assert done.exit_code == 0, done.exception
+    founded.do("keys", "sign", "anna", "--yes")
+    assert "new signatures: root, targets" in founded.do("keys", "import", str(copy))
+    assert "new signatures: none" in founded.do("keys", "import", str(copy))
+    drafts = {row["document"]: row for row in founded.document("status")["documents"] if row["draft"]}
+    assert drafts["root"]["signed_by"] == ["anna", "sealed"]
+    founded.do("publish")
+    assert not any(row["draft"] for row in founded.document("status")["documents"])
+    founded.do("keys", "renew", "root", "targets")
+    assert "new signatures: none" in founded.do("keys", "import", str(copy)), "it is of the draft before"
+
+
+def test_signatures_of_another_draft_are_refused(founded: Terminal) -> None:
+    founded.do("pin", "game-base", "all", "1.5.0")
+    copy = founded.home / "usb"
+    shutil.copytree(founded.home / "agents", copy)
+    founded.do("block", "1.4", "--reason", "loses saves")
+    done = founded.type_in("keys", "import", str(copy))
+    assert isinstance(done.exception, NotAllowed) and "is another draft than in" in str(done.exception)
+
+
+def test_the_machines_key_is_made_with_the_password_that_publishes(terminal: Terminal) -> None:
+    secret = terminal.home / "secret"
+    secret.write_text("online-password-of-a-machine\n")
+    secret.chmod(0o600)
+    terminal.config.write_text(f'{terminal.config.read_text()}online_password_file = "{secret}"\n')
+    terminal.do("keys", "found", "anna", "ben")
+    done = CliRunner().invoke(app, ["publish", *terminal.files], input="")
+    assert done.exit_code == 0, done.exception
+
+
 def test_bytes_of_a_released_version_never_change(founded: Terminal) -> None:
     other = founded.home / "other"
-    other.write_bytes(b"other bytes")
+    other.write_bytes(pack("1.5.0", {PROGRAM: b"#!/bin/sh\nother"}).archive)
     done = founded.type_in("release", str(other), "--version", "1.5.0")
     assert isinstance(done.exception, NotAllowed) and "a version never changes" in str(done.exception)
 

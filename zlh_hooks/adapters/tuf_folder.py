@@ -58,6 +58,10 @@ class TufFolder:
         draft, published = self._read(self._draft / f"{role}.json"), self.find_published(role)
         return draft if draft and (published is None or draft.signed.version > published.signed.version) else None
 
+    def find_copied(self, folder: Path, role: TrustRole) -> Metadata[Any] | None:
+        """The draft in a copy of this folder; None if it has none."""
+        return self._read(folder / self._draft.name / f"{role}.json")
+
     def find_published(self, role: TrustRole) -> Metadata[Any] | None:
         """The document as readers see it now; reading goes their way, from the timestamp on."""
         if role is TrustRole.ROOT:

@@ -43,7 +43,10 @@ class KeyFolder:
         self._passwords: dict[str, str] = {}
 
     def make(self, holder: str, purposes: Sequence[Purpose]) -> None:
-        """New keys under one password; ``NotAllowed`` if the holder has some already."""
+        """New keys under one password; ``NotAllowed`` if the holder has some already.
+
+        Whoever died over it has left private keys that nobody knows: under the same password they are the holder's.
+        """
         check_holder(holder)
         _make_folder(self._path, "agents.keys")
         public = self._path / f"{holder}.public.json"
@@ -62,10 +65,12 @@ class KeyFolder:
         return password
 
     def _make_one(self, holder: str, purpose: Purpose, password: str) -> Key:
-        private = Ed25519PrivateKey.generate()
         if purpose is Purpose.ONLINE:
             _make_folder(self._machine, "agents.online_keys")
         path = self._private_file(holder, purpose)
+        if path.exists():
+            return _name_key(self.open_signer(holder, purpose).public_key, holder)
+        private = Ed25519PrivateKey.generate()
         sealed = seal(private.private_bytes_raw(), password, path.name, self._cost)
         write_new(path, json.dumps(sealed), 0o600)
         return _name_key(SSlibKey.from_crypto(private.public_key()), holder)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from securesystemslib.signer import Key
@@ -114,6 +115,28 @@ class TufRepository:
             return False
         self._folder.write_draft(role, draft)
         return True
+
+    def take_signatures(self, folder: Path) -> tuple[TrustRole, ...]:
+        """Signatures that were given on a copy of the drafts; of which documents some were new.
+
+        ``NotAllowed`` if a draft has changed since it was copied: what was signed there is something else.
+        """
+        with self._folder.locked():
+            return tuple(role for role in SIGNED_BY_PEOPLE if self._take_one(role, folder))
+
+    def _take_one(self, role: TrustRole, folder: Path) -> bool:
+        draft, copied = self._folder.find_draft(role), self._folder.find_copied(folder, role)
+        if draft is None or copied is None or copied.signed.version < draft.signed.version:
+            return False
+        if copied.signed_bytes != draft.signed_bytes:
+            raise NotAllowed(
+                f"{role} {draft.signed.version} is another draft than in {folder}: copy it and sign it anew"
+            )
+        good = self._review.count(role, copied)[0] - draft.signatures.keys()
+        draft.signatures.update({keyid: copied.signatures[keyid] for keyid in good})
+        if good:
+            self._folder.write_draft(role, draft)
+        return bool(good)
 
     def drop(self, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
         """Forget those of these drafts that there are; ``NotAllowed`` for a part of the first documents."""

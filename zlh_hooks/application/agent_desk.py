@@ -53,6 +53,7 @@ _OF_SERIES = (TrustRole.TARGETS, TrustRole.DESIRED)
 class AgentDesk:
     """Takes orders. ``list_guests`` asks Proxmox, and only where tags or one guest's line must be known;
     ``find_report`` asks a guest what it has; ``tell`` gets what whoever gives an order should know beside its answer.
+    ``refuse_archive``: ``NotAllowed`` for a build that guests would refuse.
     """
 
     repository: AgentRepository
@@ -65,11 +66,12 @@ class AgentDesk:
     author: str
     find_report: Callable[[int], GuestReport | None] = lambda _vmid: None
     tell: Callable[[str], None] = lambda _text: None
+    refuse_archive: Callable[[bytes], None] = lambda _data: None
 
     # --- orders
 
     def release(self, version: str, machine: str, data: bytes, come_from: str = "", back_to: str = "") -> AgentRelease:
-        """List a build; ``NotAllowed`` if the version has other bytes already: they never change."""
+        """List a build; ``NotAllowed`` if guests would refuse it, or the version has other bytes: they never change."""
         if machine not in MACHINES:
             raise SettingsError("release", "machine", repr(machine), f"one of {', '.join(MACHINES)}")
         wanted = check_specifier(come_from, "from"), check_specifier(back_to, "back-to")
@@ -78,6 +80,7 @@ class AgentDesk:
         known = {known.path: known for known in self.repository.list_releases()}.get(release.path)
         if known is not None and known != release:
             raise NotAllowed(f"{known.version} for {machine} is released, and a version never changes: use a new one")
+        self.refuse_archive(data)
         self.repository.add_release(release, data, self.clock.now())
         self._record("release", version=release.version, machine=machine, sha256=digest, size=len(data))
         return release

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from zlh_hooks.application.agent_ports import AgentKeys, KeyMaker
 from zlh_hooks.application.ports import Clock, Ledger
@@ -12,17 +13,22 @@ from zlh_hooks.domain.errors import NotAllowed
 
 @dataclass(frozen=True, slots=True)
 class AgentKeyDesk:
-    """Takes orders about keys; each is recorded with its author."""
+    """Takes orders about keys; each is recorded with its author.
+
+    ``machine`` makes keys that open while nobody is there.
+    """
 
     keys: AgentKeys
     maker: KeyMaker
+    machine: KeyMaker
     open_ledger: Callable[[], Ledger]
     clock: Clock
     author: str
 
     def make(self, holder: str, purposes: Sequence[Purpose] = PERSON) -> None:
-        """New key files for a holder, who types the password."""
-        self.maker.make(holder, purposes)
+        """New key files for a holder, who types the password; the machine's comes from its file, where there is one."""
+        maker = self.machine if tuple(purposes) == (Purpose.ONLINE,) else self.maker
+        maker.make(holder, purposes)
         self._record("keys new", holder=holder, purposes=[*purposes])
 
     def found(self, people: Sequence[str], sealed: str, online: str) -> tuple[str, ...]:
@@ -70,6 +76,13 @@ class AgentKeyDesk:
         if signed:
             self._record("keys sign", holder=holder, roles=[*signed])
         return signed
+
+    def take_signatures(self, folder: Path) -> tuple[TrustRole, ...]:
+        """Those that were given elsewhere, on a copy of the drafts; of which documents some were new."""
+        taken = self.keys.take_signatures(folder)
+        if taken:
+            self._record("keys import", roles=[*taken])
+        return taken
 
     def drop(self, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
         """Forget drafts of these documents, signed or not; which ones that were. What is published stays."""

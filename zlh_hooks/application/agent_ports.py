@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from zlh_hooks.domain.agent_release import Explanation, GuestFacts, Members, PinOrder, PinRow, Surroundings
@@ -35,6 +36,9 @@ class AgentKeys(Protocol):
 
     def sign(self, holder: str, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
         """Sign those of these drafts that wait for the holder; which ones that were."""
+
+    def take_signatures(self, folder: Path) -> tuple[TrustRole, ...]:
+        """Signatures of a copy of the drafts; of which documents some were new. ``NotAllowed`` if it is no copy."""
 
     def drop(self, roles: Sequence[TrustRole]) -> tuple[TrustRole, ...]:
         """Forget those of these drafts that there are; which ones that were."""

@@ -12,6 +12,7 @@ from zlh_hooks.application.agent_key_desk import AgentKeyDesk
 from zlh_hooks.cli.option import Config, PolicyFile, Yes
 from zlh_hooks.domain.agent_trust import PERSON, SIGNED_BY_PEOPLE, Purpose, Standing, TrustRole
 from zlh_hooks.domain.agent_word import list_news
+from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.settings import read_secret
 
 app = typer.Typer(no_args_is_help=True)
@@ -132,6 +133,19 @@ def sign(
         raise typer.Abort
     signed = open_desk(config, policy, password_file).sign(holder, [one.role for one in waiting])
     typer.echo(f"{holder} signed {', '.join(signed)}")
+
+
+@app.command("import")
+def take(
+    folder: Annotated[Path, typer.Argument(help="A copy of the folder of drafts ([agents] folder), signed elsewhere.")],
+    config: Config = None,
+    policy: PolicyFile = None,
+) -> None:
+    """Take the signatures that people have given elsewhere, beside those that are here."""
+    if not folder.is_dir():
+        raise SettingsError(str(folder), "folder", "no folder", "a copy of the folder of drafts, signed elsewhere")
+    taken = open_desk(config, policy, None).take_signatures(folder)
+    typer.echo(f"new signatures: {', '.join(taken) or 'none'}; what is still needed: zlh-hooks agent status")
 
 
 def print_news(desk: AgentDesk, roles: Sequence[TrustRole]) -> None:

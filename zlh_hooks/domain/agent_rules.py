@@ -10,6 +10,8 @@ from zlh_hooks.domain.duration import Duration
 from zlh_hooks.domain.flaw import Misfit, render_found
 from zlh_hooks.domain.value import PositiveDuration, Tag, Value, VmidRange
 
+SHORTEST_TIMESTAMP = timedelta(days=30)
+"""A publishing machine that is away, or its people, for some weeks must not stop every guest."""
 Threshold = Annotated[StrictInt, Field(ge=1)]
 Percent = Annotated[StrictInt, Field(ge=0, le=100)]
 
@@ -68,6 +70,13 @@ class AgentRules(Value):
     warn_percent: Percent = Field(
         default=40, description="`agent publish --check` warns when less than this share of a life is left."
     )
+
+    @model_validator(mode="after")
+    def _check_timestamp(self) -> Self:
+        if self.timestamp_life < SHORTEST_TIMESTAMP:
+            expected = f"{render_found(SHORTEST_TIMESTAMP)} at least: so long may nobody publish"
+            raise Misfit(("timestamp_life",), render_found(self.timestamp_life), expected)
+        return self
 
     @model_validator(mode="after")
     def _check_rings(self) -> Self:
