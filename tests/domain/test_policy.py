@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from zlh_hooks.domain.policy import Policy, RolloutRules, VmidRange
 from zlh_hooks.domain.value import Count
@@ -130,3 +131,11 @@ def test_the_schema_takes_ranges_and_counts_as_the_file_writes_them() -> None:
     tables = Policy.model_json_schema()["$defs"]
     assert tables["VmidRange"]["type"] == "string"
     assert [kind["type"] for kind in tables["Count"]["anyOf"]] == ["integer", "string"]
+
+
+def test_a_timestamp_counts_for_thirty_days_at_least() -> None:
+    """A publishing machine that is away for some weeks must not stop every guest."""
+    base = {"time_zone": "Europe/Berlin"}
+    assert Policy.model_validate(base | {"agents": {"timestamp_life": "30d"}}).agents.timestamp_life.days == 30
+    with pytest.raises(ValidationError, match=r"30d.* at least: so long may nobody publish"):
+        Policy.model_validate(base | {"agents": {"timestamp_life": "29d"}})
