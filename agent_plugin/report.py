@@ -108,8 +108,8 @@ def find_wished(place: Place) -> "Wished | None":
         return replace(wished, state="failed", reason=str(error)[:LONGEST_TEXT])
     if tried is None:
         return wished
-    reason = tried.told[:LONGEST_TEXT]
-    return replace(wished, state=tried.state, reason=reason, tries=tried.tries, txn=tried.txn)
+    reason, ended = tried.told[:LONGEST_TEXT], tried.outcome
+    return replace(wished, state=tried.state, reason=reason, tries=tried.tries, txn=tried.txn, outcome=ended)
 
 
 def write_wished(place: Place, wished: "Wished | None") -> None:

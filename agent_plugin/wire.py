@@ -76,7 +76,8 @@ class Wished:
 
     ``words``: what is wished; ``ruling`` and ``said``: what the state says of it; ``opens``: when a window opens, if
     none is open. ``state``: empty if it was not tried; ``done``; ``failed``, and not tried again; ``again`` after an
-    end that changed nothing, ``tries`` of them by now; ``waits`` for a window. ``reason`` says why; ``txn``: the patch.
+    end that changed nothing, ``tries`` of them by now; ``waits`` for a window. ``reason`` says why; ``txn``: the patch,
+    and ``outcome`` how that ended, also when a person has begun another one since; it came later than the rest.
     """
 
     number: int
@@ -89,6 +90,7 @@ class Wished:
     reason: str = ""
     tries: int = 0
     txn: str = ""
+    outcome: str = ""
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -108,6 +108,8 @@ def _parse(found: "dict[str, Any]") -> "dict[str, Tried]":
 
 def _parse_tried(entry: "dict[str, Any]") -> Tried:
     tried = Tried(**entry)
+    if not all(isinstance(text, str) for text in (tried.txn, tried.outcome, tried.reason)):
+        raise ValueError(f"{entry} holds what is no text")
     if type(tried.tries) is not int or datetime.fromisoformat(tried.at).tzinfo is None:
         raise ValueError(f"{entry} is no end of a patch")
     return tried

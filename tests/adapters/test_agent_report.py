@@ -47,7 +47,14 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
             failure=Failure("1.5.0-deadbeef", "WATCH: sick"),
             check=Check(AT, "waits", "pin 7"),
             patch=Patched("5d1f0c2ab94e", "END", "stuck", "REVERT: no", "reload", waits=("zlh-game.service",)),
-            wish=Wished(3, "ab" * 32, "security fixes", "bring", "wish 3", state="failed", reason="PROVE: no", tries=1),
+            wish=Wished(
+                *(3, "ab" * 32, "security fixes", "bring", "wish 3"),
+                state="failed",
+                reason="PROVE: no",
+                tries=1,
+                txn="5d1f0c2ab94e",
+                outcome="stuck",
+            ),
             abilities=("revert-wish", "of a later plugin"),
             unknown={"players": 3},
         )
@@ -63,8 +70,9 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
     assert (told.wanted, told.step, told.outcome, told.reason) == ("1.5.0-deadbeef", "END", "reverted", "WATCH: sick")
     assert (told.failed, told.failure) == ("1.5.0-deadbeef", "WATCH: sick")
     assert told.check == AgentCheck("waits", "pin 7", suspicious=False)
-    assert told.patch == AgentPatch("END", "stuck", "reload", "REVERT: no", ("zlh-game.service",))
-    assert told.wish == AgentWish(3, "security fixes", "wish 3", "failed", "PROVE: no", 1, "ab" * 32)
+    txn = "5d1f0c2ab94e"
+    assert told.patch == AgentPatch("END", "stuck", "reload", "REVERT: no", ("zlh-game.service",), txn)
+    assert told.wish == AgentWish(3, "security fixes", "wish 3", "failed", "PROVE: no", 1, "ab" * 32, txn, "stuck")
     assert told.takes_back
     assert told.list_wrong() == ("WATCH: sick", "patch: REVERT: no", "wish 3: PROVE: no")
     assert told.written == datetime(2026, 11, 23, 22, 4, 5, tzinfo=UTC)

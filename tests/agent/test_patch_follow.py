@@ -73,7 +73,16 @@ def test_what_is_wished_is_brought_once(
 def test_a_guest_that_has_it_all_already_is_done(guest: WishGuest) -> None:
     guest.packages.write(offered={})
     assert guest.wish(wish(1)) == 0
-    assert (guest.told().state, guest.last().outcome) == ("done", "nothing")
+    assert (guest.told().state, guest.told().outcome, guest.last().outcome) == ("done", "nothing", "nothing")
+
+
+def test_how_a_wish_ended_is_told_whatever_a_person_does_afterwards(guest: WishGuest) -> None:
+    guest.wish(wish(1))
+    assert guest.told().outcome == "installed"
+    patch.bring(hands(guest), PatchWanted())
+    guest.check()
+    assert (guest.last().outcome, guest.told().outcome) == ("nothing", "installed")
+    assert guest.last().txn != guest.told().txn
 
 
 def test_what_failed_here_is_tried_again_under_a_new_wish_only(guest: WishGuest) -> None:

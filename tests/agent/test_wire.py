@@ -64,6 +64,7 @@ GOLDEN = Status(
         state="done",
         tries=1,
         txn="5d1f0c2ab94e",
+        outcome="installed",
     ),
 )
 
@@ -84,6 +85,13 @@ def test_what_a_newer_guest_says_passes_an_older_reader_unharmed() -> None:
     assert read.wish is not None
     assert read.wish.unknown == {"by": "anna"}
     assert json.loads(render_status(read)) == newer
+
+
+def test_how_a_wish_ended_is_not_known_of_a_guest_that_does_not_say() -> None:
+    older = json.loads(SAMPLE.read_text())
+    del older["wish"]["outcome"]
+    read = parse_status(json.dumps(older))
+    assert read.wish is not None and (read.wish.state, read.wish.outcome) == ("done", "")
 
 
 def test_a_guest_that_knows_no_wishes_has_none() -> None:

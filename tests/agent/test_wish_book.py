@@ -10,6 +10,8 @@ from agent_plugin.wish_book import BEGUN, LONGEST_PAUSE, STATES, Tried, WishBook
 
 NOW = datetime(2026, 12, 1, 3, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+NUMBERS = ('"tries": "1"', '"tries": true')
+TEXTS = ('"txn": 1', '"outcome": ["installed"]', '"reason": null')
 
 
 @pytest.fixture
@@ -77,11 +79,12 @@ def test_wishes_do_not_know_of_each_other(book: WishBook) -> None:
     assert (book.find("two"), book.find("one") is not None) == (None, True)
 
 
-@pytest.mark.parametrize("change", ['"tries": "1"', '"tries": true', '"at": "2026-12-01T03:30:00"', '"at": 5'])
+@pytest.mark.parametrize("change", [*NUMBERS, *TEXTS, '"at": "2026-12-01T03:30:00"', '"at": 5'])
 def test_an_entry_that_is_none_damages_the_book(book: WishBook, tmp_path: Path, change: str) -> None:
     name = change.partition(":")[0]
-    whole = {'"tries"': '"tries": 1', '"at"': '"at": "2026-12-01T03:30:00+00:00"', name: change}
-    text = ", ".join(['"txn": "t", "outcome": "failed", "reason": ""', *whole.values()])
+    whole = {f'"{text}"': f'"{text}": "failed"' for text in ("txn", "outcome", "reason")}
+    whole |= {'"tries"': '"tries": 1', '"at"': '"at": "2026-12-01T03:30:00+00:00"', name: change}
+    text = ", ".join(whole.values())
     (tmp_path / "wishes.json").write_text(f'{{"wish": {{{text}}}}}')
     for act in (lambda: book.find("wish"), lambda: book.begin("x", "t"), lambda: book.end("x", "t", "failed", "")):
         with pytest.raises(BadInput, match="remove the file, and what failed may be tried again"):

@@ -1,15 +1,25 @@
 """A guest's key is believed at first sight, and from then on only a new root or a person brings another."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from zlh_hooks.domain.agent_report import KEY_ACCEPTED, KEY_SEEN, AgentWish, KeyBook, KeyRefused
+from zlh_hooks.domain.agent_report import (
+    KEY_ACCEPTED,
+    KEY_SEEN,
+    AgentPatch,
+    AgentReport,
+    AgentWish,
+    KeyBook,
+    KeyRefused,
+)
 from zlh_hooks.domain.entry import Entry, Kind
 
 NOW = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)
 A, B, C = "a" * 64, "b" * 64, "c" * 64
+REPORT = AgentReport(A, NOW, NOW, "1.5.0-0a1b2c3d", "", False, "", "", "installed", "", "", "")
 ROOT, NEXT = "local:vm-5001-disk-0", "local:vm-5001-disk-1"
 
 
@@ -104,3 +114,26 @@ def test_a_wish_calls_a_person_when_it_failed_and_not_when_it_waits_or_stumbled_
     state: str, tries: int, is_wrong: bool
 ) -> None:
     assert AgentWish(3, "security fixes", "wish 3", state, "why", tries).is_wrong == is_wrong
+
+
+PATCH = AgentPatch("END", "nothing", "", "", (), "by hand")
+DONE = AgentWish(3, "security fixes", "wish 3", "done", "", 0, "ab" * 32, "ours", "installed")
+
+
+@pytest.mark.parametrize(
+    ("patch", "wish", "is_own", "outcome"),
+    [
+        (PATCH, DONE, False, "installed"),
+        (replace(PATCH, txn="ours"), DONE, True, "nothing"),
+        (replace(PATCH, txn="ours", step="PROVE", outcome=""), replace(DONE, outcome="begun"), True, "begun"),
+        (PATCH, replace(DONE, outcome=""), False, ""),
+        (replace(PATCH, txn=""), replace(DONE, txn="", outcome=""), False, ""),
+        (None, DONE, False, "installed"),
+        (PATCH, None, False, ""),
+    ],
+)
+def test_of_a_wish_only_its_own_patch_speaks(
+    patch: AgentPatch | None, wish: AgentWish | None, is_own: bool, outcome: str
+) -> None:
+    report = replace(REPORT, patch=patch, wish=wish)
+    assert (report.wished_patch, report.wish_outcome) == (patch if is_own else None, outcome)

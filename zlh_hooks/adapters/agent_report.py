@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent_plugin.report_wire import Envelope, Statement, parse_envelope, parse_statement
-from agent_plugin.wire import REVERTS_WISHES, BadDocument, Wished
+from agent_plugin.wire import REVERTS_WISHES, BadDocument, Patched, Wished
 from zlh_hooks.adapters.web import Reply, Request, Web
 from zlh_hooks.domain.agent_report import AgentCheck, AgentPatch, AgentReport, AgentWish
 from zlh_hooks.domain.errors import RoadError, TargetError
@@ -80,7 +80,7 @@ def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentRe
         failed=failure.release if failure else "",
         failure=failure.reason if failure else "",
         check=AgentCheck(check.outcome, check.said, check.suspicious, check.pin) if check else None,
-        patch=AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits) if patch else None,
+        patch=_describe_patch(patch) if patch else None,
         wish=_describe_wish(wish) if wish else None,
         swap=status.txn,
         blocked=frozenset(status.blocked),
@@ -89,7 +89,12 @@ def _describe(envelope: Envelope, statement: Statement, address: str) -> AgentRe
 
 
 def _describe_wish(wish: Wished) -> AgentWish:
-    return AgentWish(wish.number, wish.words, wish.said, wish.state, wish.reason, wish.tries, wish.id)
+    became = wish.state, wish.reason, wish.tries, wish.id, wish.txn, wish.outcome
+    return AgentWish(wish.number, wish.words, wish.said, *became)
+
+
+def _describe_patch(patch: Patched) -> AgentPatch:
+    return AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits, patch.txn)
 
 
 def _parse_instant(text: str, name: str, address: str) -> datetime:

@@ -31,13 +31,16 @@ class AgentCheck:
 
 @dataclass(frozen=True, slots=True)
 class AgentPatch:
-    """A guest's last patch of packages. ``outcome`` counts when it has ended; ``waits``: what still runs old files."""
+    """A guest's last patch of packages, whoever began it. ``outcome`` counts when it has ended; ``waits``: what still
+    runs old files; ``txn``: its name, another one each time.
+    """
 
     step: str
     outcome: str
     impact: str
     reason: str
     waits: tuple[str, ...]
+    txn: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -54,7 +57,8 @@ class AgentPatch:
 class AgentWish:
     """The packages that a guest was wished, as it found it signed. ``state``: empty if it was not tried yet; ``done``,
     ``failed``, ``again`` or ``waits``; ``reason`` says why; ``tries``: how often it ended with nothing changed.
-    ``id``: of the wish, another one each time that the same is wished.
+    ``id``: of the wish, another one each time that the same is wished. ``txn``: the patch that was for it, and
+    ``outcome`` how the guest remembers its end; empty if it does not say.
     """
 
     number: int
@@ -64,6 +68,8 @@ class AgentWish:
     reason: str
     tries: int
     id: str = ""
+    txn: str = ""
+    outcome: str = ""
 
     @property
     def is_wrong(self) -> bool:
@@ -100,6 +106,20 @@ class AgentReport:
     swap: str = ""
     blocked: frozenset[str] = frozenset()
     takes_back: bool = False
+
+    @property
+    def wished_patch(self) -> AgentPatch | None:
+        """The last patch if it was for the wish; None if somebody else has begun one since, or nobody knows."""
+        is_own = self.patch is not None and self.wish is not None and self.patch.txn == self.wish.txn != ""
+        return self.patch if is_own else None
+
+    @property
+    def wish_outcome(self) -> str:
+        """How the patch for the wish ended, also where a full disk took no word of that; empty if nobody knows."""
+        patch = self.wished_patch
+        if patch is not None and not patch.is_open:
+            return patch.outcome
+        return self.wish.outcome if self.wish is not None else ""
 
     def list_wrong(self) -> tuple[str, ...]:
         """What a person may want to know of, in the guest's words."""
