@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agent_plugin.desired import WishDecision, WishRuling, decide_wish
 from agent_plugin.desired_wire import parse_state
+from agent_plugin.wish import Wish
 from tests.application.agent_rollout_bench import CRASHES, GOOD, ILL, LINE, STUCK, TRIAL, AgentBench, SimulatedAgent
 from zlh_hooks.application.patch_planning import PatchPlanner
 from zlh_hooks.application.signed_planning import ORDINARY, PreparedRollout, Urgency, order_rollout
@@ -15,10 +16,13 @@ from zlh_hooks.domain.agent_report import AgentPatch, AgentReport, AgentWish
 from zlh_hooks.domain.agent_wish import PatchOrder, WishOrder
 from zlh_hooks.domain.plan import Plan
 
-NO_ROOM, FELT, GOES = "no room", "felt", "goes"
+NO_ROOM, FELT, GOES, HAS_ALL = "no room", "felt", "goes", "has all"
 """How packages turn out besides: nothing is changed and it is tried again; whoever plays would feel it, and the window was
-over when the guest asked; they come well, and there is no way back from them.
+over when the guest asked; they come well, and there is no way back from them; all was there already.
 """
+BEGUN = "begun"
+BY_HAND = AgentPatch("END", "installed", "guest-restart", "", ("cron.service",), "by hand")
+"""What a person has brought to a guest since."""
 SECURITY = PatchOrder(security=True)
 
 
@@ -27,7 +31,8 @@ class SimulatedPatching(SimulatedAgent):
     """What the plugin of one guest remembers of wishes. ``brought``: the wish whose packages are there. While a patch is
     under way, until ``open_until``, it calls the wish failed, as the real one does.
 
-    ``outcome``: how packages turn out; ``book``: wish to its state and reason; ``acts``: what was done, in order.
+    ``outcome``: how packages turn out; ``book``: wish to its state and reason; ``ends``: to its patch and how that ended,
+    which older plugins do not tell (``tells_ends``); ``acts``: what was done, in order.
     """
 
     outcome: str = GOOD
@@ -35,6 +40,8 @@ class SimulatedPatching(SimulatedAgent):
     takes_back: bool = True
     complaint: str = "PROVE: the probe ended with 1"
     book: dict[str, tuple[str, str]] = field(default_factory=dict)
+    ends: dict[str, tuple[str, str]] = field(default_factory=dict)
+    tells_ends: bool = True
     acts: list[str] = field(default_factory=list)
     patch: AgentPatch | None = None
     found: WishDecision | None = None
@@ -48,36 +55,42 @@ class SimulatedPatching(SimulatedAgent):
         if self.book.get(wish.id, ("", ""))[0] in ("done", "failed"):
             return
         if wish.patches.revert:
-            self.book[wish.id] = self._take_back(wish.patches.revert)
+            self.book[wish.id] = self._take_back(wish)
         else:
-            self.book[wish.id] = self._bring(wish.id)
+            self.book[wish.id] = self._bring(wish)
             self.open_until = now + TRIAL
 
-    def _bring(self, wish: str) -> tuple[str, str]:
+    def _bring(self, wish: Wish) -> tuple[str, str]:
         if self.outcome == NO_ROOM:
-            return self._end("failed", "again", "PLAN: the patch needs more free bytes")
+            return self._end(wish, "failed", "again", "PLAN: the patch needs more free bytes")
         if self.outcome == FELT:
-            return self._end("waits", "waits", "")
+            return self._end(wish, "waits", "waits")
+        if self.outcome == HAS_ALL:
+            return self._end(wish, "nothing", "done")
         self.acts.append("brought")
         if self.outcome == CRASHES:
-            return self._end("reverted", "failed", self.complaint)
-        self.brought = wish
+            return self._end(wish, "reverted", "failed", self.complaint)
+        self.brought = wish.id
         if self.outcome == STUCK:
-            return self._end("stuck", "failed", "REVERT: dpkg ended with 1")
-        return self._end("installed", "done", "")
+            return self._end(wish, "stuck", "failed", "REVERT: dpkg ended with 1")
+        return self._end(wish, "installed", "done")
 
-    def _take_back(self, wish: str) -> tuple[str, str]:
-        if self.brought != wish:
+    def _take_back(self, wish: Wish) -> tuple[str, str]:
+        brought = wish.patches.revert
+        if self.brought != brought:
+            self.ends[wish.id] = "", "nothing"
             return "done", ""
         if self.outcome == GOES:
-            return self._end("stuck", "failed", "REVERT: dpkg ended with 1")
+            return self._end(wish, "stuck", "failed", "REVERT: dpkg ended with 1")
         self.acts.append("taken back")
-        self.brought, self.book[wish] = "", ("failed", "taken back")
-        return self._end("reverted", "done", "")
+        self.brought, self.book[brought] = "", ("failed", "taken back")
+        return self._end(wish, "reverted", "done")
 
-    def _end(self, outcome: str, state: str, reason: str) -> tuple[str, str]:
+    def _end(self, wish: Wish, outcome: str, state: str, reason: str = "") -> tuple[str, str]:
         waits = ("zlh-game.service",) if self.outcome == FELT else ()
-        self.patch = AgentPatch("END", outcome, "restart" if waits else "live", reason, waits)
+        txn = f"patch-{len(self.ends) + 1}"
+        self.ends[wish.id] = txn, outcome
+        self.patch = AgentPatch("END", outcome, "restart" if waits else "live", reason, waits, txn)
         return state, reason
 
     def report(self, now: datetime) -> AgentReport:
@@ -85,15 +98,18 @@ class SimulatedPatching(SimulatedAgent):
         told = replace(super().report(now), patch=self.patch, wish=self._tell_wish(), takes_back=self.takes_back)
         if self.open_until is None or now >= self.open_until or told.wish is None:
             return told
-        wish = replace(told.wish, state="failed", reason="packages were touched, and how that ended is not known")
-        return replace(told, patch=AgentPatch("PROVE", "", "", "", ()), wish=wish)
+        reason = "packages were touched, and how that ended is not known"
+        wish = replace(told.wish, state="failed", reason=reason, outcome=BEGUN)
+        return replace(told, patch=AgentPatch("PROVE", "", "", "", (), told.wish.txn), wish=wish)
 
     def _tell_wish(self) -> AgentWish | None:
         wish = self.found.wish if self.found else None
         if wish is None or self.found is None:
             return None
         state, reason = self.book.get(wish.id, ("", ""))
-        return AgentWish(wish.number, wish.brief, self.found.rule, state, reason, 0, wish.id)
+        txn, outcome = self.ends.get(wish.id, ("", ""))
+        told = AgentWish(wish.number, wish.brief, self.found.rule, state, reason, 0, wish.id, txn, outcome)
+        return told if self.tells_ends else replace(told, outcome="")
 
     @property
     def is_ill(self) -> bool:
@@ -120,6 +136,11 @@ class PatchBench(AgentBench):
         prepared = self.plan(order)
         order_rollout(prepared, self.series, "anna", self.desk())
         return prepared.plan
+
+    def give_all(self, *guests: int) -> None:
+        """What would be brought is there already."""
+        for vmid in guests:
+            self.guests[vmid].outcome = HAS_ALL
 
     def wish(self, order: WishOrder) -> None:
         """By an operator, signed and shown."""

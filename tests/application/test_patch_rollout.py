@@ -8,7 +8,7 @@ import pytest
 from agent_plugin.desired import decide_wish
 from agent_plugin.desired_wire import parse_state
 from tests.application.agent_rollout_bench import CRASHES, ILL, LINE, STUCK, make_agent_policy
-from tests.application.patch_rollout_bench import FELT, GOES, NO_ROOM, SECURITY, PatchBench
+from tests.application.patch_rollout_bench import BEGUN, FELT, GOES, NO_ROOM, SECURITY, PatchBench
 from tests.datacentre import Crash
 from zlh_hooks.domain.agent_report import AgentPatch
 from zlh_hooks.domain.agent_wish import PatchOrder, WishOrder
@@ -184,7 +184,7 @@ def test_a_guest_that_found_no_way_back_is_stuck_and_named(tmp_path: Path) -> No
     bench.guests[last].outcome = STUCK
     progress = bench.work(plan)
     assert (progress.state, progress.of(last).state) == (RolloutState.SUCCEEDED, TargetState.STUCK)
-    assert progress.of(last).reason == "it failed, and has not gone back: its last patch is stuck"
+    assert progress.of(last).reason == "it failed, and has not gone back: its patch is stuck"
 
 
 def test_a_person_takes_all_back_also_whoever_followed_only_in_the_end(bench: PatchBench) -> None:
@@ -315,8 +315,9 @@ def test_a_guest_whose_full_disk_took_no_word_of_the_good_end_has_not_failed(ben
     wish = plan.patches.wishes[LINE]
 
     def forget() -> None:
-        last.brought, last.patch = wish, AgentPatch("END", "installed", "live", "", ())
+        last.brought, last.patch = wish, AgentPatch("END", "installed", "live", "", (), "patch-1")
         last.book[wish] = ("failed", "packages were touched, and how that ended is not known")
+        last.ends[wish] = ("patch-1", BEGUN)
         bench.later(timedelta(minutes=12), lambda: last.book.update({wish: ("done", "")}))
 
     bench.series.afterwards["wave-1"] = forget

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.application.agent_rollout_bench import CRASHES
-from tests.application.patch_rollout_bench import FELT, PatchBench
+from tests.application.patch_rollout_bench import BY_HAND, FELT, PatchBench
 from tests.cli.command_line import make_runner
 from tests.clock import FakeClock
 from zlh_hooks import wiring
@@ -103,6 +103,15 @@ def test_what_guests_say_of_it_is_in_the_document_too(site: PatchSite) -> None:
         "impact": "live",
         "waits": [],
     }
+
+
+def test_what_a_person_has_patched_there_since_is_not_told_as_the_rollouts(site: PatchSite) -> None:
+    type_in(*START)
+    site.bench.guests[5001].patch = BY_HAND
+    lines = {line.split("\t")[0]: line.split("\t") for line in type_in("status")[1].splitlines()}
+    assert lines["5001"][2:6] == ["HEALTHY", "done", "", ""]
+    told = json.loads(type_in("status", "--json")[1])["guests"]["5001"]
+    assert (told["packages"], told["outcome"], told["impact"], told["waits"]) == ("done", "installed", "", [])
 
 
 def test_a_dry_run_shows_who_would_get_them_and_signs_and_changes_nothing(site: PatchSite) -> None:

@@ -37,6 +37,10 @@ class AgentDriver(PullDriver):
             return report.failure or report.reason or check.said
         return None
 
+    def explain_unchanged(self, report: AgentReport) -> str | None:
+        """Never: who has the release already has no part in the plan."""
+        return None
+
     def describe(self, report: AgentReport) -> str:
         """Its release, and how its last check ended."""
         check = f"its last check: {report.check.outcome}: {report.check.said}" if report.check else ""

@@ -33,6 +33,7 @@ from zlh_hooks.domain.errors import (
 )
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget
 from zlh_hooks.domain.progress import TargetProgress, find_condemning
+from zlh_hooks.domain.stand_in import ask_for_stand_in, describe_success, had_nothing, name_left_out, name_wave_of
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
 
@@ -122,7 +123,8 @@ class AgentRollout:
         for wave in self.plan.waves:
             on_the_road(lambda wave=wave: self._bring(wave))  # type: ignore[misc]
         on_the_road(self._promote)
-        self.course.journal.event(RolloutEvent.SUCCEEDED)
+        said = describe_success(self.care.progress(), others_follow=bool(self._list_others()))
+        self.course.journal.event(RolloutEvent.SUCCEEDED, said)
 
     # --------------------------------------------------------------- forward
 
@@ -145,16 +147,25 @@ class AgentRollout:
             gate.wait(LOOK_EVERY)
             self._pause_over_errors()
         gate.check()
-        if wave != self.plan.waves[-1]:
-            self._wait_for_proof()
+        later = [one for one in self.plan.waves if one[0].wave > wave[0].wave]
+        if later:
+            self._wait_for_proof(name_wave(later[0][0].wave), name_wave_of(later[0]))
 
-    def _wait_for_proof(self) -> None:
-        """Nobody else sees what nobody was proved on."""
-        gate = self.course.gate
-        while not self.care.progress().is_proved:
+    def _wait_for_proof(self, act: str, audience: str) -> None:
+        """Nobody else sees what nobody was proved on, unless a person lets the ``audience`` of the act be the first."""
+        gate, question = self.course.gate, f"first.{act}"
+        while not self.course.was_asked(question) and not self._is_decided():
             gate.pause("nobody could be proved on it: abort or revert, and plan anew; resume waits once more")
             gate.check()
-            gate.wait_until(lambda: self.care.progress().is_proved, self.driver.patience, LOOK_EVERY)
+            gate.wait_until(self._is_decided, self.driver.patience, LOOK_EVERY)
+        progress = self.care.progress()
+        if audience and not progress.is_proved:
+            self.course.ask(question, ask_for_stand_in(progress, audience))
+
+    def _is_decided(self) -> bool:
+        """Whether somebody is proof for others, or nobody who was shown it can become that."""
+        progress = self.care.progress()
+        return progress.is_proved or had_nothing(progress)
 
     def _open(self, wave: Sequence[PlannedTarget]) -> None:
         """What guests have is recorded right before. A worker that dies meanwhile has a successor who waits again."""
@@ -206,12 +217,19 @@ class AgentRollout:
 
     def _promote(self) -> None:
         progress = self.care.progress()
-        if not progress.is_proved:
+        if not progress.is_proved and not progress.list_unchanged():
             raise self._end_unproved()
-        self.course.ask_for_promotion(self.plan)
+        others = self._list_others()
+        self._wait_for_proof(END, name_left_out(others) if others else "")
+        if self.care.progress().is_proved:
+            self.course.ask_for_promotion(self.plan)
         while not self._may_follow(self.list_line()):
             pass
         self._show(END)
+
+    def _list_others(self) -> list[int]:
+        """Who sees nothing of it before the end."""
+        return sorted({*self.list_line()} - {target.vmid for target in self.plan.targets})
 
     def _end_unproved(self) -> Exception:
         reason = "no guest could be proved on this version"

@@ -64,8 +64,17 @@ class Course:
 
     def ask_for_promotion(self, plan: Plan) -> None:
         """Once, where the rules say that a person decides."""
-        if not plan.rules.auto_promote and self.journal.evidence("asked") is None:
-            self.gate.pause("all waves are healthy; resume to promote")
-            self.journal.write(Kind.EVIDENCE, "asked", {"version": plan.release.version})
-            self.gate.check()
+        if not plan.rules.auto_promote:
+            self.ask("asked", "all waves are healthy; resume to promote")
         self.gate.tell("promoting")
+
+    def ask(self, name: str, question: str) -> None:
+        """Pause for a person's word; ``resume`` is yes. Once for each name, whoever takes the rollout over."""
+        if not self.was_asked(name):
+            self.gate.pause(question)
+            self.journal.write(Kind.EVIDENCE, name, {"question": question})
+            self.gate.check()
+
+    def was_asked(self, name: str) -> bool:
+        """Whether it was; then whoever is not paused has the answer."""
+        return self.journal.evidence(name) is not None

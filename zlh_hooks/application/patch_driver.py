@@ -5,9 +5,12 @@ from zlh_hooks.application.pull_driver import UNWATCHED, NoWayBack, PullDriver
 from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.agent_report import AgentReport, explain_unfit_for_patches
 from zlh_hooks.domain.plan import PatchPart, PlannedTarget
+from zlh_hooks.domain.stand_in import HAD_ALL, UNTOLD
 
 UNTOUCHED_ENDS = ("reverted", "refused")
 """How a patch ends that failed and left, or brought back, what was there."""
+_UNCHANGED = {"installed": None, "nothing": HAD_ALL}
+"""How the patch of a wish that is done ended, and why that is no proof."""
 
 
 class PatchDriver(PullDriver):
@@ -36,9 +39,13 @@ class PatchDriver(PullDriver):
         wish = report.wish
         if wish is None or self._state_of(self.part.wishes[target.line], report) != "failed":
             return None
-        if _is_under_way(report) or (report.patch is not None and report.patch.is_good):
+        if report.wished_patch is not None and (report.wished_patch.is_open or report.wished_patch.is_good):
             return None
         return wish.reason or "it failed there"
+
+    def explain_unchanged(self, report: AgentReport) -> str | None:
+        """All was there already. An older plugin, after somebody else's patch, does not say."""
+        return _UNCHANGED.get(report.wish_outcome, UNTOLD)
 
     def describe(self, report: AgentReport) -> str:
         """What became of the wish that it knows."""
@@ -62,7 +69,7 @@ class PatchDriver(PullDriver):
             _refuse_half_way(report)
             return None
         wish, state = report.wish, self._state_of(self.part.ways_back[target.line], report)
-        if state == "failed" and not _is_under_way(report):
+        if state == "failed" and not (report.wished_patch and report.wished_patch.is_open):
             raise NoWayBack(f"it cannot take the packages back: {wish.reason if wish else ''}")
         return None if state == "done" else f"it has not taken the packages back yet: {self.describe(report)}"
 
@@ -71,11 +78,7 @@ class PatchDriver(PullDriver):
         return report.wish.state if report.wish is not None and report.wish.id == wish else None
 
 
-def _is_under_way(report: AgentReport) -> bool:
-    return report.patch is not None and report.patch.is_open
-
-
 def _refuse_half_way(report: AgentReport) -> None:
-    outcome = report.patch.outcome if report.patch else "not known"
+    outcome = report.wish_outcome or "not known"
     if outcome not in UNTOUCHED_ENDS:
-        raise NoWayBack(f"it failed, and has not gone back: its last patch is {outcome}")
+        raise NoWayBack(f"it failed, and has not gone back: its patch is {outcome}")

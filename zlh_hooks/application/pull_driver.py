@@ -22,6 +22,7 @@ from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.hold import Claim, find_hold
 from zlh_hooks.domain.plan import Plan, PlannedTarget, SignedPart
 from zlh_hooks.domain.probe import Probe
+from zlh_hooks.domain.progress import UNCHANGED
 from zlh_hooks.domain.steps import TargetEvent
 
 HAD, PROOF, BACK_PROOF = "agent.had", "agent.proof", "agent.back_proof"
@@ -80,6 +81,10 @@ class PullDriver(ABC):
     @abstractmethod
     def find_failure(self, target: PlannedTarget, report: AgentReport, journal: Journal) -> str | None:
         """Why it went back by itself, in this rollout's own try; None if it did not."""
+
+    @abstractmethod
+    def explain_unchanged(self, report: AgentReport) -> str | None:
+        """Why a guest that has it is no proof for others: nothing was brought to it; None if something was."""
 
     @abstractmethod
     def describe(self, report: AgentReport) -> str:
@@ -152,23 +157,24 @@ class PullDriver(ABC):
             raise Inconclusive(judgement.reason)
         if judgement.outcome is Outcome.UNHEALTHY and self._was_stopped(row.guest.ref, self.clock.monotonic() - began):
             raise Deferred("it was stopped or restarted during its proof; proved when it runs")
-        self._assure_kept(target, row, journal)
+        report = self._assure_kept(target, row, journal)
         if judgement.outcome is Outcome.UNHEALTHY:
             raise Unhealthy(judgement.reason)
-        journal.event(TargetEvent.PROVED)
+        unchanged = self.explain_unchanged(report)
+        journal.event(TargetEvent.PROVED, unchanged or "", **({UNCHANGED: True} if unchanged else {}))
 
     def _was_stopped(self, ref: GuestRef, within_seconds: float) -> bool:
         """By whomever: what probes said meanwhile is not the doing of what was brought."""
         power = self.examiner.inventory.read_power(ref)
         return not power.running or power.uptime_seconds < within_seconds
 
-    def _assure_kept(self, target: PlannedTarget, row: GuestReport, journal: Journal) -> None:
+    def _assure_kept(self, target: PlannedTarget, row: GuestReport, journal: Journal) -> AgentReport:
         now = self.find_reports([row.guest.vmid]).get(row.guest.vmid)
         report = now.report if now else None
         if report is None:
             raise Inconclusive("it answered its probes, and then did not say what it runs")
         if self.has_it(target, report):
-            return
+            return report
         reason = self.find_failure(target, report, journal)
         if reason is not None:
             raise GoneBack(reason)

@@ -12,9 +12,8 @@ from zlh_hooks.application.hold_desk import HeldGuest, HoldDesk, Place
 from zlh_hooks.application.retag import Written
 from zlh_hooks.cli.option import LOCAL_FORMATS, Config, Json, PolicyFile, parse_length
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.cli.view import render_guests
 from zlh_hooks.domain.emergency_text import render_moment
-from zlh_hooks.domain.guest import GuestRef, render_ha_resource
+from zlh_hooks.domain.guest import GuestRef, render_guests, render_ha_resource
 from zlh_hooks.domain.hold import Claim, Hold, find_end
 
 app = typer.Typer(no_args_is_help=True)

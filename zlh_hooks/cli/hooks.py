@@ -8,7 +8,7 @@ from zlh_hooks import wiring
 from zlh_hooks.application.guest_hook import read_hooks
 from zlh_hooks.cli.option import Config, Json, PolicyFile
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.cli.view import render_guests
+from zlh_hooks.domain.guest import render_guests
 from zlh_hooks.domain.guest_hook import GuestChoice, NamedHook, NodeOrders, plan_install, plan_uninstall
 from zlh_hooks.domain.note_book import find_backup_nodes
 from zlh_hooks.domain.value import VmidRange

@@ -113,7 +113,8 @@ class _Told:
         report, own = row.report, {*part.wishes.values(), *part.ways_back.values()}
         is_own = report is not None and report.wish is not None and report.wish.id in own
         self.wish: AgentWish | None = report.wish if report and is_own else None
-        self.patch: AgentPatch | None = report.patch if report and is_own else None
+        self.patch: AgentPatch | None = report.wished_patch if report and is_own else None
+        self.outcome = report.wish_outcome if report and is_own else ""
         self.why = row.why
 
     @property
@@ -129,7 +130,7 @@ class _Told:
         return {
             "packages": self.state,
             "reason": self.wish.reason if self.wish else "",
-            "outcome": patch.outcome if patch else "",
+            "outcome": self.outcome,
             "impact": patch.impact if patch else "",
             "waits": [*patch.waits] if patch else [],
         }

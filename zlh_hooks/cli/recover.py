@@ -10,8 +10,8 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.recover import Remnant
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.cli.view import render_guests
 from zlh_hooks.domain.errors import NotAllowed, TargetError
+from zlh_hooks.domain.guest import render_guests
 
 COLUMNS = ("guest", "name", "node", "rollout", "is", "old root", "new root", "can go")
 

@@ -17,12 +17,12 @@ from zlh_hooks.cli.view import (
     TARGET_COLUMNS,
     changed_rows,
     describe_progress,
-    render_guests,
     render_headline,
     render_live,
     rows_of_progress,
 )
 from zlh_hooks.domain.emergency_text import render_moment
+from zlh_hooks.domain.guest import render_guests
 from zlh_hooks.domain.plain_text import render_line
 from zlh_hooks.domain.plan import AGENT
 from zlh_hooks.domain.progress import FINALIZE, Progress

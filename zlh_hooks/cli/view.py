@@ -33,11 +33,6 @@ def render_wave(number: int) -> str:
     return "canary" if number == CANARY else f"wave {number}"
 
 
-def render_guests(count: int) -> str:
-    """``1 guest``, ``3 guests``."""
-    return f"{count} guest{'' if count == 1 else 's'}"
-
-
 def rows_of_plan(plan: Plan, foreseen: Mapping[int, str]) -> Sequence[tuple[str, ...]]:
     """One row per target, then one per guest that is left out. ``foreseen``: why targets would be skipped now."""
     skipped = {vmid: f"would be skipped: {reason}" for vmid, reason in foreseen.items()}

@@ -194,3 +194,8 @@ class StorageSpace:
     free: int
     active: bool
     holds_roots: bool
+
+
+def render_guests(count: int) -> str:
+    """``1 guest``, ``3 guests``."""
+    return f"{count} guest{'' if count == 1 else 's'}"

@@ -31,12 +31,15 @@ FINALIZE = "finalize"
 """The command of a person who gives the way back up before the soak is over."""
 DEFERRED = "deferred"
 """Note of a target: why it has to wait."""
+UNCHANGED = "unchanged"
+"""In the proof of a target: nothing was brought to it, or nobody knows whether anything was."""
 LEFT = "left"
 """In the outcome of a step: why something under a name of ours was left alone."""
 UNMARK = ".unmark"
 """The last step of bringing a guest to an end without its rollout."""
 _RECOVERED = re.compile(rf"recover-\w+-(\d+){re.escape(UNMARK)}")
 _FAILED = frozenset({TargetState.REVERTING, TargetState.REVERTED, TargetState.STUCK})
+_WELL = frozenset({TargetState.HEALTHY, TargetState.SETTLED})
 _OPEN_STATES = frozenset({TargetState.HEALTHY, TargetState.PROVING, TargetState.APPLYING, TargetState.REVERTING})
 
 
@@ -48,7 +51,8 @@ class TargetProgress:
     ``told_at``: when the reason was given. ``owes``: a lock has kept something of ours from being taken away; it is
     tried again until it goes. ``kept``: it was not well when its old root was due, which it keeps therefore.
     ``spared``: it went back because the storage had no room for its enlarged root, which speaks against no version.
-    ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not.
+    ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not. ``unchanged``: it is well, and
+    nothing was brought to it, so that it is proof for nobody else.
     """
 
     target: PlannedTarget
@@ -63,6 +67,7 @@ class TargetProgress:
     spared: bool = False
     back_began_at: datetime | None = None
     back_ended_at: datetime | None = None
+    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,12 @@ class Progress:
 
     @property
     def is_proved(self) -> bool:
-        """Whether a guest is healthy on what is brought."""
-        return self.count(TargetState.HEALTHY, TargetState.SETTLED) > 0
+        """Whether a guest is healthy on what was brought to it."""
+        return any(row.state in _WELL and not row.unchanged for row in self.targets)
+
+    def list_unchanged(self) -> list[TargetProgress]:
+        """Guests that are well, and to which nothing was brought."""
+        return [row for row in self.targets if row.state in _WELL and row.unchanged]
 
     @property
     def has_ended(self) -> bool:
@@ -167,6 +176,7 @@ def _fold_target(target: PlannedTarget, own: Sequence[Entry]) -> TargetProgress:
         spared=[e.kind for e in own if e.name == GROW][-1:] == [Kind.FAILED],
         back_began_at=_find_last(events, TargetEvent.REVERT_BEGAN),
         back_ended_at=_find_last(events, TargetEvent.REVERT_PROVED, TargetEvent.REVERT_UNPROVED),
+        unchanged=any(entry.name == TargetEvent.PROVED and UNCHANGED in entry.data for entry in events),
     )
 
 
