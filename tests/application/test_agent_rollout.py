@@ -33,6 +33,20 @@ def test_a_good_release_goes_from_the_canary_to_the_whole_line(bench: AgentBench
     assert [ring.name for ring in state.rings] == ["all"]
 
 
+def test_a_version_is_that_build_and_a_guest_with_a_local_one_is_led_nowhere(bench: AgentBench) -> None:
+    bench.repository.release("1.5.0+2")
+    bench.repository.publish(bench.clock.now())
+    bench.agents[5001].current = bench.name_release("1.5.0+2")
+    plan = bench.submit("1.5.0")
+    assert plan.release.version == "1.5.0"
+    assert [(one.vmid, "newer" in one.reason) for one in plan.left_out] == [(5001, True)]
+    bench.work(plan)
+    bench.order("revert")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    bench.pass_time(timedelta(hours=1))
+    assert bench.versions() == {vmid: "1.5.0+2" if vmid == 5001 else "1.4.0" for vmid in bench.agents}
+
+
 def test_who_is_not_in_the_wave_sees_what_was_pinned_before(bench: AgentBench) -> None:
     plan = bench.submit()
     seen: dict[str, dict[int, str]] = {}

@@ -22,6 +22,7 @@ from zlh_hooks.domain.agent_release import (
     PinRow,
     Span,
     Surroundings,
+    check_asked,
     check_specifier,
     check_version,
     choose_version,
@@ -88,7 +89,7 @@ class AgentDesk:
     def pin(self, order: PinOrder) -> str:
         """Give a ring of a line a version; which one that is. ``NotAllowed`` names lines, rings or releases."""
         self._check_place(order.line, order.ring)
-        asked, come_from = check_specifier(order.asked, "version"), check_specifier(order.come_from, "from")
+        asked, come_from = check_asked(order.asked, "version"), check_specifier(order.come_from, "from")
         back_to, releases = check_specifier(order.back_to, "back-to"), self.repository.list_releases()
         state = self.repository.read_state()
         version = choose_version(releases, asked, (block for block, _ in self.states.list_blocked(state)))

@@ -41,7 +41,7 @@ class AgentPlanner:
     def _choose_version(self, asked: str, releases: Releases) -> str:
         desk = self.planner.desk
         blocked = (versions for versions, _ in desk.states.list_blocked(desk.repository.read_state()))
-        return agents.choose_version(releases, agents.check_specifier(asked, "to"), blocked)
+        return agents.choose_version(releases, agents.check_asked(asked, "to"), blocked)
 
     def _make_series(
         self,

@@ -165,8 +165,15 @@ def check_version(text: str) -> str:
     return version
 
 
+def check_asked(text: str, key: str) -> str:
+    """What ``choose_version`` takes: a version in its normal form, or a specifier; ``SettingsError``."""
+    return str(Version(text)) if _is_version(text) else check_specifier(text, key)
+
+
 def check_specifier(text: str, key: str) -> str:
-    """The specifier; ``SettingsError`` says what would be right. A bare version is that version alone."""
+    """The specifier; ``SettingsError`` says what would be right. A version means its local builds as well, as ``==``
+    does.
+    """
     try:
         return str(SpecifierSet(f"=={Version(text)}" if text and _is_version(text) else text))
     except InvalidSpecifier as error:
@@ -184,11 +191,12 @@ def _is_version(text: str) -> bool:
 def choose_version(releases: Iterable[Release], asked: str, blocked: Iterable[str]) -> str:
     """The newest version that was asked for and is not blocked; ``NotAllowed`` names those there are.
 
-    Versions before a release (1.5.0rc1) are meant only by a specifier that names one, as PEP 440 has it.
+    Versions before a release (1.5.0rc1) are meant only by a specifier that names one, as PEP 440 has it. A version is
+    that one alone: a local build (1.5.0+2) is another one, which only a specifier can mean.
     """
-    wanted, forbidden = SpecifierSet(asked), [SpecifierSet(block) for block in blocked]
+    forbidden = [SpecifierSet(block) for block in blocked]
     versions = sorted({Version(release.version) for release in releases})
-    meant = [version for version in versions if wanted.contains(version)]
+    meant = [version for version in versions if _is_meant(version, asked)]
     good = [version for version in meant if not any(block.contains(version, prereleases=True) for block in forbidden)]
     if good:
         return str(good[-1])
@@ -196,6 +204,13 @@ def choose_version(releases: Iterable[Release], asked: str, blocked: Iterable[st
         raise NotAllowed(f"{asked} means {', '.join(map(str, meant))}, and all of these are blocked")
     known = ", ".join(map(str, versions)) or "none yet"
     raise NotAllowed(f"no release is {asked}; there are: {known}")
+
+
+def _is_meant(version: Version, asked: str) -> bool:
+    if _is_version(asked):
+        return version == Version(asked)
+    wanted = SpecifierSet(asked)
+    return wanted.contains(version, prereleases=bool(wanted.prereleases))  # packaging 26 lets all in unless it is told
 
 
 def list_ways_back(releases: Iterable[Release], version: str, asked: str) -> tuple[str, ...]:
