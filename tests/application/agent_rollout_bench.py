@@ -321,6 +321,11 @@ class AgentBench:
         """How it stands."""
         return fold_progress(self.ledger.read(plan.id))
 
+    def list_pauses(self, plan: Plan) -> list[str]:
+        """Why it paused, each time."""
+        entries = [entry for entry in self.ledger.read(plan.id) if entry.kind is Kind.EVENT and entry.target is None]
+        return [str(entry.data["reason"]) for entry in entries if entry.name == RolloutEvent.PAUSED]
+
     def states(self, plan: Plan) -> dict[int, TargetState]:
         """Guest to its state."""
         return {row.target.vmid: row.state for row in self.progress(plan).targets}

@@ -9,9 +9,8 @@ import pytest
 from tests.application.agent_rollout_bench import CRASHES, GOOD, ILL, make_agent_policy
 from tests.application.patch_rollout_bench import BY_HAND, FELT, PatchBench
 from tests.datacentre import Crash
-from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.plan import Plan
-from zlh_hooks.domain.steps import RolloutEvent, RolloutState, TargetState
+from zlh_hooks.domain.steps import RolloutState, TargetState
 
 THREE = (5001, 5002, 5003)
 """One is the canary, and two make the only wave."""
@@ -20,12 +19,6 @@ THREE = (5001, 5002, 5003)
 @pytest.fixture
 def bench(tmp_path: Path) -> PatchBench:
     return PatchBench(tmp_path, guests=3)
-
-
-def list_pauses(bench: PatchBench, plan: Plan) -> list[str]:
-    """Why it paused, each time."""
-    entries = bench.ledger.read(plan.id)
-    return [str(e.data["reason"]) for e in entries if e.kind is Kind.EVENT and e.name == RolloutEvent.PAUSED]
 
 
 def show_canary(plan: Plan) -> int:
@@ -44,7 +37,7 @@ def test_a_canary_that_had_nothing_to_bring_is_no_proof_and_a_person_lets_the_ne
     bench.give_all(canary)
     bench.answers = [bench.order("resume")]
     assert bench.work(plan).state is RolloutState.SUCCEEDED
-    assert list_pauses(bench, plan) == [
+    assert bench.list_pauses(plan) == [
         f"guest {canary} had nothing to bring, so that nobody is proved on it: resume shows it to wave 1 (2 guests) as"
         " the first; abort ends it"
     ]
@@ -79,7 +72,7 @@ def test_each_wave_that_had_nothing_to_bring_asks_anew_until_somebody_is_proved(
     bench.answers = [bench.order("resume")] * 2
     assert bench.work(plan).state is RolloutState.SUCCEEDED
     first, second = (wave[0].vmid for wave in plan.waves[:2])
-    asked = [pause.partition(",")[0] for pause in list_pauses(bench, plan)]
+    asked = [pause.partition(",")[0] for pause in bench.list_pauses(plan)]
     assert asked == [f"guest {first} had nothing to bring", f"guests {first} and {second} had nothing to bring"]
 
 
@@ -104,7 +97,7 @@ def test_where_others_may_still_be_proved_a_guest_that_had_nothing_lets_nobody_e
 
     bench.answers = [play_no_more]
     assert bench.work(plan).state is RolloutState.SUCCEEDED
-    (pause,) = list_pauses(bench, plan)
+    (pause,) = bench.list_pauses(plan)
     assert pause.startswith("nobody could be proved on it") and "resume waits once more" in pause
 
 
@@ -125,7 +118,7 @@ def test_whoever_would_be_the_first_in_the_end_is_named_and_shown_nothing_unaske
     bench.give_all(5002, 5003)
     bench.answers = [bench.order("resume"), bench.order("abort")]
     assert bench.work(plan).state is RolloutState.ABORTED
-    assert list_pauses(bench, plan)[1] == (
+    assert bench.list_pauses(plan)[1] == (
         "guests 5002 and 5003 had nothing to bring, so that nobody is proved on it: resume shows it to whoever was left"
         " out of the plan (5001) as the first; abort ends it"
     )
@@ -158,7 +151,7 @@ def test_a_guest_that_does_not_say_whether_anything_was_brought_is_no_proof(benc
     leave_it_open(bench, canary)
     bench.answers = [bench.order("abort")]
     bench.work(plan)
-    (pause,) = list_pauses(bench, plan)
+    (pause,) = bench.list_pauses(plan)
     assert pause.startswith(f"guest {canary} does not say whether anything was brought, so that nobody is proved on it")
 
 
@@ -184,7 +177,7 @@ def test_a_worker_that_dies_after_the_question_was_answered_has_a_successor_who_
         bench.work(plan)
     bench.datacentre.faults.restart()
     assert bench.work(plan).state is RolloutState.SUCCEEDED
-    assert len(list_pauses(bench, plan)) == 1
+    assert len(bench.list_pauses(plan)) == 1
 
 
 def test_taken_back_by_a_person_who_had_nothing_is_back_too(bench: PatchBench) -> None:
@@ -214,7 +207,7 @@ def test_a_patch_by_hand_after_ours_leaves_ours_the_proof_that_it_is(bench: Patc
     plan = bench.submit_patches()
     patch_by_hand(bench, show_canary(plan))
     assert bench.work(plan).state is RolloutState.SUCCEEDED
-    assert list_pauses(bench, plan) == []
+    assert bench.list_pauses(plan) == []
 
 
 def test_a_guest_that_went_back_by_itself_is_back_whatever_a_person_brought_since(tmp_path: Path) -> None:

@@ -1,13 +1,20 @@
 """From what guests report, the releases and the policy to a rollout of the agent, and to the states that carry it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zlh_hooks.application.planning import make_id
-from zlh_hooks.application.signed_planning import ORDINARY, PreparedRollout, SignedPlanner, Urgency, list_waves
+from zlh_hooks.application.signed_planning import (
+    ORDINARY,
+    Outsider,
+    PreparedRollout,
+    SignedPlanner,
+    Urgency,
+    list_waves,
+)
 from zlh_hooks.domain import agent_release as agents
 from zlh_hooks.domain.agent_report import AgentReport
-from zlh_hooks.domain.agent_series import PinSeries, SeriesOrder
+from zlh_hooks.domain.agent_series import END, PinSeries, SeriesOrder
 from zlh_hooks.domain.plan import AGENT, AgentPart, PlannedTarget, Release
 
 Releases = tuple[agents.Release, ...]
@@ -35,8 +42,23 @@ class AgentPlanner:
         names = agents.name_builds(agents.list_builds(releases, version))
         part = AgentPart(lines=lines, jitter=desk.policy.agents.jitter, pin=made.pin, releases=names)
         release = Release(line=AGENT, version=version, templates={})
-        plan = planner.draw(rollout, release, targets, roster.left_out, urgency, part)
+        left_out = roster.leave_out(self._foresee(made.series.states[END], version, releases))
+        plan = planner.draw(rollout, release, targets, left_out, urgency, part)
         return PreparedRollout(plan, made.series)
+
+    def _foresee(self, end: bytes, version: str, releases: Releases) -> Callable[[Outsider], bool]:
+        """Whether a guest follows the end, as far as its version is known: the release itself may not let it come."""
+        planner, builds = self.planner, agents.list_builds(releases, version)
+
+        def follows(one: Outsider) -> bool:
+            installed = _installed(one.report) if one.report else ""
+            facts = agents.GuestFacts(
+                one.guest.vmid, planner.line_of(one.guest), installed or None, builds[0].machine, ""
+            )
+            found = planner.desk.states.explain(end, facts, releases, planner.desk.clock.now())
+            return found.version == version and found.follows and agents.may_come(installed, builds)
+
+        return follows
 
     def _choose_version(self, asked: str, releases: Releases) -> str:
         desk = self.planner.desk

@@ -228,8 +228,9 @@ class AgentRollout:
         self._show(END)
 
     def _list_others(self) -> list[int]:
-        """Who sees nothing of it before the end."""
-        return sorted({*self.list_line()} - {target.vmid for target in self.plan.targets})
+        """Who follows in the end, and sees nothing of it before."""
+        kept = {one.vmid for one in self.plan.left_out if one.follows is False}
+        return sorted({*self.list_line()} - {target.vmid for target in self.plan.targets} - kept)
 
     def _end_unproved(self) -> Exception:
         reason = "no guest could be proved on this version"

@@ -1,12 +1,20 @@
 """From what guests report and the policy to a rollout of packages, and to the states that carry it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from zlh_hooks.application.planning import make_id
-from zlh_hooks.application.signed_planning import ORDINARY, PreparedRollout, SignedPlanner, Urgency, list_waves
+from zlh_hooks.application.signed_planning import (
+    ORDINARY,
+    Outsider,
+    PreparedRollout,
+    SignedPlanner,
+    Urgency,
+    list_waves,
+)
+from zlh_hooks.domain.agent_release import GuestFacts
 from zlh_hooks.domain.agent_report import AgentReport, explain_unfit_for_patches
-from zlh_hooks.domain.agent_series import PatchSeriesOrder
+from zlh_hooks.domain.agent_series import END, PatchSeriesOrder
 from zlh_hooks.domain.agent_wish import PatchOrder
 from zlh_hooks.domain.guest import GuestSummary
 from zlh_hooks.domain.plan import PACKAGES, PatchPart, PlannedTarget, Release
@@ -32,8 +40,20 @@ class PatchPlanner:
         made = desk.states.patch_series(desk.repository.read_state(), wanted, desk.look_around())
         part = PatchPart(lines=lines, jitter=desk.policy.agents.jitter, wishes=made.wishes, ways_back=made.ways_back)
         release = Release(line=PACKAGES, version=made.words, templates={})
-        plan = planner.draw(rollout, release, targets, roster.left_out, urgency, part)
+        left_out = roster.leave_out(self._foresee(made.series.states[END], lines))
+        plan = planner.draw(rollout, release, targets, left_out, urgency, part)
         return PreparedRollout(plan, made.series)
+
+    def _foresee(self, end: bytes, lines: Collection[str]) -> Callable[[Outsider], bool]:
+        """Whether a guest follows the end; lines that are none of the rollout's may be wished something else there."""
+        planner, states = self.planner, self.planner.desk.states
+
+        def follows(one: Outsider) -> bool:
+            line = planner.line_of(one.guest)
+            facts = GuestFacts(one.guest.vmid, line, None, None, "")
+            return line in lines and states.explain(end, facts, (), planner.desk.clock.now()).follows_wish
+
+        return follows
 
     def _explain_unfit(self) -> Callable[[GuestSummary, AgentReport], str | None]:
         desk = self.planner.desk

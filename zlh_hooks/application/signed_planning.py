@@ -48,11 +48,27 @@ ORDINARY = Urgency()
 
 
 @dataclass(frozen=True, slots=True)
+class Outsider:
+    """A guest of the lines that has no part in it, and why. ``report``: None if nothing is known of its agent."""
+
+    guest: GuestSummary
+    report: AgentReport | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Roster:
-    """Who has a part in it: ``rows`` by guest number, with what each reports; and who has none, and why."""
+    """Who has a part in it: ``rows`` by guest number, with what each reports; and who has none."""
 
     rows: Mapping[int, GuestReport]
-    left_out: tuple[LeftOut, ...]
+    outsiders: tuple[Outsider, ...]
+
+    def leave_out(self, follows: Callable[[Outsider], bool]) -> tuple[LeftOut, ...]:
+        """As the plan says it. ``follows``: whether one of them does what is signed for all in the end."""
+        return tuple(
+            LeftOut(vmid=one.guest.vmid, name=one.guest.name, reason=one.reason, follows=follows(one))
+            for one in self.outsiders
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +90,12 @@ class SignedPlanner:
     def choose_guests(
         self, lines: Mapping[str, Line], explain_unfit: Callable[[GuestSummary, AgentReport], str | None]
     ) -> Roster:
-        """All that run and are of these lines. ``explain_unfit``: why one has no part in it; None if it has."""
+        """All containers of these lines; those that run are asked. ``explain_unfit``: why one has no part; or None."""
+        guests = [one for one in self.desk.list_guests() if one.is_container and not one.template]
+        guests = [one for one in guests if self.line_of(one) in lines]
+        rows = self.reports.find_reports({guest.vmid for guest in guests if guest.running})
         chosen: dict[int, GuestReport] = {}
-        left_out = []
-        guests = [guest for guest in self.desk.list_guests() if guest.running and not guest.template]
-        rows = self.reports.find_reports({guest.vmid for guest in guests if self.line_of(guest) in lines})
+        outsiders = [Outsider(one, None, self._find_hold(one) or "it is off") for one in guests if one.vmid not in rows]
         for vmid, row in sorted(rows.items()):
             reason = self._find_hold(row.guest) or _explain_silent(row)
             if reason is None and row.report is not None:
@@ -86,8 +103,8 @@ class SignedPlanner:
             if reason is None:
                 chosen[vmid] = row
             else:
-                left_out.append(LeftOut(vmid=vmid, name=row.guest.name, reason=reason))
-        return Roster(chosen, tuple(left_out))
+                outsiders.append(Outsider(row.guest, row.report, reason))
+        return Roster(chosen, tuple(sorted(outsiders, key=lambda one: one.guest.vmid)))
 
     def line_of(self, guest: GuestSummary) -> str:
         """The line of its kind; empty if it is of none."""
@@ -96,7 +113,7 @@ class SignedPlanner:
 
     def _find_hold(self, guest: GuestSummary) -> str | None:
         held = find_hold(Claim.HOLD, guest.tags, self.desk.clock.now())
-        return f"on hold {held}" if held else None
+        return f"on hold {held}: the end waits for that" if held else None
 
     def assign(
         self, roster: Roster, urgency: Urgency, find_version: Callable[[AgentReport], str | None] = lambda _: None

@@ -25,6 +25,12 @@ _STYLES = {
     TargetState.STUCK: "bold red",
     TargetState.SKIPPED: "dim",
 }
+_FATES = {
+    True: "; in the end it follows, and nobody proves it",
+    False: "; it keeps what it has",
+    None: "",
+}
+"""What becomes of a guest that is left out."""
 _TO_DO = (TargetState.PENDING, TargetState.STAGED, TargetState.APPLYING, TargetState.PROVING)
 
 
@@ -41,7 +47,7 @@ def rows_of_plan(plan: Plan, foreseen: Mapping[int, str]) -> Sequence[tuple[str,
         (render_wave(t.wave), str(t.vmid), t.name, t.node, t.from_version or unknown, to, skipped.get(t.vmid, ""))
         for t in plan.targets
     ]
-    return rows + [("left out", str(g.vmid), g.name, "", "", "", g.reason) for g in plan.left_out]
+    return rows + [("left out", str(g.vmid), g.name, "", "", "", g.reason + _FATES[g.follows]) for g in plan.left_out]
 
 
 PLAN_COLUMNS = ("wave", "guest", "name", "node", "from", "to", "reason")

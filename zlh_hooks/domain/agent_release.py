@@ -153,6 +153,16 @@ class Explanation:
             live_wish="" if drafted_wish == seen_wish else seen_wish,
         )
 
+    @property
+    def follows(self) -> bool:
+        """Whether the guest brings the version, now or in a window."""
+        return self.ruling in ("install", "waits")
+
+    @property
+    def follows_wish(self) -> bool:
+        """Whether it brings packages, or those that nobody feels."""
+        return self.wish in ("bring", "bring-live")
+
 
 def check_version(text: str) -> str:
     """The version in its normal form; ``SettingsError`` unless it can be compared and be part of a file's name."""
@@ -268,9 +278,14 @@ def explain_left_behind(installed: str, order: PinOrder, builds: Sequence[Releas
     return _explain_forbidden(installed, version, builds)
 
 
+def may_come(installed: str, builds: Iterable[Release]) -> bool:
+    """Whether the release keys let a guest with that version come to one of these builds; one with none may."""
+    return not installed or any(SpecifierSet(one.come_from).contains(installed, prereleases=True) for one in builds)
+
+
 def _explain_forbidden(installed: str, version: str, builds: Sequence[Release]) -> str | None:
     """What release keys signed against it."""
-    if not any(SpecifierSet(build.come_from).contains(installed, prereleases=True) for build in builds):
+    if not may_come(installed, builds):
         return f"only {builds[0].come_from} may come to {version}, and it has {installed}"
     if not all(SpecifierSet(build.back_to).contains(installed, prereleases=True) for build in builds):
         return f"nobody may go back from {version} to the {installed} that it has"

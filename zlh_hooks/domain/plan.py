@@ -55,6 +55,10 @@ class LeftOut(_Value):
     vmid: int
     name: str
     reason: str
+    follows: bool | None = Field(
+        default=None,
+        description="Whether it follows by itself what is signed for all in the end; None where nobody does that.",
+    )
 
 
 class SignedPart(_Value):
