@@ -254,6 +254,24 @@ def test_after_a_way_back_the_same_is_brought_anew_under_another_number(bench: P
     assert bench.acts() == everybody("brought", "taken back", "brought")
 
 
+def test_a_way_back_keeps_older_wishes_from_guests_that_were_off_until_somebody_ends_it(bench: PatchBench) -> None:
+    bench.datacentre.power_off(5003)
+    bench.work(bench.submit_patches())
+    for guest in bench.guests.values():
+        guest.outcome = CRASHES
+    second = bench.submit_patches()
+    assert bench.work(second).state is RolloutState.REVERTED
+    bench.guests[5003].outcome = "good"
+    bench.datacentre.power_on(5003)
+    bench.pass_time(timedelta(hours=1))
+    assert bench.acts()[5003] == []
+    bench.agent_desk().unwish(LINE, f"rollout:{second.id}/back")
+    bench.repository.sign("anna")
+    bench.agent_desk().publish()
+    bench.pass_time(timedelta(hours=1))
+    assert bench.acts()[5003] == ["brought"]
+
+
 def test_what_was_wished_since_is_not_taken_back_by_an_old_rollout(bench: PatchBench) -> None:
     plan = bench.submit_patches()
     bench.work(plan)
