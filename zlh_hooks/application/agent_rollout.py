@@ -6,7 +6,7 @@ The worker shows what people signed at the start (``domain.agent_series``); it c
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from zlh_hooks.application.agent_care import LOOK_EVERY, AgentCare
@@ -17,10 +17,11 @@ from zlh_hooks.application.exchange import LONGEST_RETRY, ROAD_RETRY
 from zlh_hooks.application.gate import Aborted, Turned
 from zlh_hooks.application.ports import Upid
 from zlh_hooks.application.pull_driver import CHECKING, UNWATCHED, PullDriver
+from zlh_hooks.application.standstill import Standstill
 from zlh_hooks.application.step import Data, Found
 from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.agent_series import BACK, CONDEMN, END, list_acts, name_wave
-from zlh_hooks.domain.duration import double
+from zlh_hooks.domain.duration import double, render_duration
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import (
     GuestMissing,
@@ -92,6 +93,7 @@ class AgentRollout:
     time_limit: timedelta
     list_line: Callable[[], Collection[int]]
     tend_others: Callable[[Callable[[], bool]], None]
+    _standstill: Standstill = field(default_factory=Standstill)
 
     @property
     def driver(self) -> PullDriver:
@@ -144,8 +146,10 @@ class AgentRollout:
         self._open(wave)
         while self._list_waiting(wave):
             gate.check()
+            began = self.driver.clock.monotonic()
             gate.wait(LOOK_EVERY)
             self._pause_over_errors()
+            self._pause_over_standstill(timedelta(seconds=self.driver.clock.monotonic() - began))
         gate.check()
         later = [one for one in self.plan.waves if one[0].wave > wave[0].wave]
         if later:
@@ -214,6 +218,15 @@ class AgentRollout:
         if errors > self.plan.rules.max_errors:
             self.course.gate.pause(f"{errors} times a guest could not be measured, or did not take it up")
             self.course.gate.check()
+
+    def _pause_over_standstill(self, waited: timedelta) -> None:
+        """Each guest has its own time; that one wave after another takes nothing up is for a person to see."""
+        limit = self.driver.patience + self.plan.rules.progress_deadline
+        self._standstill.note(waited, self.care.progress().count(TargetState.HEALTHY, TargetState.SETTLED))
+        if self._standstill.is_over(limit):
+            gate = self.course.gate
+            gate.pause(f"no guest became healthy within {render_duration(limit)}: resume goes on, abort ends it")
+            gate.check()
 
     def _promote(self) -> None:
         progress = self.care.progress()

@@ -33,7 +33,9 @@ class RolloutRules(Value):
         default=timedelta(minutes=5), description="A target that is not healthy by then goes back."
     )
     progress_deadline: Duration = Field(
-        default=timedelta(minutes=30), description="The rollout pauses if no target became healthy for so long."
+        default=timedelta(minutes=30),
+        description="The rollout pauses if no target became healthy for so long; of guests that "
+        "follow what is signed, for so long beyond the time that each may take.",
     )
     max_failures: NotNegative = Field(default=1, description="More failed targets than this revert the whole rollout.")
     max_errors: NotNegative = Field(
