@@ -3,7 +3,7 @@
 ``agent_plugin.desired.decide`` says what a guest does; how a release turns out there is said by the test.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -134,6 +134,9 @@ class DyingSeries:
         if self.dies == ("after", number):
             self.dies = None
             raise Crash("after")
+
+    def clear(self, rollouts: Collection[str]) -> None:
+        self.real.clear(rollouts)
 
     def draft(self, rollout: str, series: Series) -> None:
         self.real.draft(rollout, series)

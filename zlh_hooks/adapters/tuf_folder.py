@@ -6,6 +6,7 @@ draft counts as long as its version is above the published one, so that a publis
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -118,6 +119,13 @@ class TufFolder:
     def list_acts(self, rollout: str) -> tuple[str, ...]:
         """The names of a rollout's acts."""
         return tuple(sorted(path.stem for path in (self._series / rollout).glob("*.json")))
+
+    def clear_acts(self, rollout: str) -> None:
+        """Forget a rollout's acts, if there are any."""
+        place = self._series / rollout
+        with _translated(place):
+            if place.is_dir():
+                shutil.rmtree(place)
 
     def write_file(self, path: str, data: bytes) -> None:
         """Keep a target's bytes until they are published."""

@@ -3,7 +3,7 @@
 Each act has a version of its own, above that of all before it, so that readers take whichever is shown next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
 from tuf.api.metadata import Metadata, Targets
@@ -40,6 +40,12 @@ class TufSeries:
         self._folder, self._keys, self._publication, self._rules = folder, keys, publication, rules
         self._read_now, self._permit = read_now, permit
         self._review = TufReview(folder)
+
+    def clear(self, rollouts: Collection[str]) -> None:
+        """Forget what was signed for these. ``NotAllowed`` while another process is at the folder."""
+        with self._folder.locked(PATIENCE):
+            for rollout in rollouts:
+                self._folder.clear_acts(rollout)
 
     def draft(self, rollout: str, series: Series) -> None:
         """Unsigned; ``NotAllowed`` while another change of the desired state, or a release, waits to be published."""

@@ -1,6 +1,6 @@
 """What the stories of agents ask of the world; rules and errors are those of ``ports``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -97,6 +97,9 @@ class AgentPublisher(Protocol):
 
 class AgentSeries(Protocol):
     """The signed states of rollouts, and which of them guests see."""
+
+    def clear(self, rollouts: Collection[str]) -> None:
+        """Forget what was signed for these: nobody shows it any more."""
 
     def draft(self, rollout: str, series: Series) -> None:
         """Unsigned; ``NotAllowed`` while another change of it, or a release, waits to be published."""

@@ -8,7 +8,7 @@ from zlh_hooks.domain.entry import Draft, Kind
 from zlh_hooks.domain.errors import NotAllowed
 from zlh_hooks.domain.plan import Plan, dump_plan
 from zlh_hooks.domain.progress import CAN_GO_BACK, FINALIZE, Progress, fold_progress, group_by_rollout, has_new_order
-from zlh_hooks.domain.steps import HALF_WAY, ON_NEW_ROOT, RolloutEvent, RolloutState, TargetState
+from zlh_hooks.domain.steps import HALF_WAY, RolloutEvent, RolloutState, TargetState
 
 _ALLOWED = {
     "pause": (RolloutState.RUNNING,),
@@ -53,6 +53,14 @@ def list_owing(ledger: Ledger, rollout: str) -> list[Progress]:
     return [one for one in list_progress(ledger) if one.plan.id != rollout and one.is_soaking and one.count(*HALF_WAY)]
 
 
+def _explain_settled(progress: Progress) -> str:
+    """What is to be done instead of a way back."""
+    if progress.plan.signed is None or not progress.count(TargetState.SETTLED):
+        return "no old root is left to go back to"
+    way = "agent pin --downgrade" if progress.plan.agents else "zlh-agent-plugin patch revert, in each guest,"
+    return f"{way} leads back"
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Takes orders. ``author`` is recorded with each."""
@@ -70,6 +78,10 @@ class Desk:
             known = ", ".join(progress.plan.id for progress in rollouts[-5:]) or "none"
             raise NotAllowed(f"there is no rollout {rollout or ''}; the latest are: {known}")
         return found
+
+    def list_over(self) -> list[str]:
+        """Rollouts that have ended and that no person can order back any more."""
+        return [progress.plan.id for progress in list_progress(self.ledger) if progress.is_over]
 
     def refuse_second(self, beside: str = "") -> None:
         """``NotAllowed`` while another rollout than ``beside`` is not at its end, or is to go back; says what to do."""
@@ -125,11 +137,8 @@ class Desk:
         if verb != "revert" or progress.is_executing:
             return
         self.refuse_second(progress.plan.id)
-        if progress.plan.signed is not None and progress.count(TargetState.SETTLED):
-            way = "agent pin --downgrade" if progress.plan.agents else "zlh-agent-plugin patch revert, in each guest,"
-            raise NotAllowed(f"rollout {progress.plan.id} is settled: {way} leads back")
-        if not progress.count(*ON_NEW_ROOT, TargetState.STUCK):
-            raise NotAllowed(f"rollout {progress.plan.id} is settled: no old root is left to go back to")
+        if progress.is_settled:
+            raise NotAllowed(f"rollout {progress.plan.id} is settled: {_explain_settled(progress)}")
         mine = {target.vmid for target in progress.plan.targets}
         rollouts = [p for p in list_progress(self.ledger) if p.plan.component is progress.plan.component]
         later = [p for p in rollouts if p.plan.created > progress.plan.created]

@@ -182,6 +182,7 @@ def order_rollout(prepared: PreparedRollout, series: AgentSeries, holder: str, d
     desk.refuse_second()
     desk.refuse_empty(plan)
     assert prepared.series is not None
+    series.clear(desk.list_over())
     series.draft(plan.id, prepared.series)
     series.sign(plan.id, holder)
     missing = series.count_missing(plan.id)

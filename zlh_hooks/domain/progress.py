@@ -10,6 +10,7 @@ from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget, parse_plan
 from zlh_hooks.domain.rollout_outage import AFTER, EXAMINED_SINCE
 from zlh_hooks.domain.steps import (
     EXECUTING,
+    ON_NEW_ROOT,
     ROLLOUT_TABLE,
     TARGET_TABLE,
     RolloutEvent,
@@ -109,6 +110,17 @@ class Progress:
     def list_unchanged(self) -> list[TargetProgress]:
         """Guests that are well, and to which nothing was brought."""
         return [row for row in self.targets if row.state in _WELL and row.unchanged]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no guest of it is left that could still be ordered back; where they follow, all go back or none."""
+        follows = self.plan.signed is not None and self.count(TargetState.SETTLED) > 0
+        return follows or not self.count(*ON_NEW_ROOT, TargetState.STUCK)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended and no person can order it back any more."""
+        return self.has_ended and (self.state not in CAN_GO_BACK or self.is_settled)
 
     @property
     def has_ended(self) -> bool:
