@@ -8,7 +8,8 @@ import pytest
 
 from tests.application.agent_rollout_bench import CRASHES, GOOD, ILL, make_agent_policy
 from tests.application.patch_rollout_bench import BY_HAND, FELT, PatchBench
-from tests.datacentre import Crash
+from tests.datacentre import Crash, Datacentre
+from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.steps import RolloutState, TargetState
 
@@ -143,6 +144,17 @@ def leave_it_open(bench: PatchBench, vmid: int) -> None:
     """An older plugin, after a patch by hand that came before anybody looked."""
     bench.guests[vmid].tells_ends = False
     patch_by_hand(bench, vmid)
+
+
+def test_a_road_that_breaks_when_the_end_is_shown_does_not_keep_it_from_being_told(
+    bench: PatchBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RoadError("no road to Proxmox")
+
+    plan = bench.submit_patches()
+    bench.series.afterwards["end"] = lambda: monkeypatch.setattr(Datacentre, "list_guests", refuse)
+    assert bench.work(plan).state is RolloutState.SUCCEEDED
 
 
 def test_a_guest_that_does_not_say_whether_anything_was_brought_is_no_proof(bench: PatchBench) -> None:

@@ -1,5 +1,6 @@
 """Packages go out by the command line, the worker and real guests: forward, back, and no further; the game runs on."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +71,24 @@ def test_packages_whose_probe_fails_end_with_their_canary(operator: Operator) ->
     tried = [vmid for vmid, state in states.items() if state == "REVERTED"]
     assert (len(tried), sorted(states.values()), toys(operator)) == (1, ["REVERTED", "SKIPPED"], {"ii 1.0"})
     assert [vmid for vmid, txn in before.items() if operator.remembered(vmid)["patch"]["txn"] != txn] == tried
+
+
+def test_a_canary_that_had_it_all_proves_nobody_and_what_a_person_does_there_is_not_told_as_ours(
+    operator: Operator,
+) -> None:
+    canary, other = (plan.vmid for plan in GUESTS)
+    operator.datacentre.lab.run_inside(canary, "apt-get", "--quiet=2", "--yes", "install", "toy=1.1")
+    paused = operator.start("patch", "start", "--package", "toy=1.1")
+    assert paused.returncode == 1, paused.stdout + paused.stderr
+    assert f"PAUSED, 1 of 2 healthy — guest {canary} had nothing to bring" in paused.stdout, paused.stdout
+    operator.do("rollout", "resume")
+    operator.do("rollout", "watch")
+    assert (set(operator.states().values()), toys(operator)) == ({"HEALTHY"}, {"ii 1.1"})
+
+    operator.datacentre.lab.run_inside(other, "zlh-agent-plugin", "patch", "--none")
+    told = json.loads(operator.do("patch", "status", "--json"))["guests"]
+    assert [told[str(vmid)]["outcome"] for vmid in (canary, other)] == ["nothing", "installed"]
+    back = operator.type("patch", "revert", "--reason", "a rehearsal")
+    assert back.returncode == 0, back.stdout + back.stderr
+    kept = operator.run_in_all("dpkg-query", "--show", "--showformat=${Version}", "toy")
+    assert kept == {canary: "1.1", other: "1.0"}

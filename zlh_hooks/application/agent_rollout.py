@@ -125,8 +125,6 @@ class AgentRollout:
         for wave in self.plan.waves:
             on_the_road(lambda wave=wave: self._bring(wave))  # type: ignore[misc]
         on_the_road(self._promote)
-        said = describe_success(self.care.progress(), others_follow=bool(self._list_others()))
-        self.course.journal.event(RolloutEvent.SUCCEEDED, said)
 
     # --------------------------------------------------------------- forward
 
@@ -239,6 +237,8 @@ class AgentRollout:
         while not self._may_follow(self.list_line()):
             pass
         self._show(END)
+        said = describe_success(self.care.progress(), others_follow=bool(others))
+        self.course.journal.event(RolloutEvent.SUCCEEDED, said)
 
     def _list_others(self) -> list[int]:
         """Who follows in the end, and sees nothing of it before."""
