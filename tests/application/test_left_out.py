@@ -90,7 +90,7 @@ def test_the_end_waits_for_a_guest_on_hold_that_was_left_out_and_the_plan_says_s
 
 def test_of_the_agent_each_follows_in_the_end_as_the_plan_has_said(tmp_path: Path) -> None:
     bench = AgentBench(tmp_path, guests=6)
-    bench.repository.release("1.7.0", come_from=">=1.4", back_to=">=1.5")
+    bench.repository.release("1.7.0", come_from=">=1.4", back_to=">=1.4")
     bench.repository.release("1.8.0")
     bench.repository.publish(bench.clock.now())
     bench.agents[5001].answers = False
