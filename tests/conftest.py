@@ -3,9 +3,11 @@
 import os
 import re
 import sys
+from collections.abc import Iterable
 from importlib.abc import MetaPathFinder
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -110,8 +112,18 @@ class Audit:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Generated tests say how many points they have tried."""
+    """Generated tests say how many points they have tried, and calls of hooks how long they took."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    points = sum(number for report in reports for name, number in report.user_properties if name == "points")
-    if points:
+    if points := sum(collect_property(reports, "points")):
         terminalreporter.write_line(f"{points} generated points")
+    if slowest := collect_property(reports, "slowest seconds"):
+        late = [seconds for some in collect_property(reports, "late seconds") for seconds in some]
+        seconds, point = max(slowest)
+        repeated = f", which took up to {max(late):.3f} s" if late else ""
+        terminalreporter.write_line(f"{len(late)} calls of a hook were late and repeated{repeated}")
+        terminalreporter.write_line(f"slowest answer that counted: {seconds:.3f} s, {point}")
+
+
+def collect_property(reports: Iterable[pytest.TestReport], name: str) -> list[Any]:
+    """What tests have recorded by that name."""
+    return [value for report in reports for one, value in report.user_properties if one == name]

@@ -84,6 +84,23 @@ def test_what_needs_a_library_that_is_declared_absent_is_skipped_in_ci_too(tmp_p
     assert "2 passed" in run(tmp_path, source, "--absent=other", CI="true").stdout
 
 
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "1")], ids=["one process", "workers"])
+def test_calls_of_a_hook_that_were_repeated_for_lateness_are_counted_and_the_slowest_answer_is_told(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    source = """
+import pytest
+@pytest.mark.parametrize(("late", "slowest"), [([0.5, 0.75], 0.2), ([], 0.3)])
+def test_one(record_property, late, slowest):
+    record_property("late seconds", late)
+    record_property("slowest seconds", [slowest, f"point {slowest}"])
+"""
+    said = run(tmp_path, source, *options).stdout
+    assert "2 calls of a hook were late and repeated, which took up to 0.750 s" in said
+    assert "slowest answer that counted: 0.300 s, point 0.3" in said
+    assert "of a hook" not in run(tmp_path, PASSES).stdout
+
+
 @pytest.mark.parametrize(("pin", "ends"), [("1.0", 4), (pytest.__version__, 0)])
 def test_other_versions_than_the_constraints_are_refused(tmp_path: Path, pin: str, ends: int) -> None:
     (tmp_path / "pins.txt").write_text(f"# pins\npytest=={pin}  # a comment\nnobody-has-this==1\n")

@@ -32,7 +32,7 @@ def call_hook(
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
-    answers = tuple(Answer(**one) for one in seen["answers"])
+    answers = tuple(Answer(**{**one, "late": tuple(one["late"])}) for one in seen["answers"])
     return Performance(answers, seen["notes"], tuple(seen["modes"]), tuple(seen["elsewhere"]), seen["left"])
 
 

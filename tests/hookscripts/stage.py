@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,10 @@ def make_former(text: str) -> None:
 
 def run_call(script: str, environment: Environment, call: Call) -> Answer:
     """As often as a machine that is too busy for the hook's deadlines needs."""
-    for attempt in range(1, MOST_ATTEMPTS + 1):
-        answer = _run_once(script, call, attempt)
-        if not _was_too_busy(environment, answer):
-            break
-    return answer
+    late: list[float] = []
+    while _was_too_busy(environment, answer := _run_once(script, call)) and len(late) < MOST_ATTEMPTS - 1:
+        late.append(answer.seconds)
+    return replace(answer, late=tuple(late))
 
 
 def _was_too_busy(environment: Environment, answer: Answer) -> bool:
@@ -137,7 +136,7 @@ def _was_too_busy(environment: Environment, answer: Answer) -> bool:
     return read_late or (LATE in answer.err and environment.spool is not Spool.HANGS)
 
 
-def _run_once(script: str, call: Call, attempt: int) -> Answer:
+def _run_once(script: str, call: Call) -> Answer:
     began = time.monotonic()
     held, inherited = os.pipe()
     nobody, unread = os.pipe()
@@ -157,10 +156,10 @@ def _run_once(script: str, call: Call, attempt: int) -> Answer:
         out, err = process.communicate(timeout=HANG_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        return Answer(None, "", "", time.monotonic() - began, attempt, False)
+        return Answer(None, "", "", time.monotonic() - began, False)
     seconds = time.monotonic() - began
     texts = out.decode(errors="replace"), (err or b"").decode(errors="replace")
-    return Answer(process.returncode, *texts, seconds, attempt, _is_let_go(held))
+    return Answer(process.returncode, *texts, seconds, _is_let_go(held))
 
 
 def _is_let_go(held: int) -> bool:

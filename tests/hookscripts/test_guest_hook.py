@@ -315,7 +315,7 @@ def test_a_note_tells_when_where_and_of_whom() -> None:
     answer, notes = call_once(Call(("123456789", "post-stop"), render_config(OURS), environment={"TZ": "XST+5"}))
     name, text = list(notes.items())[-1]
     note = parse_guest_note(text)
-    assert answer == Answer(0, "", "", answer.seconds, answer.attempts, True)
+    assert answer == Answer(0, "", "", answer.seconds, True, answer.late)
     assert before <= note.at <= datetime.now(UTC)
     assert (note.guest, note.phase, note.kind, note.lock) == (123456789, "post-stop", "lxc", "")
     assert note.node == NODE

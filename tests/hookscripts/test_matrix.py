@@ -1,45 +1,19 @@
 """Whatever a node is like, the guest goes on, unless it is marked down: every combination, each a real process."""
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import count, product
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.hookscripts.config import CONFIGS
 from tests.hookscripts.node import PVE, call_hook, needs_root
+from tests.hookscripts.point import PLACES, RIGHT, UNKNOWN_PHASE, Case, generate, generate_points
 from tests.hookscripts.world import Answer, Call, Configs, Environment, Performance, Spool
 from zlh_hooks.domain.guest_note import NAME, GuestKind, GuestNote, parse_guest_note
 
 pytestmark = needs_root
-PHASES = ("pre-start", "post-start", "pre-stop", "post-stop", "pre-flight")
-UNKNOWN_PHASE = PHASES[-1]
-PLACES = {"lxc": GuestKind.LXC, "qemu-server": GuestKind.QEMU}
-RIGHT, BEHIND, AHEAD = "", "2001-02-03 04:05:06", "2099-02-03 04:05:06"
-WIPED: dict[str, str] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One call, by what it is made of. ``config``: a name in ``CONFIGS``."""
-
-    phase: str
-    place: str
-    config: str
-    clock: str
-    environment: tuple[tuple[str, str], ...]
-
-    def as_call(self, guest: int) -> Call:
-        words, config = (str(guest), self.phase), CONFIGS[self.config].text
-        return Call(words, config, self.place, clock=self.clock, environment=dict(self.environment))
-
-
-def generate(phases: Iterable[str], configs: Iterable[str], clocks: Iterable[str], readable: bool) -> tuple[Case, ...]:
-    """All of them; where no config can be read, it makes no difference which."""
-    environments = [tuple(PVE.items()), tuple(WIPED.items())]
-    places, names = (PLACES, configs) if readable else (["lxc"], ["down"])
-    return tuple(Case(*one) for one in product(phases, places, names, clocks, environments))
 
 
 def is_vetoed(environment: Environment, case: Case) -> bool:
@@ -91,6 +65,7 @@ def check(environment: Environment, cases: tuple[Case, ...], record: Callable[[s
     calls = tuple(case.as_call(next(numbers)) for case in cases)
     performance = call_hook(environment, calls, at_once=24 if environment.configs.hang else 3)
     record("points", len(calls))
+    record_times(environment, cases, performance.answers, record)
     notes = sort_notes(performance)
     answered = zip(cases, calls, performance.answers, strict=True)
     found = [
@@ -98,6 +73,18 @@ def check(environment: Environment, cases: tuple[Case, ...], record: Callable[[s
     ]
     assert [offence for offences in found for offence in offences][:10] == []
     assert performance.elsewhere == ()
+
+
+def record_times(
+    environment: Environment,
+    cases: tuple[Case, ...],
+    answers: tuple[Answer, ...],
+    record: Callable[[str, object], None],
+) -> None:
+    """A call that was repeated, for it was late, is told, and so is the slowest that counted."""
+    slowest, case = max(zip(answers, cases, strict=True), key=lambda one: one[0].seconds)
+    record("late seconds", [seconds for answer in answers for seconds in answer.late])
+    record("slowest seconds", [slowest.seconds, f"{environment} {case}"])
 
 
 def sort_notes(performance: Performance) -> dict[int, list[GuestNote]]:
@@ -129,5 +116,16 @@ def test_a_guest_goes_on_with_one_thing_wrong_on_its_node(
 def test_a_guest_goes_on_whatever_is_wrong_on_its_node(
     spool: Spool, configs: Configs, record_property: Callable[[str, object], None]
 ) -> None:
-    cases = generate(PHASES, CONFIGS, (RIGHT, BEHIND, AHEAD), configs.are_readable)
-    check(Environment(spool, configs), cases, record_property)
+    check(Environment(spool, configs), generate_points(configs), record_property)
+
+
+def test_a_call_that_was_late_is_repeated_and_told_apart(tmp_path: Path) -> None:
+    script = tmp_path / "late-once"
+    script.write_text('#!/bin/sh\n[ -e "$0.was" ] || { : >"$0.was"; sleep 0.2; echo "no answer in 0.3 s" >&2; }\n')
+    script.chmod(0o755)
+    (answer,) = call_hook(Environment(), (Call(("5001", "pre-start"), environment=PVE),), script).answers
+    assert (answer.attempts, answer.err) == (2, "")
+    assert answer.late[0] > 0.2
+    told: dict[str, object] = {}
+    record_times(Environment(), generate_points(Configs.GONE)[:1], (answer,), told.__setitem__)
+    assert told["late seconds"] == [answer.late[0]]

@@ -82,17 +82,23 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a call ended. ``exit_code``: None if it hung; ``attempts``: a busy machine may make it miss its deadline.
+    """How a call ended. ``exit_code``: None if it hung; ``seconds``: from spawn to exit.
 
-    ``let_go``: no process that it left behind holds a descriptor that it inherited.
+    ``let_go``: no process that it left behind holds a descriptor that it inherited. ``late``: seconds that each call took
+    before this one, which a busy machine made miss the hook's deadlines, so that it was repeated.
     """
 
     exit_code: int | None
     out: str
     err: str
     seconds: float
-    attempts: int
     let_go: bool
+    late: tuple[float, ...] = ()
+
+    @property
+    def attempts(self) -> int:
+        """With the repeated ones."""
+        return 1 + len(self.late)
 
 
 @dataclass(frozen=True, slots=True)
