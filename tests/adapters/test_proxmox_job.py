@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from zlh_hooks.adapters.proxmox_answer import parse_active, parse_backup_jobs
+from zlh_hooks.adapters.proxmox_answer import parse_active, parse_backup_jobs, parse_begun
 from zlh_hooks.domain.errors import RoadError
 from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 
@@ -25,6 +25,17 @@ def test_what_has_ended_and_is_not_archived_yet_runs_no_more() -> None:
         ActiveTask("UPID:2", "vzclone", 9000),
         ActiveTask("UPID:3", "move_volume", 890000),
     )
+
+
+def test_of_what_has_begun_all_counts_but_what_failed() -> None:
+    ended = ROW | {"endtime": 1795834801, "type": "vzclone"}
+    rows = [
+        ROW | {"upid": "UPID:1", "type": "vzdump", "id": ""},
+        ended | {"upid": "UPID:2", "id": "9000", "status": "OK"},
+        ended | {"upid": "UPID:3", "id": "9000", "status": "WARNINGS: 1"},
+        ended | {"upid": "UPID:4", "id": "9000", "status": "no space left"},
+    ]
+    assert [task.upid for task in parse_begun(rows)] == ["UPID:1", "UPID:2", "UPID:3"]
 
 
 @pytest.mark.parametrize(

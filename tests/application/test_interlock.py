@@ -140,7 +140,7 @@ def test_policy_may_refuse_and_then_a_person_decides(
     rule: str, act: Callable[[timedelta], Callable[[Bench], None]], told: str
 ) -> None:
     bench = before_third(act(SHORT), "refuse", rule)
-    bench.answers = [lambda: bench.later(2 * SHORT, bench.order("resume"))]
+    bench.answers = [lambda: bench.later(3 * SHORT, bench.order("resume"))]
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     assert len(bench.pauses) == 1 and told in bench.pauses[0] and "guest 500" in bench.pauses[0]
@@ -151,6 +151,29 @@ def test_policy_may_ignore_it(rule: str, act: Callable[[timedelta], Callable[[Be
     bench = before_third(act(LONG), "ignore", rule)
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert began(bench) < SHORT
+
+
+def test_a_guest_that_was_cloned_is_waited_for_after_its_clone_has_ended_until_its_provisioning_may_be_over() -> None:
+    """As the hosting platform does it: clone, start, and then only the agent is asked, for up to ten minutes."""
+    bench = before_third(provision(MINUTE), rule="provisioning")
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert began(bench) >= 10 * MINUTE
+    assert any("a new guest on n1 is younger than 10m and may not be ready" in text for text in stages(bench))
+
+
+@pytest.mark.parametrize(("rule", "value"), [("provisioning", "ignore"), ("provisioning_time", "0s")])
+def test_policy_may_heed_no_guest_once_it_is_cloned(rule: str, value: str) -> None:
+    bench = before_third(provision(MINUTE), value, rule)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert began(bench) < SHORT
+
+
+def test_a_clone_that_failed_has_made_nobody() -> None:
+    bench = before_third(lambda bench: bench.datacentre.fail_to_provision(TEMPLATE), rule="provisioning")
+    assert bench.run("2").count(TargetState.HEALTHY) == GUESTS
     assert began(bench) < SHORT
 
 

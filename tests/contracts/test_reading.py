@@ -9,6 +9,7 @@ from zlh_hooks.application.ports import CloneOrder, TaskSummary
 from zlh_hooks.domain import tag
 from zlh_hooks.domain.errors import ConfigChanged, GuestMissing
 from zlh_hooks.domain.guest import GuestRef
+from zlh_hooks.domain.interlock import ActiveTask
 
 
 def test_the_list_names_every_guest_with_its_node_power_and_template_mark(bench: Bench) -> None:
@@ -138,6 +139,17 @@ def test_a_node_tells_what_runs_on_it_now_and_what_has_ended_no_more(bench: Benc
     bench.wait(upid)
     assert [(one.upid, one.kind, one.vmid) for one in running] == [(upid, "vzclone", TEMPLATE.vmid)]
     assert bench.cluster.tasks.list_active(NODE) == ()
+
+
+def test_a_node_tells_what_has_begun_since_running_and_done(bench: Bench) -> None:
+    order = CloneOrder(SCRATCH.vmid, STORAGE, "scratch", "a scratch guest")
+    since = bench.begun - timedelta(minutes=1)
+    upid = bench.cluster.editor.clone(TEMPLATE, order)
+    began = [ActiveTask(upid, "vzclone", TEMPLATE.vmid)]
+    assert list(bench.cluster.tasks.list_begun(NODE, since)) == began
+    bench.wait(upid)
+    assert list(bench.cluster.tasks.list_begun(NODE, since)) == began
+    assert bench.cluster.tasks.list_begun(NODE, since + timedelta(hours=1)) == ()
 
 
 def test_a_backup_of_several_guests_names_none(bench: Bench) -> None:

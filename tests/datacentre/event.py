@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from tests.datacentre.memory import Memory
 from zlh_hooks.application.ports import Clock
+from zlh_hooks.domain.errors import TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.simulation.container import Container
 from zlh_hooks.simulation.physics import Body
@@ -28,6 +29,11 @@ ROLE = frozenset(
 
 def _working(length: timedelta) -> Body:
     yield length
+
+
+def _failing() -> Body:
+    yield timedelta(seconds=1)
+    raise TargetError("no space left on the storage")
 
 
 class Events(Memory):
@@ -108,6 +114,10 @@ class Events(Memory):
     def provision(self, template: int, length: timedelta) -> None:
         """The platform makes a new guest from the template, which its task names."""
         self.begin_task("vzclone", (self.containers[template],), _working(length))
+
+    def fail_to_provision(self, template: int) -> None:
+        """It cannot."""
+        self.begin_task("vzclone", (self.containers[template],), _failing())
 
     def unlock(self, vmid: int) -> None:
         """The job is done."""

@@ -20,14 +20,20 @@ from zlh_hooks.domain.interlock import (
 
 NOW = datetime(2026, 11, 27, 3, 0, tzinfo=UTC)
 NEED, MINUTE = timedelta(minutes=6), timedelta(minutes=1)
-GUEST, OTHER, OURS, TEMPLATE = 5001, 5900, 5002, 9000
+GUEST, OTHER, OURS, TEMPLATE, VM, VM_TEMPLATE = 5001, 5900, 5002, 9000, 700, 9100
 QUIET = Surroundings(GuestRef(GUEST, "pve1"), "customers", (), (), lambda vmid: vmid in (GUEST, OURS))
 JOB = BackupJob("nightly", NOW + MINUTE)
 
 
+def name_tasks(tasks: tuple[tuple[str, int | None], ...]) -> tuple[ActiveTask, ...]:
+    return tuple(ActiveTask(f"UPID:{number}", *task) for number, task in enumerate(tasks))
+
+
 def conflict(*tasks: tuple[str, int | None], jobs: tuple[BackupJob, ...] = (), **rules: Any) -> Conflict | None:
-    active = tuple(ActiveTask(f"UPID:{number}", *task) for number, task in enumerate(tasks))
-    around = replace(QUIET, tasks=active, jobs=jobs)
+    return judge(replace(QUIET, tasks=name_tasks(tasks), jobs=jobs), **rules)
+
+
+def judge(around: Surroundings, **rules: Any) -> Conflict | None:
     return find_conflict(around, InterlockRules.model_validate(rules), NOW, NEED)
 
 
@@ -55,11 +61,49 @@ def subject(*tasks: tuple[str, int | None], jobs: tuple[BackupJob, ...] = ()) ->
         ("vzstart", OURS, None),
         ("vzstart", GUEST, None),
         ("vzreboot", OTHER, None),
+        ("qmclone", VM_TEMPLATE, Subject.PROVISIONING),
+        ("qmcreate", VM, Subject.PROVISIONING),
+        ("qmrestore", VM, Subject.PROVISIONING),
+        ("qmstart", VM, Subject.PROVISIONING),
+        ("qmigrate", VM, None),
+        ("qmreboot", VM, None),
+        ("qmigrate", GUEST, Subject.WORK),
+        ("qmrestore", GUEST, Subject.WORK),
+        ("qmsnapshot", GUEST, Subject.WORK),
+        ("qmmove", GUEST, Subject.WORK),
         ("aptupdate", None, None),
     ],
 )
 def test_what_an_active_task_is_to_a_guest(kind: str, vmid: int | None, expected: Subject | None) -> None:
     assert subject((kind, vmid)) is expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "vmid", "counts"),
+    [
+        ("vzclone", TEMPLATE, True),
+        ("vzcreate", OTHER, True),
+        ("vzrestore", OTHER, True),
+        ("qmclone", VM_TEMPLATE, True),
+        ("qmrestore", VM, True),
+        ("vzstart", OTHER, False),
+        ("qmstart", VM, False),
+        ("vzdump", OTHER, False),
+        ("vzclone", OURS, False),
+    ],
+)
+def test_a_guest_that_was_made_lately_is_being_provisioned_though_no_task_runs(
+    kind: str, vmid: int, counts: bool
+) -> None:
+    found = judge(replace(QUIET, lately=name_tasks(((kind, vmid),))))
+    assert (found is not None and found.subject is Subject.PROVISIONING) is counts
+
+
+def test_how_long_a_new_guest_may_be_at_its_provisioning_is_policy_and_it_is_said() -> None:
+    around = replace(QUIET, lately=name_tasks((("vzclone", TEMPLATE),)))
+    found = judge(around, provisioning_time="10m")
+    assert found and found.reason == "a new guest on pve1 is younger than 10m and may not be ready: vzclone 9000"
+    assert judge(around, provisioning="ignore") is None
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,11 @@ class Proxmox:
         tasks = self._link.get("nodes", node, "tasks", source="active", limit=_TASKS_AT_MOST)
         return answer.parse_active(tasks)
 
+    def list_begun(self, node: str, since: datetime) -> tuple[ActiveTask, ...]:
+        """Others' tasks only with Sys.Audit on the node."""
+        span: dict[str, Any] = {"since": int(since.timestamp()), "source": "all", "limit": _TASKS_AT_MOST}
+        return answer.parse_begun(self._link.get("nodes", node, "tasks", **span))
+
     # --------------------------------------------------------------- Backups
 
     def list_backup_jobs(self) -> tuple[BackupJob, ...]:

@@ -96,6 +96,10 @@ class _Task(_Row):
     endtime: int | None = None
     status: str | None = None
 
+    @property
+    def is_running(self) -> bool:
+        return self.endtime is None and self.status in (None, "RUNNING")
+
 
 class _BackupJob(_Row):
     id: str
@@ -238,7 +242,7 @@ def parse_task(answer: Any) -> TaskResult:
     """``GET tasks/UPID/status``."""
     row: _TaskStatus = _parse(_TaskStatus, answer)
     running = row.status == "running"
-    ok = not running and (row.exitstatus == "OK" or row.exitstatus.startswith("WARNINGS:"))
+    ok = not running and _ended_well(row.exitstatus)
     if running or ok:
         return TaskResult(running, ok, row.exitstatus)
     return TaskResult(running, ok, row.exitstatus, find_lock(row.exitstatus), is_storage_away(row.exitstatus))
@@ -257,8 +261,21 @@ def parse_tasks(answers: Sequence[Any], vmid: int) -> tuple[TaskSummary, ...]:
 def parse_active(answer: Any) -> tuple[ActiveTask, ...]:
     """``GET /nodes/N/tasks?source=active``, without those that have ended and are not archived yet."""
     rows: tuple[_Task, ...] = _parse(tuple[_Task, ...], answer)
-    running = (_task(row) for row in rows)
-    return tuple(ActiveTask(task.upid, task.kind, task.vmid) for task in running if task.running)
+    return tuple(_active_task(row) for row in rows if row.is_running)
+
+
+def parse_begun(answer: Any) -> tuple[ActiveTask, ...]:
+    """``GET /nodes/N/tasks?source=all``, without those that failed."""
+    rows: tuple[_Task, ...] = _parse(tuple[_Task, ...], answer)
+    return tuple(_active_task(row) for row in rows if row.is_running or _ended_well(row.status or ""))
+
+
+def _ended_well(status: str) -> bool:
+    return status == "OK" or status.startswith("WARNINGS:")
+
+
+def _active_task(row: _Task) -> ActiveTask:
+    return ActiveTask(row.upid, row.type, next(iter(_guests_of(row)), None))
 
 
 def parse_backup_jobs(answer: Any) -> tuple[BackupJob, ...]:
@@ -284,9 +301,8 @@ def _guests_of(row: _Task) -> tuple[int, ...]:
 
 
 def _task(row: _Task) -> TaskSummary:
-    running = row.endtime is None and row.status in (None, "RUNNING")
     started = datetime.fromtimestamp(row.starttime, UTC)
-    return TaskSummary(Upid(row.upid), row.type, next(iter(_guests_of(row)), None), started, running)
+    return TaskSummary(Upid(row.upid), row.type, next(iter(_guests_of(row)), None), started, row.is_running)
 
 
 def parse_rights(answer: Any) -> Mapping[str, frozenset[str]]:

@@ -6,7 +6,7 @@ says once that jobs are not looked at. The config lock is waited for in any case
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Clock, Cluster
@@ -14,7 +14,15 @@ from zlh_hooks.application.verdict import Refused, Skipped
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import HeldUp, RightMissing
 from zlh_hooks.domain.guest import GuestRef
-from zlh_hooks.domain.interlock import BackupJob, Conflict, InterlockRules, Surroundings, find_conflict, find_work
+from zlh_hooks.domain.interlock import (
+    ActiveTask,
+    BackupJob,
+    Conflict,
+    InterlockRules,
+    Surroundings,
+    find_conflict,
+    find_work,
+)
 
 UNSEEN = "interlock.unseen"
 """Note: why backup jobs are not looked at."""
@@ -42,8 +50,17 @@ class Interlock:
         now = self.clock.now()
         jobs = [job for job in self._list_jobs() if job.is_due(now, need)]
         pool = self._read_pool(guest) if any(job.pool for job in jobs) else None
-        around = Surroundings(guest, pool, self.cluster.tasks.list_active(guest.node), jobs, self.is_ours)
+        active, lately = self.cluster.tasks.list_active(guest.node), self._list_lately(guest.node, now)
+        around = Surroundings(guest, pool, active, jobs, self.is_ours, lately)
         return find_conflict(around, self.rules, now, need)
+
+    def _list_lately(self, node: str, now: datetime) -> Sequence[ActiveTask]:
+        """What may have made a guest that is not ready yet. What the rollout has made is none."""
+        rules = self.rules
+        if rules.provisioning == "ignore" or not rules.provisioning_time:
+            return ()
+        begun = self.cluster.tasks.list_begun(node, now - rules.provisioning_time)
+        return [task for task in begun if task.upid not in self.journal.upids]
 
     def _list_jobs(self) -> Sequence[BackupJob]:
         if self.rules.backup_due == "ignore":

@@ -166,6 +166,9 @@ class Tasks(Protocol):
     def list_active(self, node: str) -> tuple[ActiveTask, ...]:
         """All that run on the node now, everybody's."""
 
+    def list_begun(self, node: str, since: datetime) -> tuple[ActiveTask, ...]:
+        """Everybody's on the node that began since then and run, or have ended well."""
+
 
 class Backups(Protocol):
     """The cluster's plan of backups."""

@@ -2,6 +2,10 @@
 
 A guest's config lock is another matter: it is always waited for. A vzdump of several guests names none of them in its
 task (its id is empty), so it may be about to lock this one; clones carry the number of their source.
+
+The hosting platform clones a guest, starts it, and then asks its agent for up to ten minutes whether it is ready, which
+no task shows. A token of Proxmox's does not hear the agent, and a container's config does not say when it was made. So
+a guest counts as being provisioned from its making in the task log on, for as long as policy says.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +16,26 @@ from typing import Literal
 
 from pydantic import Field
 
+from zlh_hooks.domain.duration import Duration, render_duration
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.value import Value
 
 Answer = Literal["wait", "skip", "refuse", "ignore"]
 _ORDER: Sequence[Answer] = ("refuse", "skip", "wait")
-_PROVISIONING = ("vzclone", "vzcreate", "vzrestore", "vzstart")
-_SNAPSHOTS = ("vzsnapshot", "vzdelsnapshot", "vzrollback")
-_VOLUMES = ("move_volume", "resize")
-_WORK = (*_SNAPSHOTS, *_VOLUMES, "vzclone", "vzcreate", "vzrestore", "vzmigrate", "vztemplate", "vzdestroy")
+_CONTAINERS, _MACHINES = "vz", "qm"
+"""How Proxmox's tasks begin, of containers and of virtual machines."""
+
+
+def _kinds(*acts: str) -> tuple[str, ...]:
+    return tuple(guests + act for guests in (_CONTAINERS, _MACHINES) for act in acts)
+
+
+_MAKING = _kinds("clone", "create", "restore")
+_PROVISIONING = (*_MAKING, *_kinds("start"))
+_SNAPSHOTS = _kinds("snapshot", "delsnapshot", "rollback")
+_VOLUMES = ("move_volume", "qmmove", "resize")
+_MIGRATIONS = ("vzmigrate", "qmigrate")  # one m less than its family's name would make
+_WORK = (*_SNAPSHOTS, *_VOLUMES, *_MAKING, *_MIGRATIONS, *_kinds("template", "destroy"))
 _OVERDUE = timedelta(minutes=10)
 """A job that was due for longer and has not begun does not come now."""
 
@@ -40,6 +55,10 @@ class InterlockRules(Value):
     backup: Answer = Field(default="wait", description="A backup runs, of this guest or of several on its node.")
     backup_due: Answer = Field(default="wait", description="A backup job is due before the guest would be done.")
     provisioning: Answer = Field(default="wait", description="A new guest is made or started on the same node.")
+    provisioning_time: Duration = Field(
+        default=timedelta(minutes=10),
+        description="So long from its making on a guest counts as new, though no task runs; `0s`: only tasks count.",
+    )
 
     def answer(self, subject: Subject) -> Answer:
         """What policy says of it."""
@@ -53,7 +72,7 @@ class InterlockRules(Value):
 
 @dataclass(frozen=True, slots=True)
 class ActiveTask:
-    """A task that runs on a node. ``vmid``: the guest in its id (of a clone or move its source); None without one."""
+    """A task on a node. ``vmid``: the guest in its id (of a clone or move its source); None without one."""
 
     upid: str
     kind: str
@@ -90,13 +109,17 @@ class BackupJob:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All that counts around a guest, read at one moment. ``is_ours``: whether a guest's start is no provisioning."""
+    """All that counts around a guest, read at one moment. ``is_ours``: whether a guest's start is no provisioning.
+
+    ``lately``: others' tasks that began within policy's ``provisioning_time``, those that have ended well too.
+    """
 
     guest: GuestRef
     pool: str | None
     tasks: Sequence[ActiveTask]
     jobs: Sequence[BackupJob]
     is_ours: Callable[[int | None], bool]
+    lately: Sequence[ActiveTask] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +133,8 @@ class Conflict:
 
 def find_conflict(around: Surroundings, rules: InterlockRules, now: datetime, need: timedelta) -> Conflict | None:
     """The gravest of what is not to be ignored while something is done that takes ``need``; None if nothing is."""
-    answered = [Conflict(subject, reason, rules.answer(subject)) for subject, reason in _list(around, now, need)]
+    found = (*_list(around, now, need), *_list_new(around, rules.provisioning_time))
+    answered = [Conflict(subject, reason, rules.answer(subject)) for subject, reason in found]
     return next((one for answer in _ORDER for one in answered if one.answer == answer), None)
 
 
@@ -133,3 +157,12 @@ def _list(around: Surroundings, now: datetime, need: timedelta) -> Iterator[tupl
     for job in around.jobs:
         if job.is_due(now, need) and job.takes(guest, around.pool):
             yield Subject.BACKUP_DUE, f"backup job {job.name} is due at {job.due:%Y-%m-%d %H:%M} UTC, before it is done"
+
+
+def _list_new(around: Surroundings, time: timedelta) -> Iterator[tuple[Subject, str]]:
+    """Of a clone only its source is known."""
+    age, node = render_duration(time), around.guest.node
+    for task in around.lately:
+        if task.kind in _MAKING and not around.is_ours(task.vmid):
+            told = f"a new guest on {node} is younger than {age} and may not be ready: {task.kind} {task.vmid}"
+            yield Subject.PROVISIONING, told

@@ -218,9 +218,10 @@ class SimulatedCluster(Work):
         if upid not in self.tasks:
             raise TargetError(f"no such task '{upid}'")
         task = self.tasks[upid]
-        ok = task.ending == "OK" or (task.ending or "").startswith("WARNINGS: ")
         lock = task.error.lock if isinstance(task.error, GuestLocked) else None
-        return TaskResult(task.ending is None, ok, task.ending or "", lock, isinstance(task.error, StorageAway))
+        return TaskResult(
+            task.ending is None, task.ended_well, task.ending or "", lock, isinstance(task.error, StorageAway)
+        )
 
     @reading
     def list_tasks(self, node: str, vmid: int, since: datetime) -> tuple[TaskSummary, ...]:
@@ -238,7 +239,14 @@ class SimulatedCluster(Work):
         """What runs now; a backup of several guests names none."""
         self.reach(node)
         running = [one for one in self.tasks.values() if one.node == node and one.ending is None]
-        return tuple(ActiveTask(one.upid, one.kind, next(iter(one.vmids), None)) for one in running)
+        return tuple(one.as_active() for one in running)
+
+    @reading
+    def list_begun(self, node: str, since: datetime) -> tuple[ActiveTask, ...]:
+        """What failed has done nothing."""
+        self.reach(node)
+        begun = (one for one in self.tasks.values() if one.node == node and one.started >= since)
+        return tuple(one.as_active() for one in begun if one.ending is None or one.ended_well)
 
     # Backups
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from zlh_hooks.application.ports import Clock, Upid
 from zlh_hooks.domain.errors import GuestLocked, GuestMissing, RightMissing, RoadError, StorageAway, TargetError
 from zlh_hooks.domain.guest import GuestRef, Mount, parse_mount
-from zlh_hooks.domain.interlock import BackupJob
+from zlh_hooks.domain.interlock import ActiveTask, BackupJob
 from zlh_hooks.simulation.behaviour import Behaviour
 from zlh_hooks.simulation.container import Container
 from zlh_hooks.simulation.seam import Request
@@ -63,6 +63,15 @@ class Task:
     def vmids(self) -> tuple[int, ...]:
         """The guests that the task's id names: ``890000-mp0>5001-unused0`` names two."""
         return tuple(int(part.partition("-")[0]) for part in self.name.split(">") if part)
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it has done all that it was to do."""
+        return self.ending == "OK" or (self.ending or "").startswith("WARNINGS: ")
+
+    def as_active(self) -> ActiveTask:
+        """As a node lists it."""
+        return ActiveTask(self.upid, self.kind, next(iter(self.vmids), None))
 
 
 class Simulation:
