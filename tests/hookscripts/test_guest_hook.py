@@ -382,6 +382,14 @@ def test_it_does_not_wait_for_a_disk_nor_for_a_cluster_that_hang() -> None:
     assert "pre-start is not noted: not within 0.15 s; a process was left to it" in answer.err
 
 
+def test_what_the_verdict_of_a_cluster_that_hangs_takes_is_not_waited_for_the_note_again(tmp_path: Path) -> None:
+    slow = make_variant(tmp_path, "    syswrite $mouth, $verdict;", "    sleep 2;\n    syswrite $mouth, $verdict;")
+    slow.write_text(slow.read_text().replace("$NOTE_SECONDS = 0.15", "$NOTE_SECONDS = 4"))
+    answer, _ = call_variant(slow, environment=Environment(Spool.HANGS, Configs.DEAF))
+    assert "not within 4 s" in answer.err
+    assert 4.3 <= answer.seconds < 6
+
+
 @pytest.mark.parametrize(("configs", "left"), [(Configs.GOOD, 0), (Configs.DEAF, 0), (Configs.SWALLOWS, 1)])
 def test_only_what_nobody_can_kill_is_left_behind(configs: Configs, left: int) -> None:
     call = Call(("5001", "pre-start"), DOWN, environment=PVE)

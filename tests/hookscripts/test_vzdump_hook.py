@@ -12,7 +12,8 @@ import pytest
 
 from tests.hookscripts.config import CONFIGS, EARLIER, LATER, NOW, Config, render_config
 from tests.hookscripts.node import BACKUP_HOOK, HOOK, call_hook, needs_root
-from tests.hookscripts.test_matrix import AHEAD, BEHIND, CROSS, PLACES, RIGHT, sort_notes
+from tests.hookscripts.point import AHEAD, BEHIND, PLACES, RIGHT
+from tests.hookscripts.test_matrix import CROSS, sort_notes
 from tests.hookscripts.world import HANG_SECONDS, Answer, Call, Configs, Environment, Spool
 from zlh_hooks.domain.guest_note import GuestNote
 from zlh_hooks.domain.tag import render_time
