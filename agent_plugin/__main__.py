@@ -30,7 +30,7 @@ from agent_plugin.words import make_printable
 
 def main(words: Sequence[str]) -> int:
     """Run one command as its words say; the exit code."""
-    options = _build_parser().parse_args(words)
+    options = build_parser().parse_args(words)
     try:
         return int(options.run(options))
     except BadInput as error:
@@ -46,7 +46,8 @@ def _complain(code: int, text: str) -> int:
     return code
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The words that the command takes; its manual pages are made of it."""
     parser = argparse.ArgumentParser(
         prog="zlh-agent-plugin", description="Swaps the agent of this guest, and patches its packages."
     )

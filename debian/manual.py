@@ -1,21 +1,24 @@
 """usage: manual.py DIRECTORY VERSION SECONDS
 
-The manual pages of zlh-hooks, one for each command, from what ``--help`` knows. ``SECONDS`` of the epoch are the pages'
-date, so that the same source makes the same pages.
+The manual pages of zlh-hooks and of zlh-agent-plugin, one for each command, from what ``--help`` knows, into folders as
+``man`` has them. ``SECONDS`` of the epoch are the pages' date, so that the same source makes the same pages.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
+from agent_plugin.__main__ import build_parser
 from zlh_hooks.cli.app import EPILOG, app
 
 PROGRAM = "zlh-hooks"
+SECTIONS = {1: "User Commands", 8: "System Administration"}
 Rows = tuple[tuple[str, str], ...]
 
 
@@ -30,16 +33,42 @@ class Page:
     arguments: Rows
     options: Rows
     commands: Rows
+    section: int = 1
+    notes: str = field(default="", kw_only=True)
+
+    @property
+    def program(self) -> str:
+        """The first word."""
+        return self.name.split()[0]
 
     @property
     def file(self) -> str:
-        """As ``man`` finds it: words joined by hyphens, section 1."""
-        return f"{self.name.replace(' ', '-')}.1"
+        """As ``man`` finds it below its folder: words joined by hyphens."""
+        return f"man{self.section}/{self.name.replace(' ', '-')}.{self.section}"
 
 
 def list_pages() -> tuple[Page, ...]:
-    """The program's page, and one for each command below it, at any depth."""
-    return tuple(_walk(get_command(app), PROGRAM, None))
+    """Each program's page, and one for each command below it, at any depth."""
+    return (*_walk(get_command(app), PROGRAM, None), *_walk_parser(build_parser()))
+
+
+def _walk_parser(parser: argparse.ArgumentParser, summary: str = "") -> Iterator[Page]:
+    """Of a program whose words argparse knows."""
+    formatter = parser._get_formatter()
+    verbs = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    told = {one.dest: one.help or "" for verb in verbs for one in verb._choices_actions}
+    rows = [
+        (bool(one.option_strings), (formatter._format_action_invocation(one), formatter._expand_help(one)))
+        for one in parser._actions
+        if one not in verbs
+    ]
+    arguments, options = (tuple(row for is_option, row in rows if is_option is wanted) for wanted in (False, True))
+    text = parser.description or f"{summary[:1].upper()}{summary[1:]}."
+    usage = " ".join(parser.format_usage().split()).removeprefix(f"usage: {parser.prog} ")
+    yield Page(parser.prog, text.rstrip("."), usage, text, arguments, options, tuple(told.items()), section=8)
+    for verb in verbs:
+        for name, below in verb.choices.items():
+            yield from _walk_parser(below, told[name])
 
 
 def _walk(command: Any, word: str, parent: Any) -> Iterator[Page]:
@@ -61,7 +90,8 @@ def _describe(command: Any, context: Any, below: dict[str, Any]) -> Page:
     usage = " ".join(command.collect_usage_pieces(context))
     rows = {kind: _list_rows(command, context, kind) for kind in ("argument", "option")}
     text = command.help or ""
-    return Page(context.command_path, summary, usage, text, rows["argument"], rows["option"], commands)
+    notes = EPILOG if context.parent is None else ""
+    return Page(context.command_path, summary, usage, text, rows["argument"], rows["option"], commands, notes=notes)
 
 
 def _list_rows(command: Any, context: Any, kind: str) -> Rows:
@@ -72,16 +102,17 @@ def _list_rows(command: Any, context: Any, kind: str) -> Rows:
 def render(page: Page, version: str, date: str) -> str:
     """The page in man(7)'s language."""
     title = page.name.replace(" ", "-")
-    parts = [f'.TH "{escape(title.upper())}" "1" "{date}" "zlh-hooks {escape(version)}" "User Commands"']
+    head = (escape(title.upper()), str(page.section), date, f"{page.program} {escape(version)}", SECTIONS[page.section])
+    parts = [" ".join((".TH", *(f'"{one}"' for one in head)))]
     parts += [".SH NAME", f"{escape(title)} \\- {escape(page.summary)}"]
     parts += [".SH SYNOPSIS", f"\\fB{escape(page.name)}\\fR {escape(page.usage)}"]
     parts += [".SH DESCRIPTION", *(escape(line) or ".PP" for line in page.text.splitlines())]
     for heading, rows in (("ARGUMENTS", page.arguments), ("OPTIONS", page.options), ("COMMANDS", page.commands)):
         parts += _render_rows(heading, rows)
-    if page.name == PROGRAM:
-        parts += [".SH NOTES", escape(EPILOG)]
-    else:
-        parts += [".SH SEE ALSO", f"\\fB{escape(PROGRAM)}\\fR(1)"]
+    if page.notes:
+        parts += [".SH NOTES", escape(page.notes)]
+    if page.name != page.program:
+        parts += [".SH SEE ALSO", f"\\fB{escape(page.program)}\\fR({page.section})"]
     return "\n".join(parts) + "\n"
 
 
@@ -99,9 +130,10 @@ def escape(text: str) -> str:
 def main(directory: str, version: str, seconds: str) -> None:
     """Write them all."""
     date = datetime.fromtimestamp(int(seconds), UTC).date().isoformat()
-    Path(directory).mkdir(parents=True, exist_ok=True)
     for page in list_pages():
-        (Path(directory) / page.file).write_text(render(page, version, date), encoding="utf-8")
+        path = Path(directory) / page.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(page, version, date), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from zlh_hooks.settings import ONLINE_CREDENTIAL
+
 REPOSITORY = Path(__file__).parents[1]
 DEBIAN = REPOSITORY / "debian"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -116,6 +118,62 @@ def test_each_command_has_a_manual_page_that_names_its_options() -> None:
     assert r"\fBrollout\fR" in pages["zlh-hooks"]
     assert {len(name.split()) for name in pages} >= {1, 2, 3}
     assert all(text.isprintable() for page in pages.values() for text in page.splitlines())
+
+
+def test_the_plugin_has_a_manual_page_for_each_command_that_names_its_options() -> None:
+    pages = {page.name: page for page in MANUAL.list_pages() if page.program == "zlh-agent-plugin"}
+    verbs = {f"zlh-agent-plugin {verb}" for verb, _ in pages["zlh-agent-plugin"].commands}
+    assert set(pages) - {"zlh-agent-plugin"} == verbs >= {"zlh-agent-plugin check", "zlh-agent-plugin patch"}
+    install = MANUAL.render(pages["zlh-agent-plugin install"], "1.0", "2026-01-01")
+    assert r"\fB\-\-sha256 SHA256\fR" in install
+    assert "of the file, from whoever published it" in install
+    assert r"\fBzlh\-agent\-plugin\fR(8)" in install
+    assert pages["zlh-agent-plugin install"].file == "man8/zlh-agent-plugin-install.8"
+
+
+UNITS = [*DEBIAN.glob("*.service"), *(REPOSITORY / "agent_plugin/units").glob("*.service")]
+FREE = {"zlh-agent.service"}
+"""What is not ours is not locked in: a site's agent."""
+HARDENED = {"NoNewPrivileges=yes", "LockPersonality=yes", "RestrictRealtime=yes", "ProtectClock=yes"}
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
+def test_each_service_of_ours_is_hardened_or_says_of_a_thing_why_not(unit: Path) -> None:
+    lines = set(unit.read_text().splitlines())
+    left_out = {one for one in HARDENED - lines if f"Not {one.partition('=')[0]}=" not in unit.read_text()}
+    assert unit.name in FREE or left_out == set()
+
+
+def list_triggers() -> "set[str]":
+    """What an operator enables: units with an [Install] section."""
+    return {path.name for path in DEBIAN.glob("zlh-hooks*.*") if "[Install]" in path.read_text()}
+
+
+def test_what_is_enabled_by_operators_is_installed_never_enabled_by_itself_and_stopped_by_a_removal() -> None:
+    controller = list_triggers() - {"zlh-hooks-forward.path"}
+    installed, rules = ((DEBIAN / name).read_text() for name in ("zlh-hooks.install", "rules"))
+    (started,) = re.findall(r"-pzlh-hooks --no-enable --no-start (?:.*\\\n)?.*", rules)
+    assert {name for name in controller if f"debian/{name} " not in installed} == set()
+    assert {name for name in controller if name not in started} == set()
+    assert {name for name in controller if name not in (DEBIAN / "zlh-hooks.prerm").read_text()} == set()
+
+
+def read_unit(name: str) -> "list[str]":
+    return (DEBIAN / name).read_text().splitlines()
+
+
+def test_publishing_every_day_needs_the_password_of_the_online_key_and_is_given_it_as_a_credential() -> None:
+    unit = read_unit("zlh-hooks-publish.service")
+    assert f"ConditionPathExists=/etc/zlh-hooks/{ONLINE_CREDENTIAL}" in unit
+    assert f"LoadCredential={ONLINE_CREDENTIAL}:/etc/zlh-hooks/{ONLINE_CREDENTIAL}" in unit
+    assert "ExecStart=/usr/bin/zlh-hooks agent publish" in unit
+    assert "OnCalendar=daily" in read_unit("zlh-hooks-publish.timer")
+
+
+def test_who_watches_from_outside_is_kept_up_and_waits_for_the_lease_of_a_dead_one() -> None:
+    unit = read_unit("zlh-hooks-watch.service")
+    assert "Restart=always" in unit
+    assert "ExecStart=/usr/bin/zlh-hooks downtime watch --wait 180" in unit
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A booted machine with units of ours that are called by notes, which are left there as the guest hook does."""
+"""A booted machine with units of ours; some are called by notes, which are left there as the guest hook does."""
 
 from collections.abc import Callable
 from itertools import count
@@ -14,7 +14,7 @@ SPOOL = "/var/spool/zlh-hooks"
 _NUMBER = count(1)
 
 
-class NotingNode:
+class BootedNode:
     """``bake`` puts into its root what the package brings."""
 
     def __init__(self, lab: Lab, vmid: int, bake: Callable[[Path], None]) -> None:
@@ -24,17 +24,10 @@ class NotingNode:
         config = {"rootfs": f"{volume},size=1G", "unprivileged": "0", "hostname": "node"}
         lab.containers.start(GuestSpec(self.vmid, "pve1", config))
         until(lambda: self.run("systemctl is-system-running --wait || true") == "running\n", 60, "running systemd")
-        self.run(f"chmod 700 {SPOOL}")
 
     def run(self, script: str) -> str:
         """What root's shell prints there."""
         return self.lab.run_inside(self.vmid, "sh", "-euc", script)
-
-    def leave_note(self) -> str:
-        """Its name."""
-        name = f"20261127t024935.{next(_NUMBER):06d}z-5012-post-stop-1.json"
-        self.run(f"umask 077; cd {SPOOL}; echo {name} >.{name}; mv .{name} {name}")
-        return name
 
     def read_lines(self, path: str) -> list[str]:
         """None if the file is not there."""
@@ -43,3 +36,17 @@ class NotingNode:
     def state(self, unit: str) -> str:
         """As systemd calls it."""
         return self.run(f"systemctl is-active {unit} || true").strip()
+
+
+class NotingNode(BootedNode):
+    """With the notes' folder, which ``bake`` has made."""
+
+    def __init__(self, lab: Lab, vmid: int, bake: Callable[[Path], None]) -> None:
+        super().__init__(lab, vmid, bake)
+        self.run(f"chmod 700 {SPOOL}")
+
+    def leave_note(self) -> str:
+        """Its name."""
+        name = f"20261127t024935.{next(_NUMBER):06d}z-5012-post-stop-1.json"
+        self.run(f"umask 077; cd {SPOOL}; echo {name} >.{name}; mv .{name} {name}")
+        return name
