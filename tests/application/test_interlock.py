@@ -171,6 +171,12 @@ def test_policy_may_heed_no_guest_once_it_is_cloned(rule: str, value: str) -> No
     assert began(bench) < SHORT
 
 
+def test_what_an_earlier_rollout_has_cloned_is_no_new_guest_to_the_next_one() -> None:
+    bench = Bench(make_policy(interlock={"provisioning_time": "2h"})).furnish(GUESTS, third=good("3"))
+    assert [bench.run(version).count(TargetState.HEALTHY) for version in ("2", "3")] == [GUESTS, GUESTS]
+    assert not any("new guest" in text for text in stages(bench))
+
+
 def test_a_clone_that_failed_has_made_nobody() -> None:
     bench = before_third(lambda bench: bench.datacentre.fail_to_provision(TEMPLATE), rule="provisioning")
     assert bench.run("2").count(TargetState.HEALTHY) == GUESTS

@@ -26,6 +26,9 @@ ROLE = frozenset(
     }
 )
 
+PLATFORM = "platform@pve!api"
+"""The token of the one who makes guests."""
+
 
 def _working(length: timedelta) -> Body:
     yield length
@@ -113,11 +116,11 @@ class Events(Memory):
 
     def provision(self, template: int, length: timedelta) -> None:
         """The platform makes a new guest from the template, which its task names."""
-        self.begin_task("vzclone", (self.containers[template],), _working(length))
+        self.begin_task("vzclone", (self.containers[template],), _working(length), owner=PLATFORM)
 
     def fail_to_provision(self, template: int) -> None:
         """It cannot."""
-        self.begin_task("vzclone", (self.containers[template],), _failing())
+        self.begin_task("vzclone", (self.containers[template],), _failing(), owner=PLATFORM)
 
     def unlock(self, vmid: int) -> None:
         """The job is done."""

@@ -22,6 +22,7 @@ from zlh_hooks.domain.interlock import (
     Surroundings,
     find_conflict,
     find_work,
+    name_owner,
 )
 
 UNSEEN = "interlock.unseen"
@@ -55,12 +56,13 @@ class Interlock:
         return find_conflict(around, self.rules, now, need)
 
     def _list_lately(self, node: str, now: datetime) -> Sequence[ActiveTask]:
-        """What may have made a guest that is not ready yet. What the rollout has made is none."""
+        """What may have made a guest that is not ready yet, but what our token asked for, in other rollouts too."""
         rules = self.rules
         if rules.provisioning == "ignore" or not rules.provisioning_time:
             return ()
+        ours = {name_owner(upid) for upid in self.journal.upids}
         begun = self.cluster.tasks.list_begun(node, now - rules.provisioning_time)
-        return [task for task in begun if task.upid not in self.journal.upids]
+        return [task for task in begun if name_owner(task.upid) not in ours]
 
     def _list_jobs(self) -> Sequence[BackupJob]:
         if self.rules.backup_due == "ignore":

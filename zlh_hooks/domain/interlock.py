@@ -138,6 +138,11 @@ def find_conflict(around: Surroundings, rules: InterlockRules, now: datetime, ne
     return next((one for answer in _ORDER for one in answered if one.answer == answer), None)
 
 
+def name_owner(upid: str) -> str:
+    """Who asked for the task, as its id says: a user, or a user's token."""
+    return "".join(upid.split(":")[7:8])
+
+
 def find_work(tasks: Sequence[ActiveTask], guest: GuestRef) -> str | None:
     """What others certainly do to this very guest; None if nothing. A backup that has not locked it may wait for it."""
     found = (task.kind for task in tasks if task.vmid == guest.vmid and task.kind in _WORK)

@@ -21,6 +21,8 @@ from zlh_hooks.simulation.volume import StoredVolume, VolumeStore, parse_new_siz
 Body = Generator[timedelta, None, None]
 """A task's work: yields how long the next part takes, raises TargetError to fail."""
 R = TypeVar("R")
+OWNER = "zlh@pve!worker"
+"""Whose tasks those of the stories are."""
 _MOMENT = timedelta(seconds=0.1)
 _FILE_LOCK_PATIENCE = timedelta(seconds=10)
 _HA_REACTION = timedelta(seconds=10)
@@ -166,13 +168,15 @@ class Simulation:
 
     # tasks
 
-    def begin_task(self, kind: str, guests: tuple[Container, ...], body: Body, name: str | None = None) -> Upid:
+    def begin_task(
+        self, kind: str, guests: tuple[Container, ...], body: Body, name: str | None = None, owner: str = OWNER
+    ) -> Upid:
         """Start a task on the node of the first of ``guests`` (and named after it); its first part runs now."""
-        owner, now = guests[0], self.now
-        name = str(owner.vmid) if name is None else name
+        first, now = guests[0], self.now
+        name = str(first.vmid) if name is None else name
         number, seconds = next(self._number), int(now.timestamp())
-        upid = Upid(f"UPID:{owner.node}:{number:08X}:{number:08X}:{seconds:08X}:{kind}:{name}:zlh@pve!worker:")
-        task = Task(upid, kind, owner.node, name, now, body, self.fault_of_task(), guests)
+        upid = Upid(f"UPID:{first.node}:{number:08X}:{number:08X}:{seconds:08X}:{kind}:{name}:{owner}:")
+        task = Task(upid, kind, first.node, name, now, body, self.fault_of_task(), guests)
         self.tasks[upid] = task
         self._advance(task, task.fault.longer, first=True)
         return upid
