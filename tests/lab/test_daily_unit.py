@@ -51,7 +51,7 @@ if sys.argv[2] == "watch":
 
 def bake(root: Path) -> None:
     """What the package brings. Keys, what is published and the ledger are root's, as its command line makes them."""
-    for folder in ("etc/systemd/system", f"{ETC[1:]}/agent-keys", f"{STATE[1:]}/agents/public"):
+    for folder in ("root", "etc/systemd/system", f"{ETC[1:]}/agent-keys", f"{STATE[1:]}/agents/public"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for unit in (PUBLISH, WATCH, TIMER):
         shutil.copy(DEBIAN / unit, root / "etc/systemd/system")
