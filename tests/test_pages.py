@@ -99,7 +99,7 @@ def test_customers_and_operators_read_how_far_a_date_can_be_moved_and_that_it_ca
 def test_customers_read_that_their_own_restart_may_bring_it_only_where_no_date_is_promised() -> None:
     words = "If you restart your server while its new system waits, it comes then"
     assert words not in PAGES[Page.CUSTOMER]
-    pending = POLICY.model_copy(update={"rollout": POLICY.rollout.model_copy(update={"exchange_pending": True})})
+    pending = POLICY.model_copy(update={"rollout": POLICY.rollout.model_copy(update={"exchange_pending": "any-time"})})
     assert words not in wiring.open_press(pending, False, tuple(Page)).render(Page.CUSTOMER)
     unpromised = pending.model_copy(update={"notices": None})
     assert words in wiring.open_press(unpromised, False, tuple(Page)).render(Page.CUSTOMER)

@@ -81,7 +81,7 @@ STORIES: dict[str, Story] = {
     "settling": Story(_let_soak),
     "full revert": Story(_order_back),
     "failing canary": Story(_fail),
-    "customer's restart": Story(_fail_by_restart, {"exchange_pending": True, "windows": [LATER]}),
+    "customer's restart": Story(_fail_by_restart, {"exchange_pending": "any-time", "windows": [LATER]}),
 }
 """What has happened before the disturbance may come; what follows is the story."""
 

@@ -121,7 +121,7 @@ def test_on_its_way_back_a_guest_is_in_work_from_the_write_to_the_proof(story: s
 
 
 def pending() -> Bench:
-    return Bench(make_policy(windows=[NIGHT], exchange_pending=True)).furnish(GUESTS)
+    return Bench(make_policy(windows=[NIGHT], exchange_pending="any-time")).furnish(GUESTS)
 
 
 def test_a_guest_whose_new_root_waits_for_a_restart_is_not_in_work_until_we_restart_it() -> None:

@@ -210,7 +210,7 @@ def _take_back(bench: Bench) -> None:
 def test_a_pending_root_that_somebody_took_away_condemns_no_version_when_its_turn_comes(
     act: Callable[[Bench], None],
 ) -> None:
-    bench = Bench(make_policy([NIGHT], exchange_pending=True)).furnish(3)
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time")).furnish(3)
     bench.later(HOUR, lambda: act(bench))
     plan = bench.submit("2")
     progress = bench.work(plan)
@@ -221,7 +221,7 @@ def test_a_pending_root_that_somebody_took_away_condemns_no_version_when_its_tur
 
 
 def test_a_server_that_its_customer_stopped_while_its_root_was_pending_is_expected_stopped() -> None:
-    bench = Bench(make_policy([NIGHT], exchange_pending=True)).furnish(3)
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time")).furnish(3)
     bench.later(HOUR, lambda: _stop_server(bench, CANARY))
     plan = bench.submit("2")
     progress = bench.work(plan)
@@ -229,7 +229,7 @@ def test_a_server_that_its_customer_stopped_while_its_root_was_pending_is_expect
 
 
 def test_a_guest_that_falls_ill_while_its_root_is_pending_is_left_and_condemns_no_version() -> None:
-    bench = Bench(make_policy([NIGHT], exchange_pending=True, lock_wait="1m")).furnish(3)
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time", lock_wait="1m")).furnish(3)
     bench.later(HOUR, lambda: _fall_ill(bench, CANARY))
     plan = bench.submit("2")
     assert bench.work(plan).state is RolloutState.SUCCEEDED

@@ -115,7 +115,7 @@ def test_a_root_that_was_enlarged_after_staging_is_exchanged_for_one_of_that_siz
 
 
 def test_a_root_that_is_enlarged_while_its_exchange_waits_for_a_restart_loses_nothing_of_its_size() -> None:
-    bench, plan = _by_day(exchange_pending=True)
+    bench, plan = _by_day(exchange_pending="any-time")
     bench.later(timedelta(minutes=30), _enlarge(bench, 5001))
     bench.later(timedelta(hours=1), lambda: bench.datacentre.restart_inside(5001))
     assert bench.work(plan).of(5001).state is TargetState.HEALTHY

@@ -361,7 +361,7 @@ def test_an_order_is_obeyed_that_came_while_somebody_elses_task_delayed_a_restar
 
 
 def test_an_order_that_came_before_an_exchange_was_left_pending_is_obeyed() -> None:
-    bench = Bench(make_policy(exchange_pending=True)).furnish(3)
+    bench = Bench(make_policy(exchange_pending="any-time")).furnish(3)
     store = bench.datacentre.store("n2", "local")
 
     def come_back() -> None:

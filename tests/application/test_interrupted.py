@@ -122,7 +122,7 @@ def _mark_down(bench: Bench, length: timedelta) -> None:
 
 
 def test_a_guest_that_is_marked_down_while_its_root_is_pending_is_not_restarted() -> None:
-    bench = Bench(make_policy([NIGHT], exchange_pending=True, max_failures=0, lock_wait="1m")).furnish(3)
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time", max_failures=0, lock_wait="1m")).furnish(3)
     bench.later(30 * MINUTE, partial(_mark_down, bench, 20 * HOUR))
     plan = bench.submit("2")
     progress = bench.work(plan)

@@ -33,7 +33,7 @@ RESTARTS = pytest.mark.parametrize("restart", [_restart_inside, _restart_in_the_
 
 def _pending(**rollout: object) -> Bench:
     """The window opens twenty minutes after the plan is made."""
-    return Bench(make_policy(windows=[NIGHT], exchange_pending=True, **rollout)).furnish(GUESTS)
+    return Bench(make_policy(windows=[NIGHT], exchange_pending="any-time", **rollout)).furnish(GUESTS)
 
 
 @RESTARTS
@@ -88,11 +88,11 @@ def test_a_customer_who_switches_off_before_the_window_is_not_taken_for_a_bad_ve
     bench.assert_clean(plan)
 
 
-@pytest.mark.parametrize("pending", [True, False], ids=["left pending", "in the window"])
+@pytest.mark.parametrize("pending", ["any-time", "in-window", "never"])
 @pytest.mark.parametrize("moment", ["just before the write", "just after the write"])
 @RESTARTS
 def test_a_customer_who_restarts_around_the_write_is_restarted_at_most_once_more(
-    restart: Restart, moment: str, pending: bool
+    restart: Restart, moment: str, pending: str
 ) -> None:
     bench = Bench(make_policy(exchange_pending=pending)).furnish(GUESTS)
     order = bench.datacentre.faults.meanwhile if "before" in moment else bench.datacentre.faults.afterwards

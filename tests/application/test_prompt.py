@@ -265,7 +265,7 @@ def test_a_proof_that_waits_for_a_backup_fills_no_ledger() -> None:
 
 
 def test_where_a_date_is_promised_no_root_is_left_pending() -> None:
-    bench = TellingBench(make_telling_policy(exchange_pending=True)).furnish(4)
+    bench = TellingBench(make_telling_policy(exchange_pending="any-time")).furnish(4)
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == 4
     for target in plan.targets:

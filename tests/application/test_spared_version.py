@@ -214,7 +214,7 @@ def test_a_guest_whose_enlarged_root_finds_no_room_goes_back_and_speaks_against_
 
 
 def test_no_room_for_the_root_that_a_customers_own_restart_brought_speaks_against_no_version() -> None:
-    bench, plan = _before_the_window(exchange_pending=True)
+    bench, plan = _before_the_window(exchange_pending="any-time")
     bench.later(20 * MINUTE, _enlarge(bench, CANARY))
     bench.later(30 * MINUTE, partial(_refuse_growth, bench, CANARY))
     bench.later(30 * MINUTE, lambda: bench.datacentre.restart_inside(CANARY))
@@ -240,7 +240,7 @@ def test_a_guest_whose_growth_a_lock_delayed_and_that_is_unhealthy_then_counts_a
 
 
 def test_a_root_that_waits_for_a_restart_and_was_enlarged_without_room_costs_no_restart() -> None:
-    bench, plan = _before_the_window(exchange_pending=True, lock_wait="1m")
+    bench, plan = _before_the_window(exchange_pending="any-time", lock_wait="1m")
 
     def fill() -> None:
         _enlarge(bench, CANARY)()

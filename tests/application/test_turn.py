@@ -179,7 +179,7 @@ def test_in_each_window_players_are_waited_for_anew() -> None:
 
 
 def test_players_are_waited_for_before_the_restart_of_a_guest_whose_exchange_is_pending() -> None:
-    bench = _open_with_players(3, exchange_pending=True)
+    bench = _open_with_players(3, exchange_pending="any-time")
     bench.later(15 * MINUTE, lambda: bench.datacentre.set_players(5001, 0))
     plan = bench.submit("2")
     bench.work(plan)

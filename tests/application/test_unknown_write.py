@@ -95,7 +95,7 @@ def test_a_restart_that_a_dead_worker_left_open_is_not_sent_after_an_order_when_
 
 
 def test_a_bad_root_of_a_write_without_answer_that_a_customer_brings_goes_back_while_the_rollout_is_paused() -> None:
-    bench = Bench(make_policy([NIGHT], exchange_pending=True)).furnish(3)
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time")).furnish(3)
     bench.spoil(CANARY, behaviour=turns_unhealthy("2"))
     plan = bench.submit("2")
     bench.datacentre.faults.die_after("exchange", vmid=CANARY)
@@ -110,7 +110,7 @@ def test_a_bad_root_of_a_write_without_answer_that_a_customer_brings_goes_back_w
 
 
 def test_a_guest_that_falls_ill_under_a_write_without_answer_is_not_restarted_for_it() -> None:
-    bench = Bench(make_policy([NIGHT], exchange_pending=True, lock_wait="1m")).furnish(3)
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time", lock_wait="1m")).furnish(3)
     plan = bench.submit("2")
     bench.datacentre.faults.die_after("exchange", vmid=CANARY)
     _die_at_work(bench, plan)

@@ -22,7 +22,8 @@ from zlh_hooks.domain.steps import HALF_WAY, TargetState
 class Case:
     """The plan, what it is carried out with, and each guest's journal. ``journal`` is the rollout's own.
 
-    ``tend_others`` looks after the guests that earlier rollouts left half-way, until it is called away.
+    ``tend_others`` looks after the guests that earlier rollouts left half-way, until it is called away; ``half_way``
+    are this one's, by VMID.
     """
 
     plan: Plan
@@ -34,6 +35,7 @@ class Case:
     open_journal: Callable[[int], Journal]
     crew: Crew
     tend_others: Callable[[Callable[[], bool]], None]
+    half_way: dict[int, PlannedTarget] = field(default_factory=dict)
     _journals: dict[int, Journal] = field(default_factory=dict)
     _guards: dict[int, threading.Lock] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)

@@ -34,6 +34,7 @@ from zlh_hooks.application.root_driver import RootDriver
 from zlh_hooks.application.scratch import ScratchNumbers
 from zlh_hooks.application.scratch_guest import ScratchGuests
 from zlh_hooks.application.soak import Soak
+from zlh_hooks.application.standing import Standing
 from zlh_hooks.application.turn import Turn
 from zlh_hooks.application.way_back import WayBack
 from zlh_hooks.application.worker import Aftercare, Story
@@ -114,7 +115,7 @@ class Engine:
         finish = Finish(case.driver, case.way_back)
         rules, is_ours = case.plan.rules.interlock, case.plan.has_guest
         interlock = Interlock(rules, self.cluster, self.clock, case.journal, is_ours)
-        exchange = Exchange(case, Turn(case, interlock), finish)
+        exchange = Exchange(case, Turn(case, interlock, Standing(case, interlock)), finish)
         case.gate.meanwhile = exchange.tend
         return Rollout(case, course, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 

@@ -1,6 +1,7 @@
 """One guest of a rollout, from its turn to its end: healthy, left as it was, or taken back."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NoReturn
@@ -9,6 +10,7 @@ from zlh_hooks.application.case import Case
 from zlh_hooks.application.finish import Finish
 from zlh_hooks.application.gate import Later
 from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.ports import Clock
 from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.application.turn import Turn
 from zlh_hooks.application.verdict import Deferred, Inconclusive, Replaced, Skipped
@@ -32,20 +34,37 @@ ENDED = (
 
 
 @dataclass(slots=True)
+class Rounds:
+    """What is done every so often, by whichever thread comes first."""
+
+    _due: float = 0.0
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def make(self, clock: Clock, act: Callable[[], None]) -> None:
+        """Do it if it is due, and nobody is at it."""
+        if clock.monotonic() < self._due or not self._guard.acquire(blocking=False):
+            return
+        try:
+            self._due = clock.monotonic() + TEND_EVERY.total_seconds()
+            act()
+        finally:
+            self._guard.release()
+
+
+@dataclass(slots=True)
 class Exchange:
     """Shared by the threads of a rollout. What was begun is brought to its end, whatever is ordered or broken."""
 
     case: Case
     turn: Turn
     finish: Finish
-    _half_way: dict[int, PlannedTarget] = field(default_factory=dict)
     _given_way: set[int] = field(default_factory=set)
-    _tend_due: float = 0.0
-    _tending: threading.Lock = field(default_factory=threading.Lock)
+    _looks: Rounds = field(default_factory=Rounds)
+    _withdrawals: Rounds = field(default_factory=Rounds)
 
     def __post_init__(self) -> None:
         for target in self.case.in_state(self.case.plan.targets, *HALF_WAY):
-            self._half_way[target.vmid] = target
+            self.case.half_way[target.vmid] = target
 
     def run(self, target: PlannedTarget) -> None:
         """Its turn, its new root and its proof; or what became of it instead."""
@@ -55,7 +74,7 @@ class Exchange:
             try:
                 self._change(target, journal)
             except Later:
-                return
+                self._tend_one(target, self._withdraw)  # what is pending of it may not wait for the others
             except LeaseLost:
                 raise
             except Inconclusive as error:
@@ -65,6 +84,8 @@ class Exchange:
                     self._end_otherwise(target, journal, error)
             except RoadError as error:
                 self._pause_at_once(error)
+            if self.has_given_way(target):
+                self._tend_one(target, self._finish)  # if it is not locked nothing of ours stays pending on it
 
     def _pause_at_once(self, error: ZlhError) -> NoReturn:
         """Others are begun beside it, and its error is heard when all of them have ended only."""
@@ -87,45 +108,43 @@ class Exchange:
             self.case.gate.wait(next(pauses))
 
     def _go_on(self, target: PlannedTarget, journal: Journal) -> None:
-        if not journal.is_in(TargetEvent.REVERT_BEGAN) and not journal.was_requested(RESTART):
-            self._wait_for_turn(target, journal)
+        """Its turn may end in the moment in which it has come: its root is withdrawn then, or is to be."""
+        is_over = False
+        while not is_over:
+            if _waits(journal):
+                self.turn.wait_while_held(target, lambda: self._end_withdrawal(target, journal))
+                self.turn.take(target, journal)
+            with self.case.alone_with(target):
+                is_over = not _waits(journal) or self._has_turn(target, journal)
+                if is_over and journal.last_name() not in ENDED:  # by a restart of its customer's, meanwhile
+                    self._bring_to_end(target, journal)
+
+    def _bring_to_end(self, target: PlannedTarget, journal: Journal) -> None:
+        try:
+            with journal.waiting(lambda: self.turn.may_go_on(target), self.tend):
+                self._bring_new_root(target, journal)
+                self._prove(target, journal)
+        except Inconclusive:
+            raise
+        except TargetError as error:
+            self._end_otherwise(target, journal, error)
+
+    def _has_turn(self, target: PlannedTarget, journal: Journal) -> bool:
+        if self.turn.needs_none(target, journal):
+            return True
+        return not self.case.way_back.is_withdrawing(journal) and self.turn.may_go_on(target)
+
+    def _end_withdrawal(self, target: PlannedTarget, journal: Journal) -> None:
+        """One that was begun, by a worker that died or under a lock: until it is done nothing is begun anew."""
         with self.case.alone_with(target):
-            if journal.last_name() in ENDED:
-                return  # while its turn was waited for, by a restart of its customer's
-            try:
-                with journal.waiting(lambda: self.turn.may_go_on(target), self.tend):
-                    self._bring_new_root(target, journal)
-                    self._prove(target, journal)
-            except Inconclusive:
-                raise
-            except TargetError as error:
-                self._end_otherwise(target, journal, error)
-
-    def _wait_for_turn(self, target: PlannedTarget, journal: Journal) -> None:
-        if journal.has_event(TargetEvent.EXCHANGED):
-            return
-        if self.case.way_back.is_withdrawing(journal):
-            raise HeldUp(journal.last_deferral())
-        if self.case.plan.rules.exchange_pending and self.case.gate.board is None:
-            self._leave_pending(target, journal)
-        self.turn.take(target, journal)
-
-    def _leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
-        """The customer's own next restart brings the new root, if that comes before its turn; no date was told."""
-        while journal.done(PUT) is None:
-            self.case.gate.check()
-            self.turn.prove_when_free(target, journal)
-            if self.case.gate.is_stopped():
-                continue
-            with self.case.alone_with(target), journal.waiting(self.case.gate.goes_on, self.tend):
-                self._half_way[target.vmid] = target
-                self.case.driver.leave_pending(target, journal)
+            if self.case.way_back.is_withdrawing(journal):
+                self.finish.withdraw(target, journal, journal.last_reason())
 
     def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.is_in(TargetEvent.REVERT_BEGAN):
             raise TargetError(journal.last_reason())
         if not journal.is_in(TargetEvent.EXCHANGED):
-            self._half_way[target.vmid] = target
+            self.case.half_way[target.vmid] = target
             self.case.driver.apply(target, journal)
 
     def _prove(self, target: PlannedTarget, journal: Journal) -> None:
@@ -167,11 +186,13 @@ class Exchange:
     def _give_way(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Locked for too long, its storage away, or moved: nothing speaks against the version, and the others go on.
 
-        A write of which nobody knows whether it came counts as one that did.
+        A write of which nobody knows whether it came counts as one that did. Where only its time ran out its turn
+        comes again.
         """
         if journal.may_be_done(PUT):
             journal.defer(reason)
-            self._given_way.add(target.vmid)
+            if self.turn.may_go_on(target):
+                self._given_way.add(target.vmid)
         else:
             self.case.skip(target, reason)
 
@@ -218,25 +239,26 @@ class Exchange:
 
     def tend(self) -> None:
         """Look after the guests that were left half-way: between two guests, and while the gate is waited at."""
-        now = self.case.clock.monotonic()
-        if now < self._tend_due or not self._tending.acquire(blocking=False):
-            return
-        try:
-            self._tend_due = now + TEND_EVERY.total_seconds()
-            for target in tuple(self._half_way.values()):
-                if self.case.gate.is_turned():
-                    return  # each look may take as long as a proof, and that is waited for
-                self._tend_one(target)
-            self.case.tend_others(self.case.gate.is_turned)
-        finally:
-            self._tending.release()
+        self._withdrawals.make(self.case.clock, lambda: self._tend_each(self._withdraw))
+        self._looks.make(self.case.clock, self._look_after_all)
 
-    def _tend_one(self, target: PlannedTarget) -> None:
+    def _look_after_all(self) -> None:
+        self._tend_each(self._finish)
+        if not self.case.gate.is_turned():
+            self.case.tend_others(self.case.gate.is_turned)
+
+    def _tend_each(self, act: Callable[[PlannedTarget], None]) -> None:
+        for target in tuple(self.case.half_way.values()):
+            if self.case.gate.is_turned():
+                return  # each look may take as long as a proof, and that is waited for
+            self._tend_one(target, act)
+
+    def _tend_one(self, target: PlannedTarget, act: Callable[[PlannedTarget], None]) -> None:
         guest = self.case.alone_with(target)
         if not guest.acquire(blocking=False):
             return  # another thread is at work with it
         try:
-            self._finish(target)
+            act(target)
         except LeaseLost:
             raise
         except RoadError:
@@ -244,19 +266,42 @@ class Exchange:
         finally:
             guest.release()
 
+    def _withdraw(self, target: PlannedTarget) -> None:
+        """A root that is pending, and may not be now, comes with no restart: the guest's turn comes again."""
+        journal = self.case.journal_of(target)
+        if not _waits(journal) or target.vmid in self._given_way:
+            return
+        try:
+            is_begun = self.case.way_back.is_withdrawing(journal)
+            reason = journal.last_reason() if is_begun else self.turn.standing.find_hindrance(target)
+            if reason is not None:
+                self.finish.withdraw(target, journal, reason)
+        except GuestMissing:
+            self._look_for(target, journal)
+        except HeldUp as error:
+            journal.defer(f"its new root waits to be withdrawn: {error}")
+        self._forget_ended(target, journal)
+
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)
-        withdraws = target.vmid in self._given_way
         try:
             self.finish.attempt(
                 target,
                 journal,
                 case.candidate(target),
                 lambda reason: self.fail(target, journal, reason),
-                withdraws=withdraws,
+                leaves=target.vmid in self._given_way,
             )
         except GuestMissing:
             self._look_for(target, journal)
         self._pause_if_stuck(target, journal)
-        if journal.last_name() in ENDED:
-            del self._half_way[target.vmid]
+        self._forget_ended(target, journal)
+
+    def _forget_ended(self, target: PlannedTarget, journal: Journal) -> None:
+        if journal.last_name() in (*ENDED, TargetEvent.WITHDRAWN):
+            self.case.half_way.pop(target.vmid, None)
+
+
+def _waits(journal: Journal) -> bool:
+    """Whether nobody has asked for the restart that brings its new root, nor has any come."""
+    return journal.is_waiting() and not journal.was_requested(RESTART)

@@ -27,28 +27,26 @@ class Finish:
     driver: RootDriver
     way_back: WayBack
 
-    def attempt(
-        self, target: PlannedTarget, journal: Journal, candidate: Facts, fail: Fail, *, withdraws: bool
-    ) -> None:
+    def attempt(self, target: PlannedTarget, journal: Journal, candidate: Facts, fail: Fail, *, leaves: bool) -> None:
         """Do what can be done now. ``fail`` is called with the reason for which the guest must go back.
 
-        ``withdraws``: an exchange that still waits for a restart is taken back.
+        ``leaves``: if its exchange still waits for a restart, that is taken back and the guest left as it was.
         """
         try:
             if journal.is_in(TargetEvent.REVERT_BEGAN):
                 self.way_back.revert(target, journal, journal.last_reason())
             else:
-                self._go_forward(target, journal, candidate, fail, withdraws=withdraws)
+                self._go_forward(target, journal, candidate, fail, leaves=leaves)
         except HeldUp as error:
             if not journal.is_in(TargetEvent.EXCHANGE_BEGAN):  # for that it was left, and the reason was said then
                 journal.defer(f"waits: {error}")
 
     def _go_forward(
-        self, target: PlannedTarget, journal: Journal, candidate: Facts, fail: Fail, *, withdraws: bool
+        self, target: PlannedTarget, journal: Journal, candidate: Facts, fail: Fail, *, leaves: bool
     ) -> None:
         try:
             if journal.is_in(TargetEvent.EXCHANGE_BEGAN):
-                self._take_up(target, journal, withdraws=withdraws)
+                self._take_up(target, journal, leaves=leaves)
             if journal.is_in(TargetEvent.EXCHANGED):
                 self._prove(target, journal, candidate)
         except (Deferred, Inconclusive) as error:
@@ -62,13 +60,18 @@ class Finish:
         except TargetError as error:
             fail(str(error))
 
-    def _take_up(self, target: PlannedTarget, journal: Journal, *, withdraws: bool) -> None:
+    def _take_up(self, target: PlannedTarget, journal: Journal, *, leaves: bool) -> None:
         """A restart may have brought its new root; else it can be left as it was."""
         if self.driver.has_come_up(target, journal):
-            self.way_back.keep_exchange(target, journal)
             self._note_exchanged(target, journal)
-        elif (withdraws or self.way_back.is_withdrawing(journal)) and self.way_back.withdraw(target, journal):
+        elif leaves and self.way_back.withdraw(target, journal, journal.last_deferral()):
             self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
+
+    def withdraw(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """Its new root may not come now: if it still waits for a restart its turn comes again. ``HeldUp``: not yet."""
+        is_pending = journal.is_in(TargetEvent.EXCHANGE_BEGAN) and not self.driver.has_come_up(target, journal)
+        if is_pending and self.way_back.withdraw(target, journal, reason):
+            self.way_back.stand_down(target, journal, reason)
 
     def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
         """A write or restart of ours whose outcome nobody knows is looked for first: else it counts as somebody else's.

@@ -17,7 +17,7 @@ from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.steps import ENDS, RolloutEvent
-from zlh_hooks.domain.window import Decision, decide
+from zlh_hooks.domain.window import Decision, decide, find_denial
 from zlh_hooks.domain.window_rule import Component
 
 LISTEN = timedelta(seconds=1)
@@ -202,19 +202,33 @@ class Gate:
 
     def may_begin(self, needs: timedelta, vmid: int) -> bool:
         """Whether something that takes ``needs`` may begin with the guest at this moment. Never waits."""
-        if self._measure_jump() > LARGEST_JUMP or self.is_stopped():
-            return False
-        try:
-            return self._find_obstacle(needs, vmid)[0] is None
-        except Later:
-            return False
+        return self.find_hindrance(needs, vmid) is None
 
-    def _find_obstacle(self, needs: timedelta, vmid: int) -> tuple[str | None, datetime | None]:
+    def find_hindrance(self, needs: timedelta, vmid: int, *, any_time: bool = False) -> str | None:
+        """Why nothing that takes ``needs`` may begin with the guest at this moment; None if it may. Never waits.
+
+        ``any_time``: no window has to be open, as long as none denies it and no freeze does.
+        """
+        if self._measure_jump() > LARGEST_JUMP:
+            return "the clock was set"
+        if self.is_stopped():
+            return "the rollout is paused" if self.paused else "the rollout ends"
+        try:
+            return self._find_obstacle(needs, vmid, any_time=any_time)[0]
+        except Later:
+            return "others come before it"
+
+    def _find_obstacle(
+        self, needs: timedelta, vmid: int, *, any_time: bool = False
+    ) -> tuple[str | None, datetime | None]:
         """Why the guest may not be begun now, and until when at least if that is known."""
         now = self.clock.now()
         emergency = self.emergencies.find_open(self.component, now)
         if emergency is not None:
             return self._find_unheard(emergency.id, vmid, now), None
+        if any_time:
+            denial = find_denial(self.policy, self.component, now, needs, security=self.security)
+            return denial or self._find_untold(vmid), None
         decision = self._decide(now, needs)
         return self._explain(decision, vmid), decision.until
 

@@ -110,6 +110,26 @@ class Journal(Logbook):
             self._records[step.name].forget()
         return self.clear(step)
 
+    def find_out(self, step: Step) -> None:
+        """What became of a step that was begun and of which nobody knows. A request that is on its way is waited for.
+
+        None is made: what did not come about has failed.
+        """
+        if not self.is_open(step.name):
+            return
+        record = self._records[step.name]
+        try:
+            self._finish(step, self._look_for(step, record))
+        except TargetError as error:
+            self.write(Kind.FAILED, step.name, record.render_failure(error))
+
+    def _look_for(self, step: Step, record: Record) -> Found:
+        found = self._resume(step, record) if record.upid is None else self._follow_task(step, record, record.upid)
+        if found is None and not record.accepted:
+            record.refuse()
+            raise TargetError(f"{step.name}: its request did not come")
+        return found
+
     def _bring_about(self, step: Step, record: Record) -> Found:
         """A lock may be found out by the task only, which has done nothing then: it is asked for again."""
         deadline = self.clock.monotonic() + self.patience.lock.total_seconds()

@@ -21,6 +21,8 @@ from zlh_hooks.domain.steps import (
 )
 
 _TRIES = (Kind.INTENT, Kind.REQUESTED, Kind.FAILED)
+_STAGING = ("before", "staged.", "stage.")
+"""How the evidence and steps are named that staging leaves: they stand when an exchange begins anew."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +56,13 @@ class Logbook:
             self._upids.update([Upid(entry.data["upid"])] if entry.data.get("upid") else [])
         else:
             self._others.append(entry)
+        if entry.kind is Kind.EVENT and entry.name == TargetEvent.WITHDRAWN:
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Its exchange was withdrawn: what was done and seen of it is history, and will be done and seen again."""
+        self._records = {name: record for name, record in self._records.items() if name.startswith(_STAGING)}
+        self._others = [e for e in self._others if e.kind is not Kind.EVIDENCE or e.name.startswith(_STAGING)]
 
     def write(self, kind: Kind, name: str, data: Data | None = None) -> Entry:
         """Append an entry for this target."""
@@ -86,13 +95,13 @@ class Logbook:
         return [entry.name for entry in self._others if entry.kind is Kind.EVENT]
 
     def has_event(self, name: str) -> bool:
-        """Whether the transition was recorded."""
-        return name in self._events()
+        """Whether the transition was recorded, since its last withdrawal if there was one."""
+        return self.last_event(name) is not None
 
     def event_at(self, name: str) -> datetime | None:
-        """When the transition was recorded (the latest, if several), or None."""
-        found = (entry.at for entry in reversed(self._others) if entry.kind is Kind.EVENT and entry.name == name)
-        return next(found, None)
+        """When the transition was recorded (the latest, if several), or None; since its last withdrawal."""
+        found = self.last_event(name)
+        return None if found is None else found.at
 
     @property
     def upids(self) -> frozenset[str]:
@@ -102,6 +111,10 @@ class Logbook:
     def is_in(self, name: str) -> bool:
         """Whether that transition is the latest one."""
         return self.last_name() == name
+
+    def is_waiting(self) -> bool:
+        """Whether its new root lies beside it, or is pending: no restart has brought it, and it was not left."""
+        return self.last_name() in (TargetEvent.STAGED, TargetEvent.EXCHANGE_BEGAN, TargetEvent.WITHDRAWN)
 
     def last_reason(self) -> str:
         """The reason that the latest transition carries."""
@@ -119,9 +132,13 @@ class Logbook:
         return next((str(entry.data["reason"]) for entry in notes), "")
 
     def last_event(self, name: str | None = None) -> Entry | None:
-        """The latest transition, or the latest of that name."""
-        events = (entry for entry in reversed(self._others) if entry.kind is Kind.EVENT)
-        return next((entry for entry in events if name in (None, entry.name)), None)
+        """The latest transition; or that of that name, since its last withdrawal if there was one."""
+        for entry in reversed(self._others):
+            if entry.kind is Kind.EVENT and name in (None, entry.name):
+                return entry
+            if entry.kind is Kind.EVENT and entry.name == TargetEvent.WITHDRAWN:
+                return None
+        return None
 
     def evidence(self, name: str) -> Data | None:
         """The latest evidence of that name."""

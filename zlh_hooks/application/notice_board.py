@@ -30,7 +30,7 @@ class NoticeBoard:
     check_herald: Callable[[], None] = lambda: None
     _book: NoticeBook = field(default_factory=NoticeBook)
     _cursor: int = 0
-    _begun: bool = False
+    _begun: set[int] = field(default_factory=set)
     _placed: set[int] = field(default_factory=set)
     _trouble: str = ""
     _guard: threading.Lock = field(default_factory=threading.Lock)
@@ -67,7 +67,10 @@ class NoticeBoard:
         self._book.add([entry])
         if entry.kind is Kind.EVENT and entry.target is not None and entry.name in _PLACED:
             self._placed.add(entry.target)
-            self._begun |= entry.name == TargetEvent.EXCHANGE_BEGAN
+            self._begun |= {entry.target} if entry.name == TargetEvent.EXCHANGE_BEGAN else set()
+        if entry.kind is Kind.EVENT and entry.target is not None and entry.name == TargetEvent.WITHDRAWN:
+            self._placed.discard(entry.target)
+            self._begun.discard(entry.target)
         if entry.kind is Kind.NOTE and entry.name == TROUBLE:
             self._trouble = str(entry.data["text"])
 

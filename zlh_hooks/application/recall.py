@@ -1,15 +1,16 @@
 """After a revocation: the guests that carry the version, what can be done for each, and exchanges not to let happen."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
+from zlh_hooks.application.pending_root import PendingState, take_back
 from zlh_hooks.application.ports import Inventory, Ledger
 from zlh_hooks.application.retag import ChannelPorts, recorded, write_all
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing
-from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary, parse_mount
+from zlh_hooks.domain.guest import GuestConfig, GuestRef, GuestSummary
 from zlh_hooks.domain.line import TemplateVersion, list_born, parse_line
 from zlh_hooks.domain.policy import Policy
 from zlh_hooks.domain.precheck import find_data_in_root
@@ -62,14 +63,6 @@ class Affected:
     detail: str
 
 
-class PendingState(StrEnum):
-    """How a guest stands after its pending exchange was to be taken back."""
-
-    TAKEN_BACK = "taken back"
-    NONE_WAITS = "none waits"
-    RUNS_IT = "it is the root already"
-
-
 @dataclass(frozen=True, slots=True)
 class Cancellation:
     """What became of one pending exchange. ``state`` None: not done, ``reason`` says why."""
@@ -111,7 +104,9 @@ def cancel_pending(ports: ChannelPorts, volumes: Mapping[int, str]) -> tuple[Can
     refs = {guest.ref for guest in ports.inventory.list_guests() if guest.vmid in volumes and guest.is_container}
     gone = tuple(Cancellation(vmid, None, "no such container") for vmid in volumes.keys() - {ref.vmid for ref in refs})
     with recorded(ports, "cancel_pending", {"volumes": {str(vmid): volume for vmid, volume in volumes.items()}}):
-        written = write_all(ports, sorted(refs), lambda ref: _take_back(ports, ref, volumes[ref.vmid]))
+        written = write_all(
+            ports, sorted(refs), lambda ref: take_back(ports.inventory, ports.editor, ref, volumes[ref.vmid])
+        )
     done = (Cancellation(ref.vmid, state) for ref, state in written.done.items())
     failed = (Cancellation(ref.vmid, None, str(error)) for ref, error in written.failed.items())
     return tuple(sorted((*gone, *done, *failed), key=lambda cancellation: cancellation.vmid))
@@ -130,24 +125,3 @@ def _find_remedy(inventory: Inventory, guest: GuestSummary, stable: str | None, 
     if in_root or stable is None:
         return Affected(guest.ref, guest.name, Remedy.LIVE_PATCH, in_root or "no stable version to roll to")
     return Affected(guest.ref, guest.name, Remedy.ROLL, stable)
-
-
-def _take_back(ports: ChannelPorts, ref: GuestRef, volume: str) -> PendingState:
-    """The digest is read before the pending changes: a restart between our read and write makes the write fail."""
-    config = ports.inventory.read_config(ref)
-    pending = ports.inventory.read_pending(ref)
-    if config.rootfs.volume == volume:
-        return PendingState.RUNS_IT
-    if _volume_of(pending, "rootfs") != volume:
-        return PendingState.NONE_WAITS
-    ports.editor.write_config(ref, {}, config.digest, revert=("rootfs", *_partners(pending, config.rootfs.volume)))
-    return PendingState.TAKEN_BACK
-
-
-def _partners(pending: Mapping[str, str | None], root: str) -> Iterable[str]:
-    """The keys that would take in the root of today; both halves of an exchange go back in one write."""
-    return (key for key in sorted(pending) if key.startswith("unused") and _volume_of(pending, key) == root)
-
-
-def _volume_of(pending: Mapping[str, str | None], key: str) -> str:
-    return parse_mount(key, pending.get(key) or "").volume

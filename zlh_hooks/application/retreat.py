@@ -138,7 +138,7 @@ class Retreat:
         def fail(reason: str) -> None:
             case.way_back.revert(target, journal, reason)
 
-        self.finish.attempt(target, journal, case.candidate(target), fail, withdraws=False)
+        self.finish.attempt(target, journal, case.candidate(target), fail, leaves=False)
 
     def _until_all_is_done(self, act: Callable[[], None]) -> None:
         """It is tried again until it works, less and less often."""

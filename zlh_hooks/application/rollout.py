@@ -44,6 +44,7 @@ class Rollout:
         return self.case.progress()
 
     def _forward(self) -> None:
+        self._on_the_road(self.exchange.tend)  # a worker that died may have left roots pending whose time is over
         self._on_the_road(self._smoke)
         self._on_the_road(self._stage_all)
         self._on_the_road(self.preparation.clear)

@@ -135,7 +135,7 @@ class RootDriver:
             self._check_staged(target, ref, journal)
         elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
-        elif held := self._find_claim(ref) or kept_root.find_lack_of_room(self.cluster, ref, journal):
+        elif held := self.find_claim(ref) or kept_root.find_lack_of_room(self.cluster, ref, journal):
             raise HeldUp(held)
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
@@ -144,7 +144,8 @@ class RootDriver:
         if record.root == self.baseline(journal).root:  # else somebody's restart has just brought the new one
             journal.write(Kind.EVIDENCE, BASELINE, record.dump())
 
-    def _find_claim(self, ref: GuestRef) -> str | None:
+    def find_claim(self, ref: GuestRef) -> str | None:
+        """Who wants no work of ours on the guest; None if nobody."""
         return find_claim(read_facts(self.cluster, ref, self.plan.release), self.clock.now())
 
     def _is_on_old_root(self, ref: GuestRef, journal: Journal) -> bool:
@@ -183,7 +184,7 @@ class RootDriver:
         ref = self.locate(target)
         before = self.baseline(journal)
         if not journal.has_event(TargetEvent.EXCHANGE_BEGAN):
-            journal.event(TargetEvent.EXCHANGE_BEGAN)
+            journal.event(TargetEvent.EXCHANGE_BEGAN, "" if sign else "its new root comes with its next restart")
         if sign is not None:  # until its restart a guest stays with the HA manager
             self.keep_ha_off(ref, journal, "ha.ignore")
         new = self.new_root(journal)

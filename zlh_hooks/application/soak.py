@@ -97,7 +97,7 @@ class Soak:
         target = row.target
         candidate = find_candidate(self.journal.evidence(f"smoke.{target.node}"))
         self.finish.attempt(
-            target, journal, candidate, lambda reason: self._revert(target, journal, reason), withdraws=True
+            target, journal, candidate, lambda reason: self._revert(target, journal, reason), leaves=True
         )
 
     def _revert(self, target: PlannedTarget, journal: Journal, reason: str) -> None:

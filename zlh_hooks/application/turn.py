@@ -13,12 +13,12 @@ from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import POLL, Journal, lose_patience
 from zlh_hooks.application.players import is_empty
 from zlh_hooks.application.root_driver import PUT
+from zlh_hooks.application.standing import Standing
 from zlh_hooks.application.start import START_AGAIN
 from zlh_hooks.application.verdict import Refused, Skipped
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.errors import GuestLocked, HeldUp
 from zlh_hooks.domain.plan import PlannedTarget
-from zlh_hooks.domain.progress import predict_need
 from zlh_hooks.domain.steps import TargetEvent
 
 
@@ -35,12 +35,14 @@ class Turn:
 
     case: Case
     interlock: Interlock
+    standing: Standing
     first: int | None = None
     last_success: float = 0.0
     _later: set[int] = field(default_factory=set)
 
     def take(self, target: PlannedTarget, journal: Journal) -> None:
-        """Return when the guest may be begun, or restarted for a root that is pending, at this moment.
+        """Return when the guest may be begun, or restarted for a root that is pending, at this moment; or needs no turn
+        any more. While it has to wait its root may be left pending.
 
         Orders are obeyed meanwhile. ``Later`` if others come first; ``Skipped`` and ``HeldUp`` say what is in the way.
         """
@@ -53,29 +55,40 @@ class Turn:
 
     def may_go_on(self, target: PlannedTarget) -> bool:
         """Whether its turn still stands. Never waits."""
-        return self.case.gate.may_begin(self._need(), target.vmid)
+        return self.case.gate.may_begin(self.standing.need(), target.vmid)
+
+    def needs_none(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether somebody's restart has brought a root that was pending, or the guest has come to its end by that."""
+        return not journal.is_waiting() or self.case.driver.has_come_up(target, journal)
 
     def _is_come(self, target: PlannedTarget, journal: Journal, wait: PlayerWait) -> bool:
-        """Whether everything was right at one moment."""
-        self._wait_for_window(target, journal, wait)
-        if self.case.driver.has_come_up(target, journal):
-            return True
-        self._wait_for_players(target, wait)
-        self._wait_for_others(target, journal)
-        self.prove_when_free(target, journal)
+        """Whether everything was right at one moment, or need not be."""
+        waits: tuple[Callable[[], None], ...] = (
+            lambda: self._wait_for_window(target, journal, wait),
+            lambda: self._wait_for_players(target, journal, wait),
+            lambda: self._wait_for_others(target, journal),
+            lambda: self.prove_when_free(target, journal),
+        )
+        for wait_for_it in waits:
+            wait_for_it()
+            if self.needs_none(target, journal):
+                return True
         is_free = self._is_free_of_players(target, wait) and self._is_undisturbed(target)
         return is_free and self.may_go_on(target)
 
-    def _need(self) -> timedelta:
-        return predict_need(self.case.progress())
-
     def _wait_for_window(self, target: PlannedTarget, journal: Journal, wait: PlayerWait) -> None:
         case, began = self.case, self.case.clock.monotonic()
-        case.gate.wait_for_window(self._need(), target.vmid, unless=lambda: case.driver.has_come_up(target, journal))
+        case.gate.wait_for_window(self.standing.need(), target.vmid, lambda: self._stand_by(target, journal))
         if case.clock.monotonic() - began >= LISTEN.total_seconds():
             wait.until = None  # in each window players are waited for anew
         if self._lacks_canary(target, journal):
             raise Later
+
+    def _stand_by(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether its window need not be waited for. Until it opens its root is pending where policy allows that."""
+        if self.standing.is_any_time and self.standing.is_due(target, journal) and not self.may_go_on(target):
+            self.standing.put(target, journal)
+        return self.needs_none(target, journal)
 
     def _lacks_canary(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether the emergency ended before the guest's turn: a first one goes before it, as in any rollout."""
@@ -85,7 +98,7 @@ class Turn:
 
     # --------------------------------------------------------------- players
 
-    def _wait_for_players(self, target: PlannedTarget, wait: PlayerWait) -> None:
+    def _wait_for_players(self, target: PlannedTarget, journal: Journal, wait: PlayerWait) -> None:
         """In the window: who joins while it is waited for is waited for too."""
         longest, clock = self.case.plan.rules.wait_until_empty, self.case.clock
         if longest is None:
@@ -96,7 +109,19 @@ class Turn:
             return
         self.case.gate.tell(f"waiting until nobody plays on {target.vmid}, at most {render_duration(longest)}")
         left = timedelta(seconds=max(0.0, wait.until - clock.monotonic()))
-        self.case.gate.wait_until(lambda: self._is_empty(target) or not self.may_go_on(target), left)
+        self.case.gate.wait_until(lambda: self._is_waited_for(target, journal), left)
+
+    def _is_waited_for(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether the last player has left, or need not; until then the root is pending."""
+        if self._is_empty(target) or not self.may_go_on(target):
+            return True
+        self._leave_pending(target, journal)
+        return self.needs_none(target, journal)
+
+    def _leave_pending(self, target: PlannedTarget, journal: Journal) -> None:
+        """Its turn has come as far as time is concerned: its customer's own restart may bring the new root too."""
+        if self.case.plan.rules.exchange_pending != "never" and self.standing.is_due(target, journal):
+            self.standing.put(target, journal)
 
     def _is_free_of_players(self, target: PlannedTarget, wait: PlayerWait) -> bool:
         if wait.until is None or self.case.clock.monotonic() >= wait.until:
@@ -111,9 +136,9 @@ class Turn:
 
     def prove_when_free(self, target: PlannedTarget, journal: Journal) -> None:
         """Prove its health, once no lock and no storage that is away keeps it from that."""
-        self._wait_while_held(target, lambda: self.case.driver.prove_baseline(target, journal))
+        self.wait_while_held(target, lambda: self.case.driver.prove_baseline(target, journal))
 
-    def _wait_while_held(self, target: PlannedTarget, act: Callable[[], None]) -> None:
+    def wait_while_held(self, target: PlannedTarget, act: Callable[[], None]) -> None:
         """What holds it up goes by itself: ``lock_wait`` at most for each. What policy refuses pauses all."""
         case, longest = self.case, self.case.plan.rules.lock_wait
         deadline = case.clock.monotonic() + longest.total_seconds()
@@ -139,7 +164,7 @@ class Turn:
         """
         is_pending = journal.may_be_done(PUT)
         try:
-            self._wait_while_held(target, lambda: self._assure_undisturbed(target))
+            self.wait_while_held(target, lambda: self._assure_undisturbed(target, journal))
         except Skipped as error:
             if is_pending:
                 raise HeldUp(str(error)) from error
@@ -151,12 +176,19 @@ class Turn:
             self.case.gate.tell(f"guest {target.vmid} comes after the others: {error}")
             raise Later from error
 
-    def _assure_undisturbed(self, target: PlannedTarget) -> None:
-        self.interlock.assure_undisturbed(self.case.driver.locate(target), self._need())
+    def _assure_undisturbed(self, target: PlannedTarget, journal: Journal) -> None:
+        """Or that the guest needs no turn; while what others do is waited for, the root is pending."""
+        if self.needs_none(target, journal):
+            return
+        try:
+            self.interlock.assure_undisturbed(self.case.driver.locate(target), self.standing.need())
+        except HeldUp:
+            self._leave_pending(target, journal)
+            raise
 
     def _is_undisturbed(self, target: PlannedTarget) -> bool:
         """Whether nothing has begun while its health was proved."""
-        return self.interlock.find(self.case.driver.locate(target), self._need()) is None
+        return self.interlock.find(self.case.driver.locate(target), self.standing.need()) is None
 
     # ------------------------------------------------------------- standstill
 

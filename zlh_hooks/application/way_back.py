@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from zlh_hooks.application import kept_root, root_in_force, root_step
+from zlh_hooks.application import kept_root, pending_root, root_in_force, root_step
 from zlh_hooks.application.interlock import assure_alone
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import explain_off
@@ -25,14 +25,14 @@ from zlh_hooks.domain.errors import GuestLocked, GuestMissing, HeldUp, TargetErr
 from zlh_hooks.domain.guest import GuestRef, render_size
 from zlh_hooks.domain.health import Facts, Outcome
 from zlh_hooks.domain.plan import PlannedTarget
-from zlh_hooks.domain.progress import CLEARED, OWED
+from zlh_hooks.domain.progress import CLEARED, OWED, RESTART
 from zlh_hooks.domain.rollout_outage import BACK
 from zlh_hooks.domain.steps import TargetEvent
 
 UNPROBED = "unprobed"
 """What the evidence of a way back says of a guest that is off by somebody's will, and was therefore not asked."""
 
-_WITHDRAW = "withdraw.put"
+WITHDRAW = "withdraw.put"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,29 +73,51 @@ class WayBack:
             self._clear(self.driver.locate(target), journal, f"revert-{began.sequence}")
         journal.write(Kind.NOTE, CLEARED)
 
-    def withdraw(self, target: PlannedTarget, journal: Journal) -> bool:
+    def withdraw(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
         """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile.
 
-        Somebody else may have done that already, or brought a backup back.
+        Somebody else may have done that already, or brought a backup back. ``HeldUp`` while it cannot be done.
         """
-        ref, before = self.driver.locate(target), self.driver.baseline(journal)
+        ref = self.driver.locate(target)
         self.driver.assure_free(ref)
-        if not journal.is_open(PUT) and self.driver.find_loss(ref, journal):
-            return True
+        self._find_out(ref, journal)
         new = self.driver.new_root(journal)
-        put = root_step.PutRoot(_WITHDRAW, self.driver.cluster, ref, new, before.root, before.root_size)
-        return not journal.retry(put)["pending"]
+        if not journal.may_be_done(PUT):
+            return True
+        try:
+            step = pending_root.WithdrawRoot(WITHDRAW, self.driver.cluster, ref, new, reason)
+            return not journal.clear(step)["brought"]
+        except (HeldUp, GuestMissing):
+            raise
+        except TargetError as error:
+            raise HeldUp(f"its new root could not be taken back yet: {error}") from error
+
+    def _find_out(self, ref: GuestRef, journal: Journal) -> None:
+        """A write, or a restart, of which nobody knows may be on its way."""
+        before, new = self.driver.baseline(journal), self.driver.new_root(journal)
+        journal.find_out(root_step.PutRoot(PUT, self.driver.cluster, ref, before.root, new, None))
+        timeout = self.driver.plan.rules.shutdown_timeout
+        journal.find_out(root_step.Restart(RESTART, self.driver.cluster, ref, new, timeout))
 
     def is_withdrawing(self, journal: Journal) -> bool:
         """Whether that was begun: nothing is restarted for an exchange that is being taken back."""
-        return journal.has_intent(_WITHDRAW)
+        return journal.has_intent(WITHDRAW)
 
-    def keep_exchange(self, target: PlannedTarget, journal: Journal) -> None:
-        """A restart came while it was being taken back: the old root must not come with the next one, unproved."""
-        if self.is_withdrawing(journal):
-            ref, before = self.driver.locate(target), self.driver.baseline(journal)
-            new = self.driver.new_root(journal)
-            journal.retry(root_step.PutRoot("withdraw.undo", self.driver.cluster, ref, before.root, new, None))
+    def stand_down(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        """Its root was withdrawn: it is no guest in work any more, and its turn comes again. ``HeldUp`` as above."""
+        ref = self.driver.locate(target)
+        tags = self.driver.cluster.inventory.read_config(ref).tags
+        signs = tuple(t for t in tags if t.startswith(tag.BUSY))
+        try:
+            self.driver.give_back_to_ha(ref, journal, "withdraw.ha")
+            if signs:
+                journal.clear(root_step.WriteTags("withdraw.sign", self.driver.cluster, ref, drop=signs))
+        except (HeldUp, GuestMissing):
+            raise
+        except TargetError as error:
+            raise HeldUp(f"its new root was withdrawn, and it is not as it was yet: {error}") from error
+        why = (journal.intent_of(WITHDRAW) or {}).get("reason", reason)
+        journal.event(TargetEvent.WITHDRAWN, str(why))
 
     def _discard(self, target: PlannedTarget, journal: Journal) -> None:
         """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""

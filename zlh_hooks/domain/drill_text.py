@@ -26,6 +26,7 @@ _ROLLOUT: Mapping[str, str] = {
 }
 _TARGET: Mapping[str, str] = {
     TargetEvent.EXCHANGE_BEGAN: "{name} gets its new root by one restart",
+    TargetEvent.WITHDRAWN: "{name} keeps its old root for now: {reason}",
     TargetEvent.PROVED: "{name} is proved",
     TargetEvent.REVERT_BEGAN: "{name} goes back: {reason}",
     TargetEvent.REVERT_PROVED: "{name} is on its old root again, proved",

@@ -10,6 +10,7 @@ from zlh_hooks.domain.deferral_rules import DeferralRules
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.notice_rules import NoticeRules
 from zlh_hooks.domain.policy import Line, RolloutRules, VmidRange
+from zlh_hooks.domain.rollout_rules import MODES_OF_BOOLEANS
 from zlh_hooks.domain.window_rule import Component
 
 CANARY = 0
@@ -143,4 +144,8 @@ def dump_plan(plan: Plan) -> dict[str, Any]:
 
 def parse_plan(data: Mapping[str, Any]) -> Plan:
     """The plan from the ledger's JSON values."""
+    rules = data.get("rules")
+    pending = rules.get("exchange_pending") if isinstance(rules, Mapping) else None
+    if isinstance(rules, Mapping) and isinstance(pending, bool):  # of an earlier version
+        data = {**data, "rules": {**rules, "exchange_pending": MODES_OF_BOOLEANS[pending]}}
     return Plan.model_validate(data)

@@ -172,16 +172,16 @@ def fold_progress(entries: Sequence[Entry]) -> Progress:
 
 def _fold_target(target: PlannedTarget, own: Sequence[Entry]) -> TargetProgress:
     """From the target's own entries."""
-    events = [entry for entry in own if entry.kind is Kind.EVENT]
+    events, latest = [entry for entry in own if entry.kind is Kind.EVENT], _since_withdrawn(own)
     told = [entry for entry in own if entry.kind is Kind.EVENT or entry.name in (DEFERRED, KEPT)]
     state = follow(TARGET_TABLE, TargetState.PENDING, (TargetEvent(entry.name) for entry in events))
     return TargetProgress(
         target=target,
         state=state,
         reason="; ".join([*_last_reason(told), *_left(own)]),
-        began_at=next((entry.at for entry in events if entry.name == TargetEvent.EXCHANGE_BEGAN), None),
-        felt_at=next((entry.at for entry in own if _is_felt(entry)), None),
-        took=_took(own),
+        began_at=next((entry.at for entry in latest if _is_begin(entry)), None),
+        felt_at=next((entry.at for entry in latest if _is_felt(entry)), None),
+        took=_took(latest),
         owes=_owes(own),
         told_at=told[-1].at if told else None,
         kept=state is TargetState.HEALTHY and told[-1].name == KEPT,
@@ -192,9 +192,23 @@ def _fold_target(target: PlannedTarget, own: Sequence[Entry]) -> TargetProgress:
     )
 
 
+def _since_withdrawn(own: Sequence[Entry]) -> Sequence[Entry]:
+    """Those after its last withdrawal, if there was one: what came before has changed nothing."""
+    last = (number for number in range(len(own), 0, -1) if _is_event(own[number - 1], TargetEvent.WITHDRAWN))
+    return own[next(last, 0) :]
+
+
+def _is_event(entry: Entry, name: TargetEvent) -> bool:
+    return entry.kind is Kind.EVENT and entry.name == name
+
+
+def _is_begin(entry: Entry) -> bool:
+    return _is_event(entry, TargetEvent.EXCHANGE_BEGAN)
+
+
 def _is_felt(entry: Entry) -> bool:
     is_restart = entry.kind is Kind.INTENT and entry.name == RESTART
-    return is_restart or (entry.kind is Kind.EVENT and entry.name == TargetEvent.EXCHANGED)
+    return is_restart or _is_event(entry, TargetEvent.EXCHANGED)
 
 
 def _find_last(events: Sequence[Entry], *names: TargetEvent) -> datetime | None:

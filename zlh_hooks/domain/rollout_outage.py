@@ -44,6 +44,7 @@ class _Stop:
 _ENDS = (
     TargetEvent.PROVED,
     TargetEvent.REVERT_PROVED,
+    TargetEvent.WITHDRAWN,
     TargetEvent.SKIPPED,
     TargetEvent.VANISHED,
     TargetEvent.REPLACED,

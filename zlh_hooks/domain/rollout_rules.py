@@ -1,18 +1,31 @@
 """How carefully a rollout goes: batches, deadlines, budgets."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import chain, repeat
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictInt, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, model_validator
 
 from zlh_hooks.domain.duration import Duration, render_duration
-from zlh_hooks.domain.flaw import Misfit
+from zlh_hooks.domain.flaw import Misfit, render_found
 from zlh_hooks.domain.interlock import InterlockRules
 from zlh_hooks.domain.value import Count, PositiveDuration, Value
 
 Positive = Annotated[StrictInt, Field(ge=1)]
 NotNegative = Annotated[StrictInt, Field(ge=0)]
+MODES_OF_BOOLEANS: Mapping[bool, str] = {True: "any-time", False: "never"}
+"""What ``exchange_pending`` was before it was a choice of three."""
+
+
+def _refuse_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        found = f"{render_found(value)}, as in earlier versions"
+        raise Misfit((), found, f'"{MODES_OF_BOOLEANS[value]}", which it has become, or "in-window", the default')
+    return value
+
+
+PendingMode = Annotated[Literal["in-window", "any-time", "never"], BeforeValidator(_refuse_boolean)]
 
 
 class RolloutRules(Value):
@@ -63,10 +76,11 @@ class RolloutRules(Value):
     wait_until_empty: PositiveDuration | None = Field(
         default=None, description="Wait at most so long until no player is on the server; left out: do not wait."
     )
-    exchange_pending: StrictBool = Field(
-        default=False,
-        description="Leave the new root pending for the customer's own next restart, also outside of a window and in a "
-        "freeze; never where owners are told a date ([notices]). It is proved then, and a bad one goes back.",
+    exchange_pending: PendingMode = Field(
+        default="in-window",
+        description="When the customer's own restart may bring the new root, which is proved then. `in-window`: while "
+        "it waits, its turn come and its window open, for players or for others' work. `any-time`: also outside of "
+        "windows, never in a freeze; as `in-window` where owners are told a date ([notices]). `never`: only ours.",
     )
     backup_within: PositiveDuration | None = Field(
         default=None,

@@ -28,6 +28,7 @@ class TargetEvent(StrEnum):
 
     STAGED = "staged"
     EXCHANGE_BEGAN = "exchange_began"
+    WITHDRAWN = "withdrawn"
     EXCHANGED = "exchanged"
     PROVED = "proved"
     SETTLED = "settled"
@@ -76,6 +77,7 @@ TARGET_TABLE: Mapping[tuple[TargetState, TargetEvent], TargetState] = {
     (_T.STAGED, _E.SKIPPED): _T.SKIPPED,
     (_T.STAGED, _E.EXCHANGE_BEGAN): _T.APPLYING,
     (_T.APPLYING, _E.SKIPPED): _T.SKIPPED,  # the write was refused for a lock: nothing has changed
+    (_T.APPLYING, _E.WITHDRAWN): _T.STAGED,  # its root may not come now: its turn comes again
     (_T.APPLYING, _E.EXCHANGED): _T.PROVING,
     (_T.PROVING, _E.PROVED): _T.HEALTHY,
     (_T.HEALTHY, _E.SETTLED): _T.SETTLED,

@@ -119,6 +119,19 @@ def decide(
     return Decision(False, _explain(policy, wanted, now, needs), until, window)
 
 
+def find_denial(
+    policy: Policy, component: Component | str, now: datetime, needs: timedelta, *, security: bool = False
+) -> str | None:
+    """Which deny window or freeze is open, or begins before work that takes up to ``needs`` is over; or None."""
+    policy, now, wanted = _without_spared(policy, security), now.astimezone(UTC), Component(component)
+    denials = _list_denials(policy, wanted, now, now + max(needs, timedelta.resolution))
+    if not denials:
+        return None
+    first = denials[0]
+    when = f"until {first.render_local(first.end)}" if first.start <= now else f"from {first.render_local(first.start)}"
+    return f"{first} {when}"
+
+
 def list_starts(
     policy: Policy, component: Component, after: datetime, until: datetime, needs: timedelta, *, security: bool = False
 ) -> tuple[tuple[str, datetime, datetime], ...]:

@@ -1,0 +1,65 @@
+"""Taking back a root that waits for its guest's next restart, so that whoever restarts it in that moment wins."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from zlh_hooks.application.ports import Cluster, GuestEditor, Inventory
+from zlh_hooks.application.root_step import pending_root
+from zlh_hooks.application.step import Data, Found
+from zlh_hooks.domain.guest import GuestRef, parse_mount
+
+
+class PendingState(StrEnum):
+    """How a guest stands after its pending exchange was to be taken back."""
+
+    TAKEN_BACK = "taken back"
+    NONE_WAITS = "none waits"
+    RUNS_IT = "it is the root already"
+
+
+def take_back(inventory: Inventory, editor: GuestEditor, ref: GuestRef, volume: str) -> PendingState:
+    """Let the volume become no root at the next restart; a pending root of any other name is somebody else's.
+
+    The digest is read before the pending changes: a restart between our read and write makes the write fail.
+    """
+    config = inventory.read_config(ref)
+    pending = inventory.read_pending(ref)
+    if config.rootfs.volume == volume:
+        return PendingState.RUNS_IT
+    if _volume_of(pending, "rootfs") != volume:
+        return PendingState.NONE_WAITS
+    editor.write_config(ref, {}, config.digest, revert=("rootfs", *_partners(pending, config.rootfs.volume)))
+    return PendingState.TAKEN_BACK
+
+
+def _partners(pending: Mapping[str, str | None], root: str) -> Iterable[str]:
+    """The keys that would take in the root of today; both halves of an exchange go back in one write."""
+    return (key for key in sorted(pending) if key.startswith("unused") and _volume_of(pending, key) == root)
+
+
+def _volume_of(pending: Mapping[str, str | None], key: str) -> str:
+    return parse_mount(key, pending.get(key) or "").volume
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawRoot:
+    """Take an exchange back that waits for a restart; one that comes in that moment wins. ``reason``: for people."""
+
+    name: str
+    cluster: Cluster
+    guest: GuestRef
+    new: str
+    reason: str
+
+    def plan(self) -> Data:
+        return {"volume": self.new, "reason": self.reason}
+
+    def find(self, intent: Data) -> Found:
+        coming = pending_root(self.cluster, self.guest)  # read first: a stop in between brings it into force
+        if coming == self.new:
+            return None
+        return {"brought": self.cluster.inventory.read_config(self.guest).rootfs.volume == self.new}
+
+    def act(self, intent: Data) -> None:
+        take_back(self.cluster.inventory, self.cluster.editor, self.guest, self.new)

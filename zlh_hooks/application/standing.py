@@ -1,0 +1,80 @@
+"""How long a new root may stand pending, so that whoever restarts the guest brings it; and putting it there.
+
+While it stands the guest's turn could come at any moment as far as time and people are concerned: its window is open,
+its date has come, nobody holds it. Policy may let it stand outside of windows too. Then ``Exchange`` withdraws it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from zlh_hooks.application.case import Case
+from zlh_hooks.application.interlock import Interlock
+from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.root_driver import PUT
+from zlh_hooks.domain.errors import HeldUp
+from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import predict_need
+from zlh_hooks.domain.steps import TargetEvent
+
+PUT_AGAIN = timedelta(seconds=10)
+"""How long a root that could not be put rests before it is tried again."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Shared by the threads of a rollout."""
+
+    case: Case
+    interlock: Interlock
+    _rests_until: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def is_any_time(self) -> bool:
+        """Whether windows do not count. Where dates were told they do."""
+        return self.case.plan.rules.exchange_pending == "any-time" and self.case.gate.board is None
+
+    def need(self) -> timedelta:
+        """What is to fit in before the window ends, or a freeze begins: a restart, its proof and a way back."""
+        return predict_need(self.case.progress())
+
+    def find_hindrance(self, target: PlannedTarget) -> str | None:
+        """Why the guest's new root may not stand pending now; None if it may. Never waits."""
+        hindrance = self.case.gate.find_hindrance(self.need(), target.vmid, any_time=self.is_any_time)
+        return hindrance or self._find_others(target)
+
+    def _find_others(self, target: PlannedTarget) -> str | None:
+        """A claim on it, or work of others for which policy leaves it out, or asks a person."""
+        ref = self.case.driver.locate(target)
+        claim = self.case.driver.find_claim(ref)
+        conflict = None if claim else self.interlock.find(ref, self.need())
+        return claim or (conflict.reason if conflict and conflict.answer != "wait" else None)
+
+    def is_due(self, target: PlannedTarget, journal: Journal) -> bool:
+        """Whether its new root was not put yet, nor tried to be a moment ago."""
+        return not journal.is_in(TargetEvent.EXCHANGE_BEGAN) and self.case.clock.monotonic() >= self._rests_until.get(
+            target.vmid, 0
+        )
+
+    def put(self, target: PlannedTarget, journal: Journal) -> None:
+        """Leave its new root to whoever restarts the guest next, if it may stand now. ``Skipped`` as at its turn.
+
+        Where it may not, or the guest is locked, that is tried again later.
+        """
+        self._rests_until[target.vmid] = self.case.clock.monotonic() + PUT_AGAIN.total_seconds()
+        if self.find_hindrance(target) is not None:
+            return
+        try:
+            self.case.driver.prove_baseline(target, journal)
+        except HeldUp:
+            return
+        with self.case.alone_with(target):
+            if journal.is_waiting() and self.find_hindrance(target) is None:
+                self._write(target, journal)
+
+    def _write(self, target: PlannedTarget, journal: Journal) -> None:
+        self.case.half_way[target.vmid] = target
+        try:
+            self.case.driver.leave_pending(target, journal)
+        except HeldUp as error:
+            if not journal.may_be_done(PUT):
+                journal.event(TargetEvent.WITHDRAWN, str(error))
