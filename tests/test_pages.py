@@ -101,6 +101,10 @@ def test_customers_read_that_their_own_restart_may_bring_it_only_where_no_date_i
     assert words not in PAGES[Page.CUSTOMER]
     pending = POLICY.model_copy(update={"rollout": POLICY.rollout.model_copy(update={"exchange_pending": "any-time"})})
     assert words not in wiring.open_press(pending, False, tuple(Page)).render(Page.CUSTOMER)
+    in_window = "while we wait for its players, that brings the new system"
+    assert in_window in PAGES[Page.CUSTOMER]
+    never = POLICY.model_copy(update={"rollout": POLICY.rollout.model_copy(update={"exchange_pending": "never"})})
+    assert in_window not in wiring.open_press(never, False, tuple(Page)).render(Page.CUSTOMER)
     unpromised = pending.model_copy(update={"notices": None})
     assert words in wiring.open_press(unpromised, False, tuple(Page)).render(Page.CUSTOMER)
 

@@ -133,8 +133,8 @@ def test_who_joins_before_the_window_opens_is_waited_for_in_it() -> None:
     bench.later(25 * MINUTE, lambda: bench.datacentre.set_players(5001, 0))
     plan = bench.submit("2")
     bench.work(plan)
-    (began,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, 5001)
-    assert 25 * MINUTE <= began.at - plan.created < 27 * MINUTE
+    (restarted,) = bench.entries(Kind.REQUESTED, RESTART, 5001)
+    assert 25 * MINUTE <= restarted.at - plan.created < 27 * MINUTE
 
 
 def test_a_count_that_is_not_answered_is_not_taken_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +149,8 @@ def test_a_count_that_is_not_answered_is_not_taken_for_nobody(monkeypatch: pytes
     monkeypatch.setattr(bench.datacentre, "measure", lose_counts)
     plan = bench.submit("2")
     bench.work(plan)
-    (began,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, 5001)
-    assert began.at - plan.created >= 30 * MINUTE
+    (restarted,) = bench.entries(Kind.REQUESTED, RESTART, 5001)
+    assert restarted.at - plan.created >= 30 * MINUTE
 
 
 def test_players_are_waited_for_again_after_a_lock_was() -> None:
@@ -160,8 +160,8 @@ def test_players_are_waited_for_again_after_a_lock_was() -> None:
     bench.later(15 * MINUTE, lambda: bench.datacentre.set_players(5002, 0))
     plan = bench.submit("2")
     bench.work(plan)
-    (began,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, 5002)
-    assert 15 * MINUTE <= began.at - plan.created < 17 * MINUTE
+    (restarted,) = bench.entries(Kind.REQUESTED, RESTART, 5002)
+    assert 15 * MINUTE <= restarted.at - plan.created < 17 * MINUTE
 
 
 def test_in_each_window_players_are_waited_for_anew() -> None:
@@ -171,8 +171,8 @@ def test_in_each_window_players_are_waited_for_anew() -> None:
     bench.later(65 * MINUTE, lambda: bench.datacentre.set_players(5001, 0))
     plan = bench.submit("2")
     bench.work(plan)
-    (began,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, 5001)
-    assert 65 * MINUTE <= began.at - plan.created < 67 * MINUTE
+    (restarted,) = bench.entries(Kind.REQUESTED, RESTART, 5001)
+    assert 65 * MINUTE <= restarted.at - plan.created < 67 * MINUTE
 
 
 # ------------------------------------------------------------ pending restarts

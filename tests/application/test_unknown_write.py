@@ -102,7 +102,7 @@ def test_a_bad_root_of_a_write_without_answer_that_a_customer_brings_goes_back_w
     _die_at_work(bench, plan)
     bench.order("pause")()
     bench.answers = [lambda: bench.later(2 * HOUR, bench.order("abort"))]
-    bench.later(10 * MINUTE, partial(bench.datacentre.restart_inside, CANARY))
+    bench.datacentre.restart_inside(CANARY)
     bench.work(plan)
     (back,) = bench.entries(Kind.EVENT, TargetEvent.REVERT_PROVED, CANARY)
     assert back.at - plan.created < 20 * MINUTE

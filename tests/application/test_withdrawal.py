@@ -6,6 +6,7 @@ from functools import partial
 
 import pytest
 
+from tests.application.notice_bench import TellingBench, make_telling_policy
 from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_interlock import before_third, plan_job
 from tests.clock import FakeClock
@@ -13,6 +14,8 @@ from tests.datacentre import turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked
 from zlh_hooks.domain.interlock import BackupJob
+from zlh_hooks.domain.notice_book import NoticeBook
+from zlh_hooks.domain.notice_plan import is_astray
 from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
@@ -374,3 +377,41 @@ def test_a_restart_in_the_moment_of_the_withdrawal_wins_and_is_proved() -> None:
     assert not withdrawn(bench)
     assert bench.executed("reboot").get(("reboot", CANARY), 0) == 0
     bench.assert_clean(plan)
+
+
+# ---------------------------------------------------------------------- notices
+
+
+def _told_and_playing() -> TellingBench:
+    policy = make_telling_policy(line=PLAYERS, wait_until_empty="1h", exchange_pending="any-time")
+    bench = TellingBench(policy).furnish(4)
+    bench.datacentre.set_players(CANARY, 3)
+    return bench
+
+
+def _is_kept(bench: Bench, plan: Plan) -> bool:
+    """Whether the canary's owner felt nothing but in the window that was told last."""
+    return not is_astray(bench.progress(plan).of(CANARY), NoticeBook().add(bench.ledger.read(plan.id)))
+
+
+def test_where_dates_are_told_a_root_is_pending_in_its_window_only_and_a_restart_in_it_keeps_the_date() -> None:
+    bench = _told_and_playing()
+    seen = watch(bench, at("04:09"), at("04:12"))
+    bench.later(13 * MINUTE, partial(bench.datacentre.restart_inside, CANARY))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == 4
+    assert seen == [False, True]
+    assert _is_kept(bench, plan)
+    assert "moved" not in bench.mail.stages("ann@example.com")
+
+
+def test_a_guest_whose_root_is_withdrawn_gets_another_date_and_its_owner_is_told() -> None:
+    bench = _told_and_playing()
+    seen = watch(bench, at("04:15:30"), at("04:17"))
+    bench.later(30 * MINUTE, partial(leave, bench))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == 4
+    assert seen == [True, False]
+    assert "window 'at 04:10'" in withdrawn(bench)[0][1]
+    assert _is_kept(bench, plan)
+    assert "moved" in bench.mail.stages("ann@example.com")

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.application.rollout_bench import Bench
+from zlh_hooks.domain.plan import dump_plan, parse_plan
 from zlh_hooks.domain.policy import Policy, RolloutRules, VmidRange
 from zlh_hooks.domain.value import Count
 
@@ -139,3 +141,15 @@ def test_a_timestamp_counts_for_thirty_days_at_least() -> None:
     assert Policy.model_validate(base | {"agents": {"timestamp_life": "30d"}}).agents.timestamp_life.days == 30
     with pytest.raises(ValidationError, match=r"30d.* at least: so long may nobody publish"):
         Policy.model_validate(base | {"agents": {"timestamp_life": "29d"}})
+
+
+@pytest.mark.parametrize(("before", "now"), [(True, "any-time"), (False, "never")])
+def test_what_exchange_pending_was_is_refused_with_what_to_write_and_still_read_from_a_plan(
+    before: bool, now: str
+) -> None:
+    with pytest.raises(ValidationError, match=f'found {str(before).lower()}, .*expected "{now}"'):
+        RolloutRules.model_validate({"exchange_pending": before})
+    bench = Bench().furnish(1)
+    known = dump_plan(bench.submit("2"))
+    known["rules"]["exchange_pending"] = before
+    assert parse_plan(known).rules.exchange_pending == now

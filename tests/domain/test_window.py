@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zlh_hooks.domain.policy import Component, Policy
-from zlh_hooks.domain.window import HORIZON, decide, list_hints, list_occurrences, next_occurrence
+from zlh_hooks.domain.window import (
+    HORIZON,
+    decide,
+    find_denial,
+    list_hints,
+    list_occurrences,
+    next_occurrence,
+)
 
 NIGHT = {"name": "night", "rule": "FREQ=DAILY", "start": "04:00", "length_minutes": 120, "cutoff_minutes": 20}
 BERLIN, NEW_YORK, SYDNEY, SANTIAGO = "Europe/Berlin", "America/New_York", "Australia/Sydney", "America/Santiago"
@@ -458,3 +465,35 @@ def test_what_is_promised_for_later_is_allowed_then_and_not_a_second_earlier(
         then = decide(policy, "template", answer.until, work)
         assert then.allowed and then.window == answer.window
         assert not decide(policy, "template", answer.until - timedelta(seconds=1), work).allowed
+
+
+# ------------------------------------------------------------------------------------------------------- denied times
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("2026-12-19T22:50", None),
+        ("2026-12-19T22:51", "freeze 'sale' from 2026-12-20 00:00 CET"),
+        ("2026-12-20T12:00", "freeze 'sale' until 2026-12-21 00:00 CET"),
+        ("2026-12-20T23:00", None),
+        ("2026-12-23T11:55", "deny window 'noon' from 2026-12-23 13:00 CET"),
+    ],
+)
+def test_what_denies_work_is_known_from_so_long_before_as_the_work_takes(now: str, said: str | None) -> None:
+    noon = NIGHT | {
+        "name": "noon",
+        "start": "13:00",
+        "effect": "deny",
+        "rule": "FREQ=DAILY;BYDAY=WE",
+        "cutoff_minutes": 0,
+    }
+    policy = make_policy(noon, freezes=[{"name": "sale", "first": "2026-12-20", "last": "2026-12-20"}])
+    assert find_denial(policy, "template", utc(now), timedelta(minutes=10)) == said
+
+
+def test_a_freeze_that_lets_security_fixes_through_denies_them_nothing() -> None:
+    sale = {"name": "sale", "first": "2026-12-20", "last": "2026-12-20", "stops": "all-but-security"}
+    policy, noon = make_policy(NIGHT, freezes=[sale]), utc("2026-12-20T12:00")
+    assert find_denial(policy, "template", noon, timedelta(minutes=10)) is not None
+    assert find_denial(policy, "template", noon, timedelta(minutes=10), security=True) is None

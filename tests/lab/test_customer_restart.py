@@ -1,5 +1,6 @@
-"""A new root that waits for the customer's own restart: that brings it outside every window, and it is proved all the same."""
+"""While a guest's turn has to wait its new root is pending: the customer's own restart brings it, and it is proved."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,24 +10,36 @@ from tests.lab.condition import until
 from tests.lab.datacentre import PVE1, PVE2, Datacentre, GuestPlan, open_datacentre
 from tests.lab.hooked import Hooks, hooked
 from tests.lab.lab import Lab
-from tests.lab.rollout_bench import QUICK, Operator, close_window
+from tests.lab.rollout_bench import Operator
 from tests.platform.site import kill_workers
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CANARY, LATER = 5001, 5004
 GUESTS = (GuestPlan(CANARY, PVE1), GuestPlan(LATER, PVE2))
-PENDING = QUICK.replace('lease = "2s"', 'lease = "2s"\nexchange_pending = true')
+JOBS, BETWEEN_SECONDS = 40, 30
+"""Backups are due one after another, so that at no moment a guest would be done before the next one."""
 
 
 class Site(Operator):
     """``hooks``: what the guest hook is told meanwhile."""
 
     def __init__(self, datacentre: Datacentre, hooks: Hooks, directory: Path) -> None:
-        super().__init__(datacentre, directory, close_window(PENDING))
+        super().__init__(datacentre, directory)
         self.hooks = hooks
+        due = (int(time.time()) + number * BETWEEN_SECONDS for number in range(JOBS))
+        common = {"type": "vzdump", "enabled": 1, "schedule": "daily", "all": 1}
+        datacentre.pve.backup_jobs = [common | {"id": f"at-{at}", "next-run": at} for at in due]
 
     def wait_for_pending(self, vmid: int) -> None:
-        until(lambda: "rootfs" in self.datacentre.pve.ct(vmid).pending, 120, f"root that waits on {vmid}")
+        until(lambda: self.is_pending(vmid), 120, f"root that waits on {vmid}")
+
+    def is_pending(self, vmid: int) -> bool:
+        return "rootfs" in self.datacentre.pve.ct(vmid).pending
+
+    def order(self, verb: str) -> None:
+        """Of the latest rollout."""
+        ordered = self.type("rollout", verb)
+        assert ordered.returncode == 0, ordered.stderr
 
     def restart_in_the_panel(self, vmid: int) -> None:
         node = self.datacentre.pve.ct(vmid).node
@@ -58,8 +71,19 @@ def site(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         assert datacentre.pve.foreign == []
 
 
-def test_a_customers_restart_brings_the_new_root_before_the_window_and_it_is_proved(site: Site) -> None:
+def test_a_pause_withdraws_the_pending_root_and_puts_it_again_when_the_rollout_goes_on(site: Site) -> None:
     site.start("2")
+    site.wait_for_pending(CANARY)
+    site.order("pause")
+    until(lambda: not site.is_pending(CANARY), 60, "withdrawal")
+    site.wait_for(lambda: site.states()[CANARY] == "STAGED", "record of the withdrawal")
+    site.order("resume")
+    site.wait_for_pending(CANARY)
+    assert site.list_guests("event", "withdrawn") == [CANARY]
+    assert (site.versions()[CANARY], site.count_reboots()) == ("1", [0, 0])
+
+
+def test_a_customers_restart_brings_the_new_root_while_a_backup_is_waited_for_and_it_is_proved(site: Site) -> None:
     for vmid, restart, noted in (
         (CANARY, site.restart_in_the_panel, ["pre-stop", "post-stop", "pre-start", "post-start"]),
         (LATER, site.restart_inside, []),

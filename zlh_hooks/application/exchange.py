@@ -65,6 +65,8 @@ class Exchange:
     def __post_init__(self) -> None:
         for target in self.case.in_state(self.case.plan.targets, *HALF_WAY):
             self.case.half_way[target.vmid] = target
+            if self.case.way_back.is_leaving(self.case.journal_of(target)):
+                self._given_way.add(target.vmid)
 
     def run(self, target: PlannedTarget) -> None:
         """Its turn, its new root and its proof; or what became of it instead."""
@@ -72,7 +74,8 @@ class Exchange:
         with self.case.crew.slot(target.node):
             self.tend()
             try:
-                self._change(target, journal)
+                if not self.has_given_way(target):
+                    self._change(target, journal)
             except Later:
                 self._tend_one(target, self._withdraw)  # what is pending of it may not wait for the others
             except LeaseLost:

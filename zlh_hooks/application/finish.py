@@ -64,13 +64,13 @@ class Finish:
         """A restart may have brought its new root; else it can be left as it was."""
         if self.driver.has_come_up(target, journal):
             self._note_exchanged(target, journal)
-        elif leaves and self.way_back.withdraw(target, journal, journal.last_deferral()):
+        elif leaves and self.way_back.withdraw(target, journal, journal.last_deferral(), leaves=True):
             self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
 
     def withdraw(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Its new root may not come now: if it still waits for a restart its turn comes again. ``HeldUp``: not yet."""
         is_pending = journal.is_in(TargetEvent.EXCHANGE_BEGAN) and not self.driver.has_come_up(target, journal)
-        if is_pending and self.way_back.withdraw(target, journal, reason):
+        if is_pending and self.way_back.withdraw(target, journal, reason, leaves=False):
             self.way_back.stand_down(target, journal, reason)
 
     def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:

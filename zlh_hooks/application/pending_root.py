@@ -44,16 +44,19 @@ def _volume_of(pending: Mapping[str, str | None], key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawRoot:
-    """Take an exchange back that waits for a restart; one that comes in that moment wins. ``reason``: for people."""
+    """Take an exchange back that waits for a restart; one that comes in that moment wins. ``reason``: for people;
+    ``leaves``: the guest is left then.
+    """
 
     name: str
     cluster: Cluster
     guest: GuestRef
     new: str
     reason: str
+    leaves: bool
 
     def plan(self) -> Data:
-        return {"volume": self.new, "reason": self.reason}
+        return {"volume": self.new, "reason": self.reason, "leaves": self.leaves}
 
     def find(self, intent: Data) -> Found:
         coming = pending_root(self.cluster, self.guest)  # read first: a stop in between brings it into force

@@ -73,7 +73,7 @@ class WayBack:
             self._clear(self.driver.locate(target), journal, f"revert-{began.sequence}")
         journal.write(Kind.NOTE, CLEARED)
 
-    def withdraw(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
+    def withdraw(self, target: PlannedTarget, journal: Journal, reason: str, *, leaves: bool) -> bool:
         """Take back an exchange that still waits for a restart. False if a restart has brought it meanwhile.
 
         Somebody else may have done that already, or brought a backup back. ``HeldUp`` while it cannot be done.
@@ -85,7 +85,7 @@ class WayBack:
         if not journal.may_be_done(PUT):
             return True
         try:
-            step = pending_root.WithdrawRoot(WITHDRAW, self.driver.cluster, ref, new, reason)
+            step = pending_root.WithdrawRoot(WITHDRAW, self.driver.cluster, ref, new, reason, leaves)
             return not journal.clear(step)["brought"]
         except (HeldUp, GuestMissing):
             raise
@@ -102,6 +102,10 @@ class WayBack:
     def is_withdrawing(self, journal: Journal) -> bool:
         """Whether that was begun: nothing is restarted for an exchange that is being taken back."""
         return journal.has_intent(WITHDRAW)
+
+    def is_leaving(self, journal: Journal) -> bool:
+        """Whether that was begun to leave the guest as it was, and not until its turn comes again."""
+        return bool((journal.intent_of(WITHDRAW) or {}).get("leaves"))
 
     def stand_down(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Its root was withdrawn: it is no guest in work any more, and its turn comes again. ``HeldUp`` as above."""
