@@ -39,14 +39,15 @@ class Standing:
 
     def find_hindrance(self, target: PlannedTarget) -> str | None:
         """Why the guest's new root may not stand pending now; None if it may. Never waits."""
-        hindrance = self.case.gate.find_hindrance(self.need(), target.vmid, any_time=self.is_any_time)
-        return hindrance or self._find_others(target)
+        need = self.need()
+        hindrance = self.case.gate.find_hindrance(need, target.vmid, any_time=self.is_any_time)
+        return hindrance or self._find_others(target, need)
 
-    def _find_others(self, target: PlannedTarget) -> str | None:
+    def _find_others(self, target: PlannedTarget, need: timedelta) -> str | None:
         """A claim on it, or work of others for which policy leaves it out, or asks a person."""
         ref = self.case.driver.locate(target)
         claim = self.case.driver.find_claim(ref)
-        conflict = None if claim else self.interlock.find(ref, self.need())
+        conflict = None if claim else self.interlock.find(ref, need)
         return claim or (conflict.reason if conflict and conflict.answer != "wait" else None)
 
     def is_due(self, target: PlannedTarget, journal: Journal) -> bool:
