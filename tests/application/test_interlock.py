@@ -131,8 +131,10 @@ def test_a_first_guest_that_comes_later_leaves_another_one_to_be_the_canary() ->
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == 2
     (second,) = bench.entries(Kind.EVENT, TargetEvent.PROVED, 5002)
-    (first,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, FIRST)
-    assert second.at < first.at
+    (first,) = bench.entries(Kind.REQUESTED, RESTART, FIRST)
+    (withdrawn,) = bench.entries(Kind.EVENT, TargetEvent.WITHDRAWN, FIRST)
+    (begun,) = bench.entries(Kind.EVENT, TargetEvent.EXCHANGE_BEGAN, 5002)
+    assert withdrawn.at <= begun.at < second.at < first.at
 
 
 @KINDS

@@ -77,7 +77,7 @@ class Exchange:
                 if not self.has_given_way(target):
                     self._change(target, journal)
             except Later:
-                self._tend_one(target, self._withdraw)  # what is pending of it may not wait for the others
+                self._tend_one(target, lambda one: self._withdraw(one, "others come before it"))
             except LeaseLost:
                 raise
             except Inconclusive as error:
@@ -269,14 +269,17 @@ class Exchange:
         finally:
             guest.release()
 
-    def _withdraw(self, target: PlannedTarget) -> None:
-        """A root that is pending, and may not be now, comes with no restart: the guest's turn comes again."""
+    def _withdraw(self, target: PlannedTarget, hindrance: str | None = None) -> None:
+        """A root that is pending, and may not be now, comes with no restart: the guest's turn comes again.
+
+        ``hindrance``: what is known to keep it from that.
+        """
         journal = self.case.journal_of(target)
         if not _waits(journal) or target.vmid in self._given_way:
             return
         try:
             is_begun = self.case.way_back.is_withdrawing(journal)
-            reason = journal.last_reason() if is_begun else self.turn.standing.find_hindrance(target)
+            reason = journal.last_reason() if is_begun else hindrance or self.turn.standing.find_hindrance(target)
             if reason is not None:
                 self.finish.withdraw(target, journal, reason)
         except GuestMissing:
