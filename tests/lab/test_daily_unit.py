@@ -17,7 +17,7 @@ from tests.lab.noting_node import DEBIAN, BootedNode
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 PUBLISH, WATCH, TIMER = "zlh-hooks-publish.service", "zlh-hooks-watch.service", "zlh-hooks-publish.timer"
-STATE, ETC, USER = "/var/lib/zlh-hooks", "/etc/zlh-hooks", 990
+STATE, SHOWN, ETC, USER = "/var/lib/zlh-hooks", "/var/lib/zlh-hooks-public", "/etc/zlh-hooks", 990
 PASSWORD = f"{ETC}/agent-online-password"
 PROGRAM = f"""#!/usr/bin/python3
 import json, os, signal, sys
@@ -33,12 +33,12 @@ found = {{
     "words": sys.argv[1:],
     "user": os.getuid(),
     "credentials": {{path.name: path.read_text() for path in sorted(credentials.glob("*"))}},
-    "key": can("{ETC}/agent-keys/online.online.key", os.O_RDONLY),
-    "publishes": can("{STATE}/agents/public/timestamp.json", os.O_WRONLY | os.O_CREAT),
+    "key": can("{STATE}/agents/online/online.online.key", os.O_RDONLY),
+    "publishes": can("{SHOWN}/agents/timestamp.json", os.O_WRONLY | os.O_CREAT),
     "records": can("{STATE}/ledger.sqlite", os.O_RDWR),
     "written": [path for path in ("/usr/x", "{ETC}/x", "/x", "/etc/x", "/root/x", "/proc/sys/kernel/hostname")
                 if can(path, os.O_WRONLY | os.O_CREAT)],
-    "read": [path for path in ("/etc/shadow", "/root/secret") if can(path, os.O_RDONLY)],
+    "read": [path for path in ("/etc/shadow", "/root/secret", "{ETC}/agent-keys/anna.root.key") if can(path, os.O_RDONLY)],
 }}
 (Path("{STATE}") / f"{{sys.argv[2]}}.new").write_text(json.dumps(found))
 (Path("{STATE}") / f"{{sys.argv[2]}}.new").rename(Path("{STATE}") / f"{{sys.argv[2]}}.json")
@@ -50,15 +50,26 @@ if sys.argv[2] == "watch":
 
 
 def bake(root: Path) -> None:
-    """What the package brings. Keys, what is published and the ledger are root's, as its command line makes them."""
-    for folder in ("root", "etc/systemd/system", f"{ETC[1:]}/agent-keys", f"{STATE[1:]}/agents/public"):
+    """What the package brings. People's keys and the ledger are root's, as its command line makes them."""
+    for folder in (
+        "root",
+        "etc/systemd/system",
+        f"{ETC[1:]}/agent-keys",
+        f"{STATE[1:]}/agents/online",
+        f"{SHOWN[1:]}/agents",
+    ):
         (root / folder).mkdir(parents=True, exist_ok=True)
     for unit in (PUBLISH, WATCH, TIMER):
         shutil.copy(DEBIAN / unit, root / "etc/systemd/system")
     (root / "usr/bin").mkdir(exist_ok=True)
     (root / "usr/bin/zlh-hooks").write_text(PROGRAM)
     (root / "usr/bin/zlh-hooks").chmod(0o755)
-    for name in (f"{ETC}/agent-keys/online.online.key", f"{STATE}/ledger.sqlite", "/root/secret"):
+    for name in (
+        f"{ETC}/agent-keys/anna.root.key",
+        f"{STATE}/agents/online/online.online.key",
+        f"{STATE}/ledger.sqlite",
+        "/root/secret",
+    ):
         (root / name[1:]).touch(mode=0o600)
     (root / f"{ETC[1:]}/agent-keys").chmod(0o700)
 
@@ -69,7 +80,7 @@ class Controller(BootedNode):
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab, 5903, bake)
         self.run(f"groupadd --system --gid {USER} zlh-hooks; useradd --system --uid {USER} --gid {USER} zlh-hooks")
-        self.run(f"chown zlh-hooks: {STATE}")
+        self.run(f"chown -R zlh-hooks: {STATE} {SHOWN}; chown root: {STATE}/ledger.sqlite")
 
     def show(self, unit: str, name: str) -> str:
         return self.run(f"systemctl show --property={name} --value {unit}").strip()
