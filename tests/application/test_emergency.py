@@ -13,6 +13,7 @@ from zlh_hooks.application.gate import HEARING
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed, RoadError, TargetError
 from zlh_hooks.domain.plan import CANARY
+from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -175,8 +176,11 @@ def test_it_expires_while_several_wait_at_once_and_still_one_goes_first() -> Non
     start = bench.clock.now()
     assert bench.work(plan).state is RolloutState.SUCCEEDED
     proved = min(entry.at for entry in bench.entries(Kind.EVENT, TargetEvent.PROVED))
-    assert min(all_begun(bench)) >= start + 45 * MINUTE
-    assert sum(at < proved for at in all_begun(bench)) == 1
+    restarted = [bench.entries(Kind.REQUESTED, RESTART, vmid)[0].at for vmid in GUESTS]
+    assert min(restarted) >= start + 45 * MINUTE
+    assert sum(at < proved for at in restarted) == 1
+    over = [bench.entries(Kind.EVENT, TargetEvent.WITHDRAWN, vmid)[0].at for vmid in GUESTS]
+    assert max(over) <= start + 11 * MINUTE  # until it expired each might have been begun, and its root was pending
 
 
 # --- customers

@@ -9,6 +9,7 @@ import pytest
 from tests.application.rollout_bench import Bench, make_policy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import NotAllowed
+from zlh_hooks.domain.progress import RESTART
 from zlh_hooks.domain.steps import RolloutState, TargetState
 from zlh_hooks.domain.window_rule import Freeze
 
@@ -203,7 +204,7 @@ def test_a_guest_with_players_waits_until_it_is_empty() -> None:
     bench.later(timedelta(minutes=20), lambda: bench.datacentre.set_players(5002, 0))
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
-    (began,) = bench.entries(Kind.EVENT, "exchange_began", 5002)
+    (began,) = bench.entries(Kind.REQUESTED, RESTART, 5002)
     assert began.at >= plan.created + timedelta(minutes=20)
     assert began.at < plan.created + timedelta(minutes=25)
 
@@ -212,7 +213,7 @@ def test_a_guest_that_is_never_empty_is_exchanged_when_the_wait_is_over() -> Non
     bench = _with_players(3)
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
-    (began,) = bench.entries(Kind.EVENT, "exchange_began", 5002)
+    (began,) = bench.entries(Kind.REQUESTED, RESTART, 5002)
     assert began.at >= plan.created + timedelta(hours=1)
 
 

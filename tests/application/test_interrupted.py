@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
-from tests.application.test_hold_desk import claim
+from tests.application.test_hold_desk import HOOK, claim
 from tests.datacentre import Crash
 from zlh_hooks.application.hold_desk import Place
 from zlh_hooks.domain.entry import Kind
@@ -118,6 +118,7 @@ def test_a_clone_that_was_given_up_leaves_no_guest_behind_when_it_is_made_anew(n
 
 
 def _mark_down(bench: Bench, length: timedelta) -> None:
+    bench.datacentre.edit_config(CANARY, hookscript=HOOK)
     claim(bench, Place((CANARY,)), Claim.DOWN, length)
 
 
