@@ -10,7 +10,7 @@ from tests.application.notice_bench import TellingBench, make_telling_policy
 from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_interlock import before_third, plan_job
 from tests.clock import FakeClock
-from tests.datacentre import turns_unhealthy
+from tests.datacentre import Crash, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked
 from zlh_hooks.domain.interlock import BackupJob
@@ -415,3 +415,26 @@ def test_a_guest_whose_root_is_withdrawn_gets_another_date_and_its_owner_is_told
     assert "window 'at 04:10'" in withdrawn(bench)[0][1]
     assert _is_kept(bench, plan)
     assert "moved" in bench.mail.stages("ann@example.com")
+
+
+@pytest.mark.parametrize("point", ["write_ha_state", "exchange"])
+def test_a_worker_that_comes_up_outside_of_a_window_gives_the_guest_back_to_ha_at_once(point: str) -> None:
+    """The one before died in the middle of an exchange, before its restart."""
+    bench = Bench(make_policy((FIRST, SECOND_WINDOW), ha="ignore")).furnish(1)
+    guest = bench.datacentre.containers[CANARY]
+    guest.ha_state = "started"
+    bench.datacentre.remember(guest)
+    bench.deadline += 2 * DAY
+    plan = bench.submit("2")
+    bench.datacentre.faults.die_after(point, 1, vmid=CANARY)
+    with pytest.raises(Crash):
+        bench.work(plan)
+    assert guest.ha_state == "ignored"
+    bench.datacentre.faults.restart()
+    bench.datacentre.faults.clear()
+    bench.clock.sleep(at("08:00") - bench.clock.now())
+    seen: list[str] = []
+    bench.later(LOOK, lambda: seen.append(guest.ha_state))
+    assert bench.work(plan).of(CANARY).state is TargetState.HEALTHY
+    assert (seen, guest.ha_state) == (["started"], "started")
+    assert len(bench.executed("reboot")) == 1
