@@ -168,9 +168,9 @@ class Logbook:
         return name in self._records
 
     def is_open(self, name: str) -> bool:
-        """Whether the step was begun and nobody knows how it ended."""
+        """Whether the step was begun and nobody knows how it ended; not where a look before it failed."""
         record = self._records.get(name)
-        return record is not None and record.done is None and record.failed is None
+        return record is not None and record.intent is not None and record.done is None and record.failed is None
 
     def failure(self, name: str) -> TargetError | None:
         """How the step failed, if it did."""
