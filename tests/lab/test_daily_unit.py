@@ -50,7 +50,7 @@ if sys.argv[2] == "watch":
 
 
 def bake(root: Path) -> None:
-    """What the package brings. People's keys and the ledger are root's, as its command line makes them."""
+    """What the package brings. People's keys are root's."""
     for folder in (
         "root",
         "etc/systemd/system",
@@ -80,7 +80,7 @@ class Controller(BootedNode):
     def __init__(self, lab: Lab) -> None:
         super().__init__(lab, 5903, bake)
         self.run(f"groupadd --system --gid {USER} zlh-hooks; useradd --system --uid {USER} --gid {USER} zlh-hooks")
-        self.run(f"chown -R zlh-hooks: {STATE} {SHOWN}; chown root: {STATE}/ledger.sqlite")
+        self.run(f"chown -R zlh-hooks: {STATE} {SHOWN}")
 
     def show(self, unit: str, name: str) -> str:
         return self.run(f"systemctl show --property={name} --value {unit}").strip()

@@ -33,6 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from zlh_hooks.adapters.file import give_to_owner
 from zlh_hooks.domain.errors import RoadError, SettingsError, ZlhError
 
 SCHEMA = 1
@@ -215,9 +216,11 @@ def _lay_out(path: Path) -> None:
 def write_whole(path: Path, fill: Callable[[Path], None]) -> None:
     """Let ``fill`` write a file beside ``path``; it appears there complete, 0600 and in one step, or not at all.
 
+    It belongs to whom the folder belongs to: root's command line makes a ledger that the worker goes on with.
     ``FileExistsError`` if something is there already. The file system must know hard links.
     """
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    give_to_owner(descriptor, path.parent)
     os.close(descriptor)
     try:
         fill(Path(name))

@@ -37,13 +37,14 @@ def make_folders(path: Path, mode: int) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            _give_to_owner(handle, folder.parent)
+            give_to_owner(handle, folder.parent)
             os.fchmod(handle, mode)
         finally:
             os.close(handle)
 
 
-def _give_to_owner(handle: int, folder: Path) -> None:
+def give_to_owner(handle: int, folder: Path) -> None:
+    """If root has made it and the folder is somebody else's, so is the file."""
     owner = folder.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.fchown(handle, owner.st_uid, owner.st_gid)
@@ -108,7 +109,7 @@ def _write_beside(path: Path, content: bytes, mode: int, leftovers: ExitStack) -
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as new:
         leftovers.callback(Path(new.name).unlink, missing_ok=True)
         new.write(content)
-        _give_to_owner(new.fileno(), path.parent)
+        give_to_owner(new.fileno(), path.parent)
         os.fchmod(new.fileno(), mode)
         new.flush()
         os.fsync(new.fileno())
