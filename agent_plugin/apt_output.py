@@ -12,7 +12,8 @@ _BUSY = re.compile(
     r"Could not get lock|Unable to acquire|Unable to lock|is another process using it|lock was locked by"
 )
 _CONFFILE = re.compile(r" (/.+) [0-9a-f]{32}(?: [a-z-]+)*")
-INSTALLED = ("ii", "hi")
+HELD = "hi"
+INSTALLED = ("ii", HELD)
 """What dpkg calls a package that is whole; the second is held at its version."""
 
 

@@ -129,7 +129,8 @@ class AptPrograms:
         return tuple(offer.upgrade for offer in parse_offers(shown.output))
 
     def _list_security(self) -> "Iterator[str]":
-        shown = run(*_APT, "--simulate", "upgrade", seconds=READ_SECONDS).or_not_now()
+        """Those too that apt's ``upgrade`` keeps back in silence: what is in their way is named then."""
+        shown = run(*_APT, "--simulate", "--ignore-hold", "dist-upgrade", seconds=READ_SECONDS).or_not_now()
         return (str(offer.upgrade.after) for offer in parse_offers(shown.output) if offer.is_fix)
 
     def needed(self, upgrades: "Sequence[Upgrade]") -> int:

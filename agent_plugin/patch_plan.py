@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from agent_plugin.apt_output import INSTALLED, Installed, Upgrade
+from agent_plugin.apt_output import HELD, INSTALLED, Installed, Upgrade
 from agent_plugin.fault import NotNow
 from agent_plugin.patch_impact import Unit
 from agent_plugin.patch_wanted import PatchWanted
@@ -23,6 +23,11 @@ def refuse_plan(
         if planned.get(package.name, there.version) != package.version:
             raise NotNow(f"{package} cannot be brought: {there.version} is installed, and apt would not change that")
     for upgrade in upgrades:
+        there = installed.get(upgrade.name)
+        if there is not None and there.status == HELD:
+            raise NotNow(
+                f"{upgrade.name} is held at {there.version}, and {upgrade.new} is there: apt-mark unhold frees it"
+            )
         if not upgrade.old:
             raise NotNow(f"{upgrade.name} would be added: install it first, in a window, by hand or by a new template")
         if not is_newer(upgrade.new, upgrade.old):

@@ -13,7 +13,17 @@ from agent_plugin.wire import Patched
 from tests.lab.condition import until
 from tests.lab.image import Debian
 from tests.lab.lab import Lab
-from tests.lab.package_bench import FILLED, HELPER, MAPPER, SETTINGS_FILE, Deb, PackageGuest, build_deb, build_toy
+from tests.lab.package_bench import (
+    FILLED,
+    HELPER,
+    LIBRARY,
+    MAPPER,
+    SETTINGS_FILE,
+    Deb,
+    PackageGuest,
+    build_deb,
+    build_toy,
+)
 from tests.lab.place import CHECKOUT
 from tests.lab.swap_bench import PROGRAM
 
@@ -120,6 +130,21 @@ def test_without_the_old_package_nothing_is_touched(guest: PackageGuest) -> None
     assert (done.returncode, told(guest).outcome) == (1, "failed")
     assert "the .deb of toy=1.0 cannot be had, so that there would be no way back" in done.stdout
     guest.offer(ONE)
+
+
+def test_a_fix_that_apt_would_keep_back_is_named_and_never_passed_over(guest: PackageGuest) -> None:
+    needy, library = Deb("toy", "2.5", {LIBRARY: "needy"}, depends="libnew"), Deb("libnew", "1.0")
+    guest.offer(TWO, needy, library)
+    assert (patch(guest, "--security").returncode, told(guest).outcome) == (1, "failed")
+    assert told(guest).reason == (
+        "CHECK: libnew would be added: install it first, in a window, by hand or by a new template"
+    )
+    for deb in (needy, library):
+        guest.withdraw(deb)
+    guest.run("apt-mark", "hold", "toy")
+    assert (patch(guest, "--security").returncode, told(guest).outcome) == (1, "failed")
+    assert "toy" in told(guest).reason and "held" in told(guest).reason.lower()
+    guest.run("apt-mark", "unhold", "toy")
 
 
 @pytest.mark.matrix
