@@ -150,7 +150,8 @@ def test_a_worker_that_dies_at_any_moment_is_succeeded_by_one_that_leaves_nothin
             bench.clock.sleep(2 * MINUTE)
             watch.forget()
             watch.wrong.clear()
-            bench.work(plan)
+            if bench.progress(plan).is_executing:  # as a worker chooses what it takes up
+                bench.work(plan)
         assert not watch.wrong, (kind, number, watch.wrong)
         assert not _list_unproved(bench), (kind, number)
         _judge(bench, plan)
