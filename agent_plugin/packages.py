@@ -125,12 +125,12 @@ class AptPrograms:
         chosen = tuple(map(str, wanted.packages)) or tuple(self._list_security())
         if not chosen:
             return ()
-        shown = run(*_APT, "--simulate", *_STRICT, "install", *chosen, seconds=READ_SECONDS).or_not_now()
+        shown = run(*_APT, *_SIMULATED, *_STRICT, "install", *chosen, seconds=READ_SECONDS).or_not_now()
         return tuple(offer.upgrade for offer in parse_offers(shown.output))
 
     def _list_security(self) -> "Iterator[str]":
         """Those too that apt's ``upgrade`` keeps back in silence: what is in their way is named then."""
-        shown = run(*_APT, "--simulate", "--ignore-hold", "dist-upgrade", seconds=READ_SECONDS).or_not_now()
+        shown = run(*_APT, *_SIMULATED, "--ignore-hold", "dist-upgrade", seconds=READ_SECONDS).or_not_now()
         return (str(offer.upgrade.after) for offer in parse_offers(shown.output) if offer.is_fix)
 
     def needed(self, upgrades: "Sequence[Upgrade]") -> int:
@@ -224,6 +224,8 @@ class AptPrograms:
 
 
 _APT = ("apt-get", "--quiet=2", "--yes", "-o", "Dpkg::Use-Pty=0", "-o", "APT::Install-Recommends=false")
+_SIMULATED = ("--simulate", "--allow-change-held-packages")
+"""Whatever is held shows: apt would refuse it without saying which."""
 _STRICT = ("--no-remove", "--only-upgrade")
 
 

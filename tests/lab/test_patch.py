@@ -137,14 +137,14 @@ def test_a_fix_that_apt_would_keep_back_is_named_and_never_passed_over(guest: Pa
     guest.offer(TWO, needy, library)
     assert (patch(guest, "--security").returncode, told(guest).outcome) == (1, "failed")
     assert told(guest).reason == (
-        "CHECK: libnew would be added: install it first, in a window, by hand or by a new template"
+        "PLAN: libnew would be added: install it first, in a window, by hand or by a new template"
     )
     for deb in (needy, library):
         guest.withdraw(deb)
     guest.run("apt-mark", "hold", "toy")
     assert (patch(guest, "--security").returncode, told(guest).outcome) == (1, "failed")
-    assert "toy" in told(guest).reason and "held" in told(guest).reason.lower()
     guest.run("apt-mark", "unhold", "toy")
+    assert told(guest).reason.startswith("PLAN: toy is held at 1.0")
 
 
 @pytest.mark.matrix
