@@ -116,9 +116,9 @@ class Machine:
         for guest in pve.cts:
             self.site.serving.call(lambda vmid=guest.vmid: pve.edit_guest(vmid, hookscript=HOOK))
         spool.mkdir(mode=0o700)
-        for node in NODES:
+        for guest, node in enumerate(NODES, 5001):
             for phase in ("post-start", "backup-end"):
-                write_note(spool, datetime.now(UTC), 5001, phase, node=node)
+                write_note(spool, datetime.now(UTC), guest, phase, node=node)
         assert self.type("intake", "--spool", str(spool), *self.options).returncode == 0
 
     def keep_time(self, answer: str) -> None:
