@@ -2,9 +2,10 @@
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,11 +59,31 @@ class Ending:
     requests: tuple[tuple[str, int], ...]
     failed: tuple[str, ...]
 
-    def points(self) -> Iterator[Point]:
-        """Every point at which the worker of this story can die."""
-        yield from (Point(ENTRY, number, what) for number, what in self.entries)
+    def points(self, told: "Ending | None" = None) -> Iterator[Point]:
+        """Every point at which the worker of this story can die, but those before it parts from one that is ``told``."""
+        entries, requests = (
+            (_parting(told.entries, self.entries), _parting(told.calls(), self.calls())) if told else (0, 0)
+        )
+        yield from (Point(ENTRY, number, what) for number, what in self.entries[entries:])
         for kind in (BEFORE, AFTER):
-            yield from (Point(kind, n, f"{call} {vmid}") for n, (call, vmid) in enumerate(self.requests, 1))
+            calls = enumerate(self.requests[requests:], requests + 1)
+            yield from (Point(kind, n, f"{call} {vmid}") for n, (call, vmid) in calls)
+
+    def calls(self) -> list[tuple[str, int]]:
+        """The requests; of templates and smoke guests, whose numbers depend on the version, the first number alone."""
+        return [(call, TEMPLATES.start if vmid in TEMPLATES else vmid) for call, vmid in self.requests]
+
+
+def _parting(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many they have in common from their beginning."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def list_points(story: Story) -> list[Point]:
+    """What has to be tried of a story: one that parts from the first only later is told from there."""
+    first = STORIES[0]
+    told = undisturbed(first) if story != first and not story.goes_back else None
+    return list(undisturbed(story).points(told))
 
 
 def play(story: Story, point: Point | None = None, swift: bool = True) -> Ending:
