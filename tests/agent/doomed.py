@@ -1,4 +1,4 @@
-"""``python -m tests.agent.doomed ROOT PORT VERB LIFE [WORDS]``: a plugin that dies before its act number LIFE.
+"""``run([ROOT, PORT, VERB, LIFE, *WORDS])``: a plugin that dies before its act number LIFE.
 
 With LIFE 0 it lives, and prints the number of its acts. VERB is ``install`` (WORDS: version and SHA-256), ``check`` (the
 server's URL), ``update`` or ``revert``.
@@ -42,5 +42,7 @@ def main(root: Path, port: int, verb: str, life: int, *words: str) -> None:
     print(doom.acts)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), *sys.argv[5:])
+def run(words: "list[str]") -> None:
+    """With these words."""
+    root, port, verb, life, *more = words
+    main(Path(root), int(port), verb, int(life), *more)

@@ -1,4 +1,4 @@
-"""``python -m tests.agent.patch_doomed ROOT VERB LIFE``: a patch that dies by SIGKILL before its act number LIFE.
+"""``run([ROOT, VERB, LIFE])``: a patch that dies by SIGKILL before its act number LIFE.
 
 With LIFE 0 it lives, and prints the number of its acts. VERB is ``bring``, ``update`` or ``revert``.
 """
@@ -25,5 +25,7 @@ def main(root: Path, verb: str, life: int) -> None:
     print(doom.acts)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+def run(words: "list[str]") -> None:
+    """With these words."""
+    root, verb, life = words
+    main(Path(root), verb, int(life))

@@ -5,10 +5,9 @@ a boot of the guest and another plugin, or no plugin at all but the deadline. Af
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -18,8 +17,8 @@ from agent_plugin.steps import Step
 from agent_plugin.wire import parse_status
 from tests.agent.release import Release
 from tests.agent.swap_world import World, build, hurry, open_folder
+from tests.forked import run_module
 
-REPOSITORY = Path(__file__).parents[2]
 ONE, TWO = build("1.0"), build("2.0")
 FEW = 9
 """Without the mark ``matrix`` every ninth act is a death."""
@@ -39,9 +38,8 @@ def world(folder: Path) -> Iterator[World]:
     made.close()
 
 
-def run(world: World, verb: str, life: int, *words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "tests.agent.doomed", str(world.root), str(world.port), verb, str(life), *words]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+def run(world: World, verb: str, life: int, *words: str) -> "CompletedProcess[str]":
+    return run_module("tests.agent.doomed", world.root, world.port, verb, life, *words)
 
 
 def bring(world: World, release: "Release | None") -> "tuple[str, ...]":

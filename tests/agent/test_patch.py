@@ -2,11 +2,10 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -23,8 +22,8 @@ from agent_plugin.wanted import Wanted
 from agent_plugin.wire import parse_status
 from tests.agent.patch_world import GAME, HELPER, FolderGuest, list_leftovers, make_hands
 from tests.agent.swap_world import open_folder
+from tests.forked import run_module
 
-REPOSITORY = Path(__file__).parents[2]
 SECURITY = PatchWanted(security=True)
 FEW = 13
 """Without the mark ``matrix`` every thirteenth act is a death."""
@@ -211,9 +210,8 @@ def test_the_status_document_tells_of_the_patch(hands: PatchHands) -> None:
     assert (told.packages, told.previous) == ({"aa": "2", "bb": "2"}, {"aa": "1", "bb": "1"})
 
 
-def run(root: Path, verb: str, life: int) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "tests.agent.patch_doomed", str(root), verb, str(life)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+def run(root: Path, verb: str, life: int) -> "CompletedProcess[str]":
+    return run_module("tests.agent.patch_doomed", root, verb, life)
 
 
 STORIES: "dict[str, tuple[str, list[str]]]" = {

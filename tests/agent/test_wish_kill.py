@@ -5,10 +5,9 @@ that has nothing left to do.
 """
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -22,10 +21,10 @@ from tests.agent.repository_bench import RepositoryBench, make
 from tests.agent.swap_world import open_folder
 from tests.agent.update_server import update_server
 from tests.agent.wish_bench import WishGuest, back_from, wish
+from tests.forked import run_module
 
 need_guests_client()
 
-REPOSITORY = Path(__file__).parents[2]
 ONE, TWO = {"aa": "1", "bb": "1"}, {"aa": "2", "bb": "2"}
 FEW = 17
 """Without the mark ``matrix`` every seventeenth act is a death."""
@@ -62,11 +61,8 @@ def guest(folder: Path, bench: RepositoryBench) -> Iterator[WishGuest]:
         made.world.close()
 
 
-def run(guest: WishGuest, life: int, times: int = 1) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "tests.agent.wish_doomed", guest.root, guest.world.port, guest.url, life, times]
-    return subprocess.run(
-        [str(word) for word in command], cwd=REPOSITORY, capture_output=True, text=True, timeout=120, check=False
-    )
+def run(guest: WishGuest, life: int, times: int = 1) -> "CompletedProcess[str]":
+    return run_module("tests.agent.wish_doomed", guest.root, guest.world.port, guest.url, life, times, timeout=120)
 
 
 def kill_at_acts(guest: WishGuest, story: str, every: int) -> int:

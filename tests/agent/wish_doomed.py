@@ -1,4 +1,4 @@
-"""``python -m tests.agent.wish_doomed ROOT PORT URL LIFE [TIMES]``: the timer's check, dying before its act number LIFE.
+"""``run([ROOT, PORT, URL, LIFE, TIMES])``: the timer's check, dying before its act number LIFE.
 
 With LIFE 0 it lives, checks TIMES times, and prints the last patch's id after each, and the number of its acts.
 """
@@ -54,5 +54,7 @@ def main(root: Path, port: int, url: str, life: int, times: int = 1) -> None:
     print(doom.acts)
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))
+def run(words: "list[str]") -> None:
+    """With these words."""
+    root, port, url, *numbers = words
+    main(Path(root), int(port), url, *map(int, numbers))

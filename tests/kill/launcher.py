@@ -36,12 +36,8 @@ def shorten_waits() -> None:
     journal.ARRIVAL = timedelta(milliseconds=300)
 
 
-def run(arguments: list[str], log: str | None = None) -> None:
-    """The command line with these arguments, in this process; its words go to ``log`` if one is named."""
-    if log is not None:
-        output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+def run(arguments: list[str]) -> None:
+    """The command line with these arguments, in this process."""
     if arguments[0] == SWIFT:
         shorten_waits()
     sequence, *command = [part for part in arguments if part != SWIFT]

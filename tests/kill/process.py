@@ -1,6 +1,5 @@
 """Worker processes: started as an operator starts them, or forked from a server that has imported everything already."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -9,23 +8,20 @@ import threading
 import time
 from pathlib import Path
 
-from tests.kill import launcher
+from tests.forked import start_module
 
 _ROOT = Path(__file__).parents[2]
-_FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["tests.kill.launcher", "zlh_hooks.cli.worker", "zlh_hooks.adapters.ledger"])
 
 
 class WorkerProcess:
-    """One process of its own, whatever made it; its words go to ``log``. Half of a worker's CPU time is its imports."""
+    """One process of its own, whatever made it; its words go to ``log``."""
 
     def __init__(self, arguments: list[str], log: Path, forked: bool) -> None:
         self._log = log
         self._guard = threading.Lock()
         self._spawned: subprocess.Popen[bytes] | None = None
         if forked:
-            self._process = _FORKING.Process(target=launcher.run, args=(arguments, str(log)))
-            self._process.start()
+            self._process = start_module("tests.kill.launcher", arguments, log)
         else:
             with log.open("ab") as output:
                 command = [sys.executable, "-m", "tests.kill.launcher", *arguments]
