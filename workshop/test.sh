@@ -33,7 +33,7 @@ in_the_lab() {
     in_newest "$@"
 }
 
-begin_lab() { # real containers wait for their init more than they compute: they do so beside another part
+begin_lab() { # real containers wait for their init more than they compute: they do so beside the other parts
     lab_log=$(mktemp)
     in_the_lab -m 'lab and not matrix' >"$lab_log" 2>&1 &
     lab=$!
@@ -47,14 +47,14 @@ end_lab() {
     return "$code"
 }
 
+begin_lab
 # Many tests wait for processes more than they compute: four share two cores.
 part 'unit tests, newest libraries' in_newest -n 4 --dist worksteal -m 'not lab and not matrix'
-begin_lab
 part "unit tests, Debian 13's own Python and libraries" workshop/debian13.sh
 # Debian has neither fakepve nor the other ends of some protocols: here is what that root could not try.
 part 'what needs test libraries that Debian lacks, with the library versions of Debian 13' \
     in_debian13 -n 2 --dist worksteal -m 'not lab and not matrix and not peer and not process' \
     tests/adapters tests/agent/test_publication.py tests/cli tests/contracts tests/stand_in
-part 'tests on real containers, beside the two before' end_lab
+part 'tests on real containers, beside those before' end_lab
 printf '\n%s' "$summary"
 exit "$failed"

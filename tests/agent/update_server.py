@@ -82,9 +82,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def send(self, body: bytes) -> None:
+        self.server.state.sent += len(body)  # before: who has read the last byte may look at once
         self.wfile.write(body)
         self.wfile.flush()
-        self.server.state.sent += len(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
