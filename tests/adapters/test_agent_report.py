@@ -46,7 +46,16 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
             reason="WATCH: sick",
             failure=Failure("1.5.0-deadbeef", "WATCH: sick"),
             check=Check(AT, "waits", "pin 7"),
-            patch=Patched("5d1f0c2ab94e", "END", "stuck", "REVERT: no", "reload", waits=("zlh-game.service",)),
+            patch=Patched(
+                "5d1f0c2ab94e",
+                "END",
+                "stuck",
+                "REVERT: no",
+                "reload",
+                {"aa": "2"},
+                {"aa": "1"},
+                waits=("zlh-game.service",),
+            ),
             wish=Wished(
                 *(3, "ab" * 32, "security fixes", "bring", "wish 3"),
                 state="failed",
@@ -71,7 +80,9 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
     assert (told.failed, told.failure) == ("1.5.0-deadbeef", "WATCH: sick")
     assert told.check == AgentCheck("waits", "pin 7", suspicious=False)
     txn = "5d1f0c2ab94e"
-    assert told.patch == AgentPatch("END", "stuck", "reload", "REVERT: no", ("zlh-game.service",), txn)
+    assert told.patch == AgentPatch(
+        "END", "stuck", "reload", "REVERT: no", ("zlh-game.service",), txn, {"aa": "2"}, {"aa": "1"}
+    )
     assert told.wish == AgentWish(3, "security fixes", "wish 3", "failed", "PROVE: no", 1, "ab" * 32, txn, "stuck")
     assert told.takes_back
     assert told.list_wrong() == ("WATCH: sick", "patch: REVERT: no", "wish 3: PROVE: no")

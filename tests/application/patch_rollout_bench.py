@@ -90,7 +90,9 @@ class SimulatedPatching(SimulatedAgent):
         waits = ("zlh-game.service",) if self.outcome == FELT else ()
         txn = f"patch-{len(self.ends) + 1}"
         self.ends[wish.id] = txn, outcome
-        self.patch = AgentPatch("END", outcome, "restart" if waits else "live", reason, waits, txn)
+        self.patch = AgentPatch(
+            "END", outcome, "restart" if waits else "live", reason, waits, txn, {"aa": "2"}, {"aa": "1"}
+        )
         return state, reason
 
     def report(self, now: datetime) -> AgentReport:

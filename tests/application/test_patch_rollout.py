@@ -7,7 +7,7 @@ import pytest
 
 from agent_plugin.desired import decide_wish
 from agent_plugin.desired_wire import parse_state
-from tests.application.agent_rollout_bench import CRASHES, ILL, LINE, STUCK, make_agent_policy
+from tests.application.agent_rollout_bench import CRASHES, GOOD, ILL, LINE, STUCK, make_agent_policy
 from tests.application.patch_rollout_bench import BEGUN, FELT, GOES, NO_ROOM, SECURITY, PatchBench
 from tests.datacentre import Crash
 from zlh_hooks.domain.agent_report import AgentPatch
@@ -40,6 +40,24 @@ def test_good_packages_go_from_the_canary_to_the_whole_line_and_come_to_each_gue
     assert bench.series.shown == ["wave-0", "wave-1", "end"]
     bench.pass_time(timedelta(hours=2))
     assert bench.acts() == everybody("brought")
+
+
+@pytest.mark.parametrize(("outcome", "end"), [(GOOD, "installed"), (CRASHES, "reverted")])
+def test_what_a_guest_reports_of_its_patch_is_kept_in_the_ledger(bench: PatchBench, outcome: str, end: str) -> None:
+    for guest in bench.guests.values():
+        guest.outcome = outcome
+    plan = bench.submit_patches()
+    bench.work(plan)
+    kept = {e.target: e.data for e in bench.ledger.read(plan.id) if e.name == "agent.brought"}
+    touched = {vmid for vmid, acts in bench.acts().items() if acts}
+    assert set(kept) == touched
+    for data in kept.values():
+        assert (data["outcome"], data["impact"], data["packages"], data["previous"]) == (
+            end,
+            "live",
+            {"aa": "2"},
+            {"aa": "1"},
+        )
 
 
 def test_who_is_not_in_the_wave_sees_no_wish(bench: PatchBench) -> None:

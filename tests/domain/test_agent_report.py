@@ -1,5 +1,6 @@
 """A guest's key is believed at first sight, and from then on only a new root or a person brings another."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -114,6 +115,14 @@ def test_a_wish_calls_a_person_when_it_failed_and_not_when_it_waits_or_stumbled_
     state: str, tries: int, is_wrong: bool
 ) -> None:
     assert AgentWish(3, "security fixes", "wish 3", state, "why", tries).is_wrong == is_wrong
+
+
+def test_a_guests_words_take_no_more_of_the_ledger_than_is_allowed() -> None:
+    many = {f"{'n' * 999}{number}": "v" * 999 for number in range(999)}
+    units = tuple("u" * 999 for _ in range(999))
+    kept = AgentPatch(*("x" * 9999 for _ in range(4)), units, "x" * 9999, many, many, units).summarize()
+    assert len(json.dumps(kept)) < 50 * 1024
+    assert json.loads(json.dumps(kept)) == kept
 
 
 PATCH = AgentPatch("END", "nothing", "", "", (), "by hand")

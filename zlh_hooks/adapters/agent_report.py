@@ -94,7 +94,8 @@ def _describe_wish(wish: Wished) -> AgentWish:
 
 
 def _describe_patch(patch: Patched) -> AgentPatch:
-    return AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits, patch.txn)
+    brought = patch.packages, patch.previous, patch.restarted
+    return AgentPatch(patch.step, patch.outcome, patch.impact, patch.reason, patch.waits, patch.txn, *brought)
 
 
 def _parse_instant(text: str, name: str, address: str) -> datetime:

@@ -1,5 +1,7 @@
 """What a release of the agent is to one guest: which one it runs, and whether it went back from it by itself."""
 
+from collections.abc import Mapping
+
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.pull_driver import UNWATCHED, PullDriver
 from zlh_hooks.application.verdict import Skipped
@@ -36,6 +38,10 @@ class AgentDriver(PullDriver):
         if check.outcome == FAILED_HERE or (failed is not None and is_new):
             return report.failure or report.reason or check.said
         return None
+
+    def tell_brought(self, report: AgentReport) -> Mapping[str, object]:
+        """Its swap; of one that failed, which release that was."""
+        return {"release": report.current, "swap": report.swap, "outcome": report.outcome, "failed": report.failed}
 
     def explain_unchanged(self, report: AgentReport) -> str | None:
         """Never: who has the release already has no part in the plan."""

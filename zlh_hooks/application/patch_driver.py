@@ -1,5 +1,7 @@
 """What packages are to one guest: what it reports of the wish that brings them, and of the one that takes them back."""
 
+from collections.abc import Mapping
+
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.pull_driver import UNWATCHED, NoWayBack, PullDriver
 from zlh_hooks.application.verdict import Skipped
@@ -42,6 +44,11 @@ class PatchDriver(PullDriver):
         if report.wished_patch is not None and (report.wished_patch.is_open or report.wished_patch.is_good):
             return None
         return wish.reason or "it failed there"
+
+    def tell_brought(self, report: AgentReport) -> Mapping[str, object]:
+        """The wish's own patch; empty if somebody else has begun one since."""
+        patch = report.wished_patch
+        return {} if patch is None else patch.summarize()
 
     def explain_unchanged(self, report: AgentReport) -> str | None:
         """All was there already. An older plugin, after somebody else's patch, does not say."""

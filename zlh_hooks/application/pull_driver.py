@@ -25,7 +25,7 @@ from zlh_hooks.domain.probe import Probe
 from zlh_hooks.domain.progress import UNCHANGED
 from zlh_hooks.domain.steps import TargetEvent
 
-HAD, PROOF, BACK_PROOF = "agent.had", "agent.proof", "agent.back_proof"
+HAD, BROUGHT, PROOF, BACK_PROOF = "agent.had", "agent.brought", "agent.proof", "agent.back_proof"
 """Evidence of a target: what it had, its proof, and that on what it had before."""
 CHECKING = timedelta(minutes=15)
 """A guest asks every ten to eleven minutes what it shall have, and then brings it."""
@@ -83,6 +83,10 @@ class PullDriver(ABC):
         """Why it went back by itself, in this rollout's own try; None if it did not."""
 
     @abstractmethod
+    def tell_brought(self, report: AgentReport) -> Mapping[str, object]:
+        """What was done in the guest, as it reports: for the ledger, because its next report is of something else."""
+
+    @abstractmethod
     def explain_unchanged(self, report: AgentReport) -> str | None:
         """Why a guest that has it is no proof for others: nothing was brought to it; None if something was."""
 
@@ -128,9 +132,12 @@ class PullDriver(ABC):
             return journal.defer(f"nothing is known of it: {row.why}")
         if report.on_trial:
             return
-        if self.has_it(target, report):
+        has_it = self.has_it(target, report)
+        reason = None if has_it else self.find_failure(target, report, journal)
+        if has_it or reason is not None:
+            journal.once(BROUGHT, lambda: dict(self.tell_brought(report)))
+        if has_it:
             return journal.event(TargetEvent.EXCHANGED)
-        reason = self.find_failure(target, report, journal)
         if reason is not None:
             raise GoneBack(reason)
         if said := self.describe(report):

@@ -4,15 +4,18 @@ A key belongs to one guest and to the root volume that it was seen on: a root th
 own, and Proxmox, not the guest, says that it was exchanged. All else that changes a key is looked at by a person.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.errors import TargetError
 
 KEY_SEEN = "agent.key-seen"
 KEY_ACCEPTED = "agent.key-accepted"
+MOST_KEPT, LONGEST_KEPT = 50, 200
+"""Entries and letters of a guest's words that the ledger takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class AgentCheck:
 @dataclass(frozen=True, slots=True)
 class AgentPatch:
     """A guest's last patch of packages, whoever began it. ``outcome`` counts when it has ended; ``waits``: what still
-    runs old files; ``txn``: its name, another one each time.
+    runs old files; ``txn``: its name, another one each time. ``packages``: name to the version that it brings,
+    ``previous`` to the one before, ``restarted`` units that were restarted for it: as many as the report has room for.
     """
 
     step: str
@@ -41,6 +45,9 @@ class AgentPatch:
     reason: str
     waits: tuple[str, ...]
     txn: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    previous: Mapping[str, str] = field(default_factory=dict)
+    restarted: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -51,6 +58,15 @@ class AgentPatch:
     def is_good(self) -> bool:
         """Whether all that was wanted is there."""
         return self.outcome in ("installed", "nothing")
+
+    def summarize(self) -> dict[str, object]:
+        """What the ledger keeps: no more than so much, for the guest's root decides what it says."""
+        texts = {name: getattr(self, name)[:LONGEST_KEPT] for name in ("txn", "step", "outcome", "impact", "reason")}
+        tables = {name: _cut_table(getattr(self, name)) for name in ("packages", "previous")}
+        lists = {
+            name: [text[:LONGEST_KEPT] for text in getattr(self, name)[:MOST_KEPT]] for name in ("restarted", "waits")
+        }
+        return texts | tables | lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,10 @@ class AgentReport:
         patch = f"patch: {self.patch.reason}" if self.patch and self.patch.reason and not self.patch.is_good else ""
         wish = f"wish {self.wish.number}: {self.wish.reason}" if self.wish and self.wish.is_wrong else ""
         return tuple(filter(None, (swap, check, patch, wish)))
+
+
+def _cut_table(table: Mapping[str, str]) -> dict[str, str]:
+    return {key[:LONGEST_KEPT]: text[:LONGEST_KEPT] for key, text in islice(table.items(), MOST_KEPT)}
 
 
 def explain_unfit_for_patches(report: AgentReport) -> str | None:
