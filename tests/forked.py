@@ -12,8 +12,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from subprocess import CompletedProcess
 
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(
     [
         "agent_plugin.follow",
         "tests.agent.doomed",
@@ -28,7 +28,7 @@ FORKING.set_forkserver_preload(
 
 def start_module(name: str, words: Sequence[str], output: Path) -> ForkServerProcess:
     """``MODULE.run(words)``; what it prints is appended to ``output``."""
-    process = FORKING.Process(target=_run, args=(name, list(words), str(output)))
+    process = _FORKING.Process(target=_run, args=(name, list(words), str(output)))
     process.start()
     return process
 

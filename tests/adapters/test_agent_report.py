@@ -27,6 +27,11 @@ AT = "2026-11-23T22:05:00+00:00"
 STATUS = Status("2026-11-23T22:04:05+00:00", current="1.4.0-0a1b2c3d")
 
 
+TXN, WAITS = "5d1f0c2ab94e", ("zlh-game.service",)
+BROUGHT = {"aa": "2"}, {"aa": "1"}, ("cron.service",)
+"""Packages, the versions before, and what was restarted for them."""
+
+
 def open_reports(port: int, seconds: float = 5, limit: int = MOST_BYTES + 4096) -> GuestReports:
     return GuestReports(Web(SystemClock(), open_trust(None, ""), timedelta(seconds=seconds), limit), port)
 
@@ -46,22 +51,13 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
             reason="WATCH: sick",
             failure=Failure("1.5.0-deadbeef", "WATCH: sick"),
             check=Check(AT, "waits", "pin 7"),
-            patch=Patched(
-                "5d1f0c2ab94e",
-                "END",
-                "stuck",
-                "REVERT: no",
-                "reload",
-                {"aa": "2"},
-                {"aa": "1"},
-                waits=("zlh-game.service",),
-            ),
+            patch=Patched(TXN, "END", "stuck", "REVERT: no", "reload", *BROUGHT, WAITS),
             wish=Wished(
                 *(3, "ab" * 32, "security fixes", "bring", "wish 3"),
                 state="failed",
                 reason="PROVE: no",
                 tries=1,
-                txn="5d1f0c2ab94e",
+                txn=TXN,
                 outcome="stuck",
             ),
             abilities=("revert-wish", "of a later plugin"),
@@ -79,11 +75,8 @@ def test_what_a_guests_own_port_signs_is_believed(tmp_path: Path) -> None:
     assert (told.wanted, told.step, told.outcome, told.reason) == ("1.5.0-deadbeef", "END", "reverted", "WATCH: sick")
     assert (told.failed, told.failure) == ("1.5.0-deadbeef", "WATCH: sick")
     assert told.check == AgentCheck("waits", "pin 7", suspicious=False)
-    txn = "5d1f0c2ab94e"
-    assert told.patch == AgentPatch(
-        "END", "stuck", "reload", "REVERT: no", ("zlh-game.service",), txn, {"aa": "2"}, {"aa": "1"}
-    )
-    assert told.wish == AgentWish(3, "security fixes", "wish 3", "failed", "PROVE: no", 1, "ab" * 32, txn, "stuck")
+    assert told.patch == AgentPatch("END", "stuck", "reload", "REVERT: no", WAITS, TXN, *BROUGHT)
+    assert told.wish == AgentWish(3, "security fixes", "wish 3", "failed", "PROVE: no", 1, "ab" * 32, TXN, "stuck")
     assert told.takes_back
     assert told.list_wrong() == ("WATCH: sick", "patch: REVERT: no", "wish 3: PROVE: no")
     assert told.written == datetime(2026, 11, 23, 22, 4, 5, tzinfo=UTC)

@@ -6,7 +6,7 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.pull_driver import UNWATCHED, PullDriver
 from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.agent_release import FAILED_HERE, version_of
-from zlh_hooks.domain.agent_report import AgentReport
+from zlh_hooks.domain.agent_report import LONGEST_KEPT, AgentReport
 from zlh_hooks.domain.plan import AgentPart, PlannedTarget
 
 
@@ -41,7 +41,8 @@ class AgentDriver(PullDriver):
 
     def tell_brought(self, report: AgentReport) -> Mapping[str, object]:
         """Its swap; of one that failed, which release that was."""
-        return {"release": report.current, "swap": report.swap, "outcome": report.outcome, "failed": report.failed}
+        told = {"release": report.current, "swap": report.swap, "outcome": report.outcome, "failed": report.failed}
+        return {name: text[:LONGEST_KEPT] for name, text in told.items()}
 
     def explain_unchanged(self, report: AgentReport) -> str | None:
         """Never: who has the release already has no part in the plan."""

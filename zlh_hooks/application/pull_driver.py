@@ -26,7 +26,7 @@ from zlh_hooks.domain.progress import UNCHANGED
 from zlh_hooks.domain.steps import TargetEvent
 
 HAD, BROUGHT, PROOF, BACK_PROOF = "agent.had", "agent.brought", "agent.proof", "agent.back_proof"
-"""Evidence of a target: what it had, its proof, and that on what it had before."""
+"""Evidence of a target: what it had, what was done in it, its proof, and that on what it had before."""
 CHECKING = timedelta(minutes=15)
 """A guest asks every ten to eleven minutes what it shall have, and then brings it."""
 UNWATCHED = "it follows what is signed, and nobody proves it"
@@ -132,16 +132,18 @@ class PullDriver(ABC):
             return journal.defer(f"nothing is known of it: {row.why}")
         if report.on_trial:
             return
-        has_it = self.has_it(target, report)
-        reason = None if has_it else self.find_failure(target, report, journal)
-        if has_it or reason is not None:
-            journal.once(BROUGHT, lambda: dict(self.tell_brought(report)))
-        if has_it:
+        if self.has_it(target, report):
+            self._keep(report, journal)
             return journal.event(TargetEvent.EXCHANGED)
+        reason = self.find_failure(target, report, journal)
         if reason is not None:
+            self._keep(report, journal)
             raise GoneBack(reason)
         if said := self.describe(report):
             journal.defer(said)
+
+    def _keep(self, report: AgentReport, journal: Journal) -> None:
+        journal.once(BROUGHT, lambda: dict(self.tell_brought(report)))
 
     def is_waiting(self, target: PlannedTarget, row: GuestReport) -> bool:
         """Whether nothing is wrong with a guest that takes nothing up: it waits for its customer's sake."""

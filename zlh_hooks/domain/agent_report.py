@@ -14,7 +14,7 @@ from zlh_hooks.domain.errors import TargetError
 
 KEY_SEEN = "agent.key-seen"
 KEY_ACCEPTED = "agent.key-accepted"
-MOST_KEPT, LONGEST_KEPT = 50, 200
+MOST_KEPT, LONGEST_KEPT = 50, 120
 """Entries and letters of a guest's words that the ledger takes."""
 
 
