@@ -145,12 +145,13 @@ class PackageGuest(SwapGuest):
         self.put(f"{REPOSITORY}/Packages", index)
         self.put(f"{REPOSITORY}/Release", render_release(self.label, index).encode())
 
-    def install(self, *packages: str) -> None:
-        """As a person would, long ago."""
+    def install_packages(self, *packages: str) -> None:
+        """As a person would, long ago; each as if it had come for another's sake."""
         self.run("apt-get", "--quiet=2", "update")
         environment = ("env", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
         force = ("-o", "Dpkg::Options::=--force-confnew", "--allow-downgrades")
         self.run(*environment, "apt-get", "--quiet=2", "--yes", *force, "install", *packages)
+        self.run("apt-mark", "auto", *(package.partition("=")[0] for package in packages))
 
     def read_patch_step(self) -> str:
         """How far the patch has come; empty before the first."""

@@ -30,6 +30,9 @@ VMIDS = count(5001)
 PLUGIN = CHECKOUT / "agent_plugin"
 AGENT = CHECKOUT / "tests" / "lab" / "guest" / "zlh_agent.py"
 PROGRAM = "zlh-agent-plugin"
+SERVICE = "zlh-agent-update.service"
+DOOM = CHECKOUT / "tests" / "agent" / "doom.py"
+_DOOM_INSIDE = "/usr/local/lib/doom.py"
 VENDORED = CHECKOUT / ".lab" / "vendor"
 SETTINGS = "[trial]\nbake_seconds = 2\ndeadline_seconds = 60\n"
 """A short bake: tests swap often."""
@@ -197,6 +200,39 @@ class SwapGuest:
         for child in children:  # nsenter waits for the one process that it made in the guest
             os.kill(int(child), signal.SIGKILL)
         started.communicate()
+
+    def begin_until(self, step: str, *words: str) -> None:
+        """The plugin's unit runs this command and stands still once the step is done; nothing says yet that it is."""
+        self.put(_DOOM_INSIDE, DOOM.read_bytes())
+        command = " ".join(("/usr/bin/python3", _DOOM_INSIDE, step, *words[1:]))
+        self.drop_in(SERVICE, f"[Service]\nExecStart=\nExecStart={command}\n")
+        self.run("systemctl", "start", "--no-block", SERVICE)
+        until(self._stands_still, 60, f"end of {step}")
+        self.drop_in(SERVICE, "")
+
+    def _stands_still(self) -> bool:
+        pid = self.run("systemctl", "show", "--property=MainPID", "--value", SERVICE).strip()
+        return pid != "0" and "State:\tT" in self.run("sh", "-c", 'cat "/proc/$0/status" || true', pid)
+
+    def go_on(self) -> None:
+        """What stood still goes on, to its end."""
+        self.run("systemctl", "kill", "--signal=CONT", SERVICE)
+        self.resume()
+
+    def resume(self) -> None:
+        """The plugin takes up what was interrupted, if it does not do so already, and comes to its end."""
+        self.run("systemctl", "start", SERVICE)
+
+    def lose_power(self) -> None:
+        """And come back."""
+        self.stop()
+        self.start()
+
+    def reboot(self) -> None:
+        """In good order."""
+        self.was_off = True
+        assert self.lab.containers.shutdown(self.vmid, 60)
+        self.start()
 
     def wait_version(self, version: str, seconds: float) -> float:
         """Until this version answers; how long it took."""

@@ -6,19 +6,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from agent_plugin.steps import Step
 from tests.agent.release import Release
 from tests.lab.condition import until
 from tests.lab.image import Debian
 from tests.lab.lab import Lab
 from tests.lab.load import Load
 from tests.lab.network import inside
-from tests.lab.place import CHECKOUT
-from tests.lab.swap_bench import SETTINGS, STATE, SwapGuest, build_release
+from tests.lab.swap_bench import DOOM, SETTINGS, STATE, SwapGuest, build_release
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(400)]
 CRASHES = 30
-DOOM = CHECKOUT / "tests" / "agent" / "doom.py"
-EVERY = 9
+EVERY = 15
 _OTHERS = [
     *(("garbage", 10), ("no-python", 10), ("unreadable", 10)),
     *(("wrong-version", 15), ("sick", 15), ("exit-later", 15)),
@@ -30,6 +29,7 @@ _ALONE = {
     "OnFailure": ("ExecStartPre=", "ExecStopPost="),
 }
 """What is taken out of the agent's unit, so that one net is left."""
+_STEPS = [step for step in Step if step is not Step.END]
 
 
 @pytest.fixture(scope="module", params=list(Debian))
@@ -42,7 +42,7 @@ def guest(request: pytest.FixtureRequest, lab: Lab) -> Iterator[SwapGuest]:
 @pytest.fixture(autouse=True)
 def _one_release_answers(guest: SwapGuest) -> Iterator[None]:
     """After each test too: the agent answers, nothing is on trial, nothing is left behind, the game is the same process."""
-    game = guest.game()
+    game, guest.was_off = guest.game(), False
     yield
     current = guest.run("readlink", "/opt/zlh-agent/current").strip().removeprefix("releases/")
     assert guest.version() == current.rpartition("-")[0]
@@ -75,14 +75,12 @@ def test_a_release_that_cannot_start_goes_back_within_ten_seconds_and_nobody_is_
 
 
 @pytest.mark.matrix
-@pytest.mark.release
 @pytest.mark.parametrize(("fault", "seconds"), _OTHERS)
 def test_other_bad_releases_go_back_as_well(guest: SwapGuest, fault: str, seconds: float) -> None:
     assert_goes_back(guest, fault, seconds)
 
 
 @pytest.mark.matrix
-@pytest.mark.release
 @pytest.mark.parametrize("fault", ["hang", "freeze"])
 def test_a_release_that_hangs_goes_back_within_55_seconds(guest: SwapGuest, fault: str) -> None:
     assert_goes_back(guest, fault, 55)
@@ -136,7 +134,6 @@ def test_an_agent_with_a_workload_in_its_control_group_is_not_swapped(guest: Swa
 
 
 @pytest.mark.matrix
-@pytest.mark.release
 @pytest.mark.parametrize("net", _ALONE)
 def test_each_net_alone_takes_back_a_release_that_cannot_start(guest: SwapGuest, net: str) -> None:
     """``OnFailure=`` alone is silent before systemd 254, while restarts are left: there the deadline is the one that acts."""
@@ -160,7 +157,6 @@ def resume(guest: SwapGuest) -> None:
 
 
 @pytest.mark.matrix
-@pytest.mark.release
 @pytest.mark.parametrize("fault", ["", "wrong-version"])
 def test_a_plugin_killed_at_any_act_in_a_real_guest_is_finished_or_taken_back(
     guest: SwapGuest, fault: str, record_property: Callable[[str, object], None]
@@ -186,7 +182,6 @@ def run_doomed(guest: SwapGuest, life: int, fault: str) -> "subprocess.Completed
 
 
 @pytest.mark.matrix
-@pytest.mark.release
 def test_the_deadline_takes_back_a_release_that_runs_and_that_nobody_proves(guest: SwapGuest) -> None:
     before = guest.version()
     guest.drop_in("zlh-agent-revert.timer", "[Timer]\nOnActiveSec=\nOnActiveSec=6\n")
@@ -201,7 +196,6 @@ def test_the_deadline_takes_back_a_release_that_runs_and_that_nobody_proves(gues
 
 
 @pytest.mark.matrix
-@pytest.mark.release
 def test_arming_again_and_again_never_reaches_a_start_limit(guest: SwapGuest) -> None:
     for number in range(7):
         done = guest.install(build_release(f"7.{number}.{time.monotonic_ns()}", "exit"))
@@ -209,21 +203,43 @@ def test_arming_again_and_again_never_reaches_a_start_limit(guest: SwapGuest) ->
 
 
 @pytest.mark.matrix
-@pytest.mark.release
-@pytest.mark.parametrize("step", ["ARM", "FLIP", "RESTART", "WATCH"])
-def test_a_guest_that_loses_power_in_a_swap_comes_back_with_one_whole_release(guest: SwapGuest, step: str) -> None:
-    good = build_release(f"8.{time.monotonic_ns()}")
-    started = guest.begin(*guest.install_words(good))
-    until(lambda: guest.read_step() == step, 30, step)
-    guest.stop()
-    started.communicate()
-    guest.start()
-    resume(guest)
-    assert guest.status().outcome in ("installed", "reverted")
+@pytest.mark.parametrize("step", _STEPS)
+def test_a_guest_that_loses_power_once_a_step_is_done_comes_back_with_one_whole_release(
+    guest: SwapGuest, step: Step
+) -> None:
+    assert_comes_back(guest, step, guest.lose_power)
 
 
 @pytest.mark.matrix
-@pytest.mark.release
+@pytest.mark.parametrize("step", _STEPS)
+def test_a_guest_that_is_rebooted_once_a_step_is_done_comes_back_with_one_whole_release(
+    guest: SwapGuest, step: Step
+) -> None:
+    assert_comes_back(guest, step, guest.reboot)
+
+
+def assert_comes_back(guest: SwapGuest, step: Step, interrupt: "Callable[[], None]") -> None:
+    """What was interrupted blames no good release, and no bad one stays."""
+    is_bad = step in (Step.REVERT, Step.DISCARD)
+    release = build_release(f"8.{time.monotonic_ns()}", "wrong-version" if is_bad else "")
+    if step is Step.FOUND:
+        forget_releases(guest)
+    guest.begin_until(step.value, *guest.install_words(release))
+    interrupt()
+    guest.resume()
+    told = guest.status()
+    assert (told.step, told.outcome) in {("END", outcome) for outcome in ("installed", "reverted", "failed")}, told
+    assert (told.outcome == "installed") == (told.current == release.name), told
+    assert (release.name in told.blocked) == is_bad, told.blocked
+
+
+def forget_releases(guest: SwapGuest) -> None:
+    """As in a guest that never had an agent."""
+    guest.run("systemctl", "stop", "zlh-agent.socket", "zlh-agent.service")
+    guest.run("sh", "-c", "rm -r /opt/zlh-agent/*")
+
+
+@pytest.mark.matrix
 def test_an_agent_that_takes_no_passed_socket_is_swapped_all_the_same_and_it_costs_refused_connections(
     guest: SwapGuest,
 ) -> None:

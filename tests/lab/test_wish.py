@@ -52,7 +52,7 @@ class Wishing:
         self.guest, self.bench, self.number = guest, bench, 0
         self.probe("true")
         guest.offer(build_toy("1.0"))
-        guest.install("toy=1.0")
+        guest.install_packages("toy=1.0")
 
     def probe(self, word: str) -> None:
         self.guest.put(PROBE, f"#!/bin/sh\n{word}\n".encode())
