@@ -15,7 +15,7 @@ from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
 
 GUESTS, FIRST, GUEST, TEMPLATE = 3, 5001, 5003, 8001
 """The first and the third are on one node; the second is on the other."""
-MINUTE = timedelta(minutes=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 SHORT, LONG = 4 * MINUTE, 30 * MINUTE
 """Within the ten minutes that are waited for, and beyond."""
 
@@ -108,6 +108,17 @@ def test_policy_may_leave_the_guest_out_at_once_and_no_new_root_stays_with_it(
     progress = bench.tend(plan, timedelta(hours=1))
     assert (progress.of(GUEST).state, progress.count(TargetState.HEALTHY)) == (TargetState.SKIPPED, GUESTS - 1)
     assert told in progress.of(GUEST).reason
+    bench.assert_clean(plan)
+
+
+def test_what_begins_while_something_else_is_waited_for_and_leaves_the_guest_out_leaves_no_root_pending() -> None:
+    bench = Bench(make_policy(interlock={"backup": "wait", "provisioning": "skip"})).furnish(GUESTS)
+    bench.datacentre.faults.afterwards("reboot", lambda: back_up(SHORT)(bench), vmid=FIRST)
+    soon = lambda: bench.later(SECOND, lambda: provision(LONG)(bench))  # noqa: E731
+    bench.datacentre.faults.afterwards("exchange", soon, vmid=GUEST)
+    plan = bench.submit("2")
+    row = bench.work(plan).of(GUEST)
+    assert (row.state, "a new guest" in row.reason) == (TargetState.SKIPPED, True)
     bench.assert_clean(plan)
 
 

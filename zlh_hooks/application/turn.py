@@ -162,15 +162,15 @@ class Turn:
 
         What was waited for in vain may be over when all others are done: it has a second turn then.
         """
-        is_pending = journal.may_be_done(PUT)
+        was_pending = journal.may_be_done(PUT)
         try:
             self.wait_while_held(target, lambda: self._assure_undisturbed(target, journal))
         except Skipped as error:
-            if is_pending:
+            if journal.may_be_done(PUT):  # perhaps only since it waits
                 raise HeldUp(str(error)) from error
             raise
         except HeldUp as error:
-            if is_pending or target.vmid in self._later:
+            if was_pending or target.vmid in self._later:
                 raise
             self._later.add(target.vmid)
             self.case.gate.tell(f"guest {target.vmid} comes after the others: {error}")
