@@ -233,6 +233,23 @@ def test_a_guest_stays_with_the_ha_manager_through_a_withdrawal() -> None:
     assert [*states, container.ha_state] == ["started"] * 4
 
 
+def test_a_storage_that_is_away_when_players_begin_to_be_waited_for_costs_no_guest_its_turn_and_pauses_nobody() -> None:
+    bench = playing()
+    bench.datacentre.set_players(CANARY, 0)
+    store = bench.datacentre.store("n1", "local")
+
+    def go_away() -> None:
+        bench.datacentre.set_players(LAST, 3)
+        store.active = False
+        bench.later(MINUTE, lambda: setattr(store, "active", True))
+        bench.later(3 * MINUTE, partial(bench.datacentre.set_players, LAST, 0))
+
+    bench.datacentre.faults.afterwards("reboot", lambda: bench.later(14 * SECOND, go_away), vmid=5002)
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    bench.assert_clean(plan)
+
+
 # ----------------------------------------------------------- under a lock, late
 
 
@@ -360,6 +377,17 @@ def test_a_successor_withdraws_too_what_was_to_be_restarted_at_once_when_its_wor
     seen = watch(bench, at("04:23"))
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     assert seen == [False]
+    bench.assert_clean(plan)
+
+
+def test_a_successor_proves_a_pending_root_that_came_on_a_node_without_the_release() -> None:
+    bench = playing()
+    plan = bench.submit("2")
+    _die_at(bench, plan, at("04:10"))
+    bench.datacentre.add_node("n3")
+    bench.datacentre.add_storage("local", "n3")
+    bench.datacentre.migrate_guest(CANARY, "n3")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     bench.assert_clean(plan)
 
 

@@ -135,7 +135,7 @@ class RootDriver:
             self._check_staged(target, ref, journal)
         elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
-        elif held := self.find_claim(ref) or kept_root.find_lack_of_room(self.cluster, ref, journal):
+        elif held := self.find_claim(target) or kept_root.find_lack_of_room(self.cluster, ref, journal):
             raise HeldUp(held)
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
@@ -144,9 +144,10 @@ class RootDriver:
         if record.root == self.baseline(journal).root:  # else somebody's restart has just brought the new one
             journal.write(Kind.EVIDENCE, BASELINE, record.dump())
 
-    def find_claim(self, ref: GuestRef) -> str | None:
-        """Who wants no work of ours on the guest; None if nobody."""
-        return find_claim(read_facts(self.cluster, ref, self.plan.release), self.clock.now())
+    def find_claim(self, target: PlannedTarget) -> str | None:
+        """Who wants no work of ours on the guest, wherever it is now; None if nobody."""
+        read, template = self.cluster.inventory.read_config, self.plan.release.templates[target.node]
+        return find_claim(read(self.locate(target)), read(GuestRef(template, target.node)), self.clock.now())
 
     def _is_on_old_root(self, ref: GuestRef, journal: Journal) -> bool:
         return self.cluster.inventory.read_config(ref).rootfs.volume == self.baseline(journal).root
@@ -381,10 +382,8 @@ class RootDriver:
     def _record_version(self, ref: GuestRef, journal: Journal) -> None:
         self.give_back_to_ha(ref, journal, "ha.restore")
         kept = mark.render_kept(self.plan.id, kept_root.find_known(journal, kept_root.OLD))
-        new, outdated = (
-            (tag.VERSION + self.plan.release.version, *kept),
-            (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}.", tag.BUSY),
-        )
+        new = (tag.VERSION + self.plan.release.version, *kept)
+        outdated = (tag.VERSION, f"{tag.KEPT_ROOT}{self.plan.id}.", tag.BUSY)
         tags = self.cluster.inventory.read_config(ref).tags
         drop = tuple(t for t in tags if t.startswith(outdated) and t not in new)
         journal.clear(root_step.WriteTags("proved.version", self.cluster, ref, add=new, drop=drop))

@@ -45,9 +45,8 @@ class Standing:
 
     def _find_others(self, target: PlannedTarget, need: timedelta) -> str | None:
         """A claim on it, or work of others for which policy leaves it out, or asks a person."""
-        ref = self.case.driver.locate(target)
-        claim = self.case.driver.find_claim(ref)
-        conflict = None if claim else self.interlock.find(ref, need)
+        claim = self.case.driver.find_claim(target)
+        conflict = None if claim else self.interlock.find(self.case.driver.locate(target), need)
         return claim or (conflict.reason if conflict and conflict.answer != "wait" else None)
 
     def is_due(self, target: PlannedTarget, journal: Journal) -> bool:

@@ -48,13 +48,13 @@ def find_obstacle(facts: Facts, wishes: Wishes) -> str | None:
 
 
 def _held(facts: Facts, wishes: Wishes) -> str | None:
-    return find_claim(facts, wishes.now)
+    return find_claim(facts.guest, facts.template, wishes.now)
 
 
-def find_claim(facts: Facts, now: datetime) -> str | None:
+def find_claim(guest: GuestConfig, template: GuestConfig, now: datetime) -> str | None:
     """Who wants no work of ours on the guest, or on its line, and until when; None if nobody."""
-    held = find_hold(Claim.HOLD, facts.guest.tags, now, _notes_of(facts.guest))
-    line = find_hold(Claim.LINE, facts.template.tags, now, _notes_of(facts.template))
+    held = find_hold(Claim.HOLD, guest.tags, now, _notes_of(guest))
+    line = find_hold(Claim.LINE, template.tags, now, _notes_of(template))
     return f"on hold {held}" if held else f"its line is on hold {line}" if line else None
 
 
