@@ -201,13 +201,27 @@ def test_a_pause_withdraws_it_and_it_is_put_again_when_the_rollout_goes_on() -> 
 
 
 @pytest.mark.parametrize("verb", ["revert", "abort"])
-def test_an_order_that_ends_the_rollout_takes_it_back_without_a_restart(verb: str) -> None:
+@pytest.mark.parametrize("is_ill", [False, True])
+def test_an_order_that_ends_the_rollout_takes_it_back_without_a_restart_and_the_guest_proves_nothing(
+    verb: str, is_ill: bool
+) -> None:
     bench = playing()
+    if is_ill:
+        bench.later(7 * MINUTE, partial(_fall_ill, bench))
     bench.later(8 * MINUTE, bench.order(verb))
     plan = bench.submit("2")
-    bench.work(plan)
+    progress = bench.work(plan)
     assert not is_pending(bench) and not bench.executed("reboot")
+    assert (progress.has_ended, progress.of(CANARY).state) == (True, TargetState.SKIPPED)
+    assert progress.state is not RolloutState.STUCK
     bench.assert_clean(plan)
+
+
+def _fall_ill(bench: Bench) -> None:
+    container = bench.datacentre.containers[CANARY]
+    root = bench.datacentre.volume(container.node, container.config.rootfs.volume)
+    assert root is not None
+    root.behaviour = turns_unhealthy("1", after=0)
 
 
 def test_a_freeze_that_begins_in_its_window_withdraws_it_before() -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import NoReturn
 
 from zlh_hooks.application.case import Case
-from zlh_hooks.application.finish import Finish
+from zlh_hooks.application.finish import Finish, waits
 from zlh_hooks.application.gate import Later
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Clock
@@ -18,7 +18,7 @@ from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
 from zlh_hooks.domain.plan import PlannedTarget
-from zlh_hooks.domain.progress import GROW, RESTART, find_condemning
+from zlh_hooks.domain.progress import GROW, find_condemning
 from zlh_hooks.domain.steps import HALF_WAY, TargetEvent
 
 ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
@@ -114,11 +114,11 @@ class Exchange:
         """Its turn may end in the moment in which it has come: its root is withdrawn then, or is to be."""
         is_over = False
         while not is_over:
-            if _waits(journal):
+            if waits(journal):
                 self.turn.wait_while_held(target, lambda: self._end_withdrawal(target, journal))
                 self.turn.take(target, journal)
             with self.case.alone_with(target):
-                is_over = not _waits(journal) or self._has_turn(target, journal)
+                is_over = not waits(journal) or self._has_turn(target, journal)
                 if is_over and journal.last_name() not in ENDED:  # by a restart of its customer's, meanwhile
                     self._bring_to_end(target, journal)
 
@@ -275,7 +275,7 @@ class Exchange:
         ``hindrance``: what is known to keep it from that.
         """
         journal = self.case.journal_of(target)
-        if not _waits(journal) or target.vmid in self._given_way:
+        if not waits(journal) or target.vmid in self._given_way:
             return
         try:
             is_begun = self.case.way_back.is_withdrawing(journal)
@@ -306,8 +306,3 @@ class Exchange:
     def _forget_ended(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.last_name() in (*ENDED, TargetEvent.WITHDRAWN):
             self.case.half_way.pop(target.vmid, None)
-
-
-def _waits(journal: Journal) -> bool:
-    """Whether nobody has asked for the restart that brings its new root, nor has any come."""
-    return journal.is_waiting() and not journal.was_requested(RESTART)

@@ -64,8 +64,17 @@ class Finish:
         """A restart may have brought its new root; else it can be left as it was."""
         if self.driver.has_come_up(target, journal):
             self._note_exchanged(target, journal)
-        elif leaves and self.way_back.withdraw(target, journal, journal.last_deferral(), leaves=True):
-            self.way_back.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
+        elif leaves:
+            self.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
+
+    def leave(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
+        """Whether the guest was left as it was, for no restart has brought its new root. ``HeldUp``: not yet."""
+        if not waits(journal) or self.driver.has_come_up(target, journal):
+            return False
+        is_left = self.way_back.withdraw(target, journal, reason, leaves=True)
+        if is_left:
+            self.way_back.leave(target, journal, reason)
+        return is_left
 
     def withdraw(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Its new root may not come now: if it still waits for a restart its turn comes again. ``HeldUp``: not yet."""
@@ -92,3 +101,8 @@ class Finish:
         self.driver.assure_free(ref)  # else each look would end at its tags, after all of a proof
         if self.driver.is_running(target) or fails_to_start(self.driver.cluster, ref, journal):
             self.driver.prove(target, journal, candidate)
+
+
+def waits(journal: Journal) -> bool:
+    """Whether nobody has asked for the restart that brings its new root, nor has any come."""
+    return journal.is_waiting() and not journal.was_requested(RESTART)

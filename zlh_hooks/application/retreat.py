@@ -93,9 +93,11 @@ class Retreat:
         case.crew.attempt_each([row.target for row in newest_first], revert)
 
     def _revert(self, target: PlannedTarget, reason: str) -> None:
+        """One to which no restart has brought its new root is left as it was, and need not prove itself."""
         case, journal = self.case, self.case.journal_of(target)
         try:
-            case.way_back.revert(target, journal, reason)
+            if not self.finish.leave(target, journal, _say(reason)):
+                case.way_back.revert(target, journal, reason)
         except GuestMissing as error:
             if (ref := case.driver.find(target)) is not None:
                 raise RoadError(f"guest {target.vmid} is on {ref.node} now: once more") from error
@@ -103,10 +105,10 @@ class Retreat:
 
     def _discard_staged(self, reason: str) -> None:
         unused = self.case.in_state(self.case.plan.targets, TargetState.PENDING, TargetState.STAGED)
-        said = f"the rollout ended before its turn: {reason}"
 
         def leave(target: PlannedTarget) -> None:
-            self.case.way_back.leave(target, self.case.journal_of(target), said, comes_again=self._is_patient)
+            journal = self.case.journal_of(target)
+            self.case.way_back.leave(target, journal, _say(reason), comes_again=self._is_patient)
 
         self.case.crew.attempt_each(unused, leave)
 
@@ -159,3 +161,7 @@ class Retreat:
         end = clock.monotonic() + length.total_seconds()
         self.case.tend_others(lambda: clock.monotonic() >= end)
         clock.sleep(max(timedelta(0), timedelta(seconds=end - clock.monotonic())))
+
+
+def _say(reason: str) -> str:
+    return f"the rollout ended before its turn: {reason}"

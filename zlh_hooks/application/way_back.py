@@ -78,10 +78,10 @@ class WayBack:
 
         Somebody else may have done that already, or brought a backup back. ``HeldUp`` while it cannot be done.
         """
-        ref = self.driver.locate(target)
-        self.driver.assure_free(ref)
-        self._find_out(ref, journal)
-        new = self.driver.new_root(journal)
+        ref, new = self.driver.locate(target), self.driver.new_root(journal)
+        if journal.may_be_done(PUT):  # else a lock is nothing to it
+            self.driver.assure_free(ref)
+            self._find_out(ref, journal)
         if not journal.may_be_done(PUT):
             return True
         try:
