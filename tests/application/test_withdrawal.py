@@ -291,6 +291,23 @@ def _tags(bench: Bench) -> str:
     return str(bench.datacentre.containers[CANARY].values["tags"])
 
 
+@pytest.mark.parametrize("pauses", [False, True])
+def test_a_guest_that_a_lock_kept_from_its_write_until_its_turn_was_over_comes_in_its_next_one(pauses: bool) -> None:
+    bench = Bench(make_policy((FIRST, SECOND_WINDOW), lock_wait="30m", ha="ignore")).furnish(1)
+    guest = join_ha(bench)
+    lock = partial(bench.datacentre.lock, CANARY, "backup", 25 * MINUTE)
+    bench.datacentre.faults.meanwhile("exchange", lock, vmid=CANARY)
+    if pauses:
+        bench.answers = [lambda: bench.later(MINUTE, bench.order("resume"))]
+        bench.later(5 * MINUTE, bench.order("pause"))
+    states: list[str | None] = []
+    bench.later((6 if pauses else 19) * MINUTE, lambda: states.append(guest.ha_state))
+    plan = bench.submit("2")
+    assert bench.work(plan).of(CANARY).state is TargetState.HEALTHY
+    assert (len(withdrawn(bench)), states) == (1, ["started"])
+    bench.assert_clean(plan)
+
+
 def test_a_lock_that_comes_in_the_moment_of_the_write_leaves_the_guest_staged() -> None:
     bench = playing()
     bench.datacentre.faults.refuse("exchange", GuestLocked("CT is locked (backup)", "backup"), vmid=CANARY)

@@ -192,10 +192,11 @@ class Exchange:
         A write of which nobody knows whether it came counts as one that did. Where only its time ran out its turn
         comes again.
         """
-        if journal.may_be_done(PUT):
+        if journal.has_event(TargetEvent.EXCHANGE_BEGAN) and not self.turn.may_go_on(target):
             journal.defer(reason)
-            if self.turn.may_go_on(target):
-                self._given_way.add(target.vmid)
+        elif journal.may_be_done(PUT):
+            journal.defer(reason)
+            self._given_way.add(target.vmid)
         else:
             self.case.skip(target, reason)
 
