@@ -10,7 +10,7 @@ from tests.application.notice_bench import TellingBench, make_telling_policy
 from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_interlock import before_third, plan_job
 from tests.clock import FakeClock
-from tests.datacentre import Crash, turns_unhealthy
+from tests.datacentre import Behaviour, Crash, good, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked
 from zlh_hooks.domain.interlock import BackupJob
@@ -218,10 +218,19 @@ def test_an_order_that_ends_the_rollout_takes_it_back_without_a_restart_and_the_
 
 
 def _fall_ill(bench: Bench) -> None:
+    _behave(bench, turns_unhealthy("1", after=0))
+
+
+def _recover(bench: Bench) -> None:
+    _behave(bench, good("1"))
+
+
+def _behave(bench: Bench, behaviour: Behaviour) -> None:
+    """The canary does so on its old root, whatever that is."""
     container = bench.datacentre.containers[CANARY]
     root = bench.datacentre.volume(container.node, container.config.rootfs.volume)
     assert root is not None
-    root.behaviour = turns_unhealthy("1", after=0)
+    root.behaviour = behaviour
 
 
 def test_a_freeze_that_begins_in_its_window_withdraws_it_before() -> None:
@@ -362,6 +371,16 @@ def test_at_any_time_a_hold_outside_of_windows_withdraws_it_and_it_comes_when_th
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     assert seen == [True, False, True]
     bench.assert_clean(plan)
+
+
+def test_at_any_time_a_guest_that_is_not_well_outside_of_windows_is_not_left_out_for_that() -> None:
+    bench = by_day()
+    _fall_ill(bench)
+    bench.later(10 * MINUTE, partial(_recover, bench))
+    seen = watch(bench, at("04:09"), at("04:11"))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert seen == [False, True]
 
 
 # ------------------------------------------------------------------- successors

@@ -11,6 +11,7 @@ from zlh_hooks.application.case import Case
 from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.root_driver import PUT
+from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.errors import HeldUp
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import predict_need
@@ -56,16 +57,16 @@ class Standing:
         )
 
     def put(self, target: PlannedTarget, journal: Journal) -> None:
-        """Leave its new root to whoever restarts the guest next, if it may stand now. ``Skipped`` as at its turn.
+        """Leave its new root to whoever restarts the guest next, if it may stand now.
 
-        Where it may not, or the guest is locked, that is tried again later.
+        Where it may not, or the guest is locked or not well, that is tried again later: its turn alone leaves it out.
         """
         self._rests_until[target.vmid] = self.case.clock.monotonic() + PUT_AGAIN.total_seconds()
         if self.find_hindrance(target) is not None:
             return
         try:
             self.case.driver.prove_baseline(target, journal)
-        except HeldUp:
+        except (HeldUp, Skipped):
             return
         with self.case.alone_with(target):
             if journal.is_waiting() and self.find_hindrance(target) is None:
