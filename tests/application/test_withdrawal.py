@@ -373,6 +373,23 @@ def test_at_any_time_a_hold_outside_of_windows_withdraws_it_and_it_comes_when_th
     bench.assert_clean(plan)
 
 
+def test_at_any_time_a_guest_whose_restart_a_lock_prevented_goes_back_to_the_ha_manager_when_its_turn_is_over() -> None:
+    """Its root is pending again then, as before."""
+    window = FIRST | {"start": "04:10"}
+    bench = Bench(make_policy((window, LATER), exchange_pending="any-time", ha="ignore", lock_wait="30m")).furnish(1)
+    guest = join_ha(bench)
+    lock = partial(bench.datacentre.lock, CANARY, "backup", 24 * MINUTE)
+    bench.datacentre.faults.meanwhile("write_ha_state", lock, vmid=CANARY)
+    seen: list[tuple[str | None, bool]] = []
+    for minutes in (12, 36):
+        bench.later(minutes * MINUTE, lambda: seen.append((guest.ha_state, is_pending(bench))))
+    plan = bench.submit("2")
+    assert bench.work(plan).of(CANARY).state is TargetState.HEALTHY
+    assert seen == [("ignored", True), ("started", True)]
+    assert guest.ha_state == "started"
+    bench.assert_clean(plan)
+
+
 def test_at_any_time_a_guest_that_is_not_well_outside_of_windows_is_not_left_out_for_that() -> None:
     bench = by_day()
     _fall_ill(bench)

@@ -46,6 +46,11 @@ def keep_off(cluster: Cluster, ref: GuestRef, journal: Journal, name: str) -> No
         _write(journal, WriteHaState(name, cluster, ref, "ignored"))
 
 
+def is_kept_off(journal: Journal) -> bool:
+    """Whether the guest was taken from the HA manager, and its exchange was not withdrawn since."""
+    return journal.evidence(_HA) is not None
+
+
 def give_back(cluster: Cluster, ref: GuestRef, journal: Journal, name: str) -> None:
     """Give the HA manager back what it had, if it was taken from it and is its still."""
     known = journal.evidence(_HA)

@@ -7,6 +7,7 @@ its date has come, nobody holds it. Policy may let it stand outside of windows t
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from zlh_hooks.application import high_availability
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import Journal
@@ -39,9 +40,13 @@ class Standing:
         return predict_need(self.case.progress())
 
     def find_hindrance(self, target: PlannedTarget) -> str | None:
-        """Why the guest's new root may not stand pending now; None if it may. Never waits."""
-        need = self.need()
-        hindrance = self.case.gate.find_hindrance(need, target.vmid, any_time=self.is_any_time)
+        """Why the guest's new root may not stand pending now; None if it may. Never waits.
+
+        One that was taken from the HA manager, for a restart that did not come, is to be given back when its turn ends.
+        """
+        need, is_ready = self.need(), high_availability.is_kept_off(self.case.journal_of(target))
+        any_time = self.is_any_time and not is_ready
+        hindrance = self.case.gate.find_hindrance(need, target.vmid, any_time=any_time)
         return hindrance or self._find_others(target, need)
 
     def _find_others(self, target: PlannedTarget, need: timedelta) -> str | None:
