@@ -19,7 +19,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 NIGHT = {"name": "night", "rule": "FREQ=DAILY", "start": "06:00", "length_minutes": 120}
 
 
-def _stop_server(bench: Bench, vmid: int, state: str = "stopped") -> None:
+def stop_server(bench: Bench, vmid: int, state: str = "stopped") -> None:
     """Its customer stops the game; the agent remembers that, whichever root it runs on."""
     for volume in bench.datacentre.volumes_of(bench.datacentre.containers[vmid]):
         if volume.behaviour is not None:
@@ -42,7 +42,7 @@ def _add_memory(bench: Bench, vmid: int) -> None:
     bench.datacentre.edit_config(vmid, memory="4096")
 
 
-CHANGES = pytest.mark.parametrize("change", [_stop_server, _add_data, _add_memory])
+CHANGES = pytest.mark.parametrize("change", [stop_server, _add_data, _add_memory])
 Change = Callable[[Bench, int], None]
 
 
@@ -64,8 +64,8 @@ def test_a_server_that_is_neither_as_before_nor_as_when_it_left_keeps_the_way_ba
     bench = Bench().furnish(3)
     plan = bench.submit("2")
     bench.work(plan)
-    _stop_server(bench, GUEST)
-    bench.datacentre.faults.meanwhile("reboot", lambda: _stop_server(bench, GUEST, "crashed"), vmid=GUEST)
+    stop_server(bench, GUEST)
+    bench.datacentre.faults.meanwhile("reboot", lambda: stop_server(bench, GUEST, "crashed"), vmid=GUEST)
     bench.order("revert", "unwanted")()
     assert bench.work(plan).state is RolloutState.STUCK
     assert "state is crashed, expected running or stopped" in bench.progress(plan).of(GUEST).reason
@@ -80,7 +80,7 @@ def test_a_version_under_which_a_server_stops_is_bad_though_nobody_knows_who_sto
 def test_a_server_that_an_unproved_version_stopped_for_good_keeps_the_way_back_from_being_proved() -> None:
     bench = Bench(make_policy(max_failures=1)).furnish(3).spoil(GUEST, behaviour=changes_state("2", "stopped"))
     faults = bench.datacentre.faults
-    faults.meanwhile("reboot", lambda: _stop_server(bench, GUEST), nth=2, vmid=GUEST)
+    faults.meanwhile("reboot", lambda: stop_server(bench, GUEST), nth=2, vmid=GUEST)
     bench.answers = [bench.order("resume")]
     plan = bench.submit("2")
     row = bench.work(plan).of(GUEST)
@@ -222,7 +222,7 @@ def test_a_pending_root_that_somebody_took_away_condemns_no_version_when_its_tur
 
 def test_a_server_that_its_customer_stopped_while_its_root_was_pending_is_expected_stopped() -> None:
     bench = Bench(make_policy([NIGHT], exchange_pending="any-time")).furnish(3)
-    bench.later(HOUR, lambda: _stop_server(bench, CANARY))
+    bench.later(HOUR, lambda: stop_server(bench, CANARY))
     plan = bench.submit("2")
     progress = bench.work(plan)
     assert (progress.state, progress.count(TargetState.HEALTHY)) == (RolloutState.SUCCEEDED, 3)

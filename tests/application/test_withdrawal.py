@@ -8,6 +8,7 @@ import pytest
 
 from tests.application.notice_bench import TellingBench, make_telling_policy
 from tests.application.rollout_bench import Bench, make_policy
+from tests.application.test_customer_change import stop_server
 from tests.application.test_interlock import before_third, plan_job
 from tests.clock import FakeClock
 from tests.datacentre import Behaviour, Crash, good, turns_unhealthy
@@ -30,6 +31,7 @@ SECOND_WINDOW = FIRST | {"name": "second", "start": "04:30", "length_minutes": 4
 LATER = FIRST | {"name": "later", "start": "04:40", "length_minutes": 60}
 DENIED = FIRST | {"name": "no", "start": "04:20", "length_minutes": 5, "effect": "deny"}
 NEED = 2 * MINUTE
+ILL = turns_unhealthy("1", after=0)
 LOOK = 15 * SECOND
 """Within which the worker looks at what is pending."""
 
@@ -207,7 +209,7 @@ def test_an_order_that_ends_the_rollout_takes_it_back_without_a_restart_and_the_
 ) -> None:
     bench = playing()
     if is_ill:
-        bench.later(7 * MINUTE, partial(_fall_ill, bench))
+        bench.later(7 * MINUTE, partial(_behave, bench, ILL))
     bench.later(8 * MINUTE, bench.order(verb))
     plan = bench.submit("2")
     progress = bench.work(plan)
@@ -215,14 +217,6 @@ def test_an_order_that_ends_the_rollout_takes_it_back_without_a_restart_and_the_
     assert (progress.has_ended, progress.of(CANARY).state) == (True, TargetState.SKIPPED)
     assert progress.state is not RolloutState.STUCK
     bench.assert_clean(plan)
-
-
-def _fall_ill(bench: Bench) -> None:
-    _behave(bench, turns_unhealthy("1", after=0))
-
-
-def _recover(bench: Bench) -> None:
-    _behave(bench, good("1"))
 
 
 def _behave(bench: Bench, behaviour: Behaviour) -> None:
@@ -390,10 +384,27 @@ def test_at_any_time_a_guest_whose_restart_a_lock_prevented_goes_back_to_the_ha_
     bench.assert_clean(plan)
 
 
+@pytest.mark.parametrize("is_ill", [False, True], ids=["stopped", "ill"])
+def test_a_customer_who_restarts_a_server_that_was_stopped_or_ill_for_a_while_condemns_no_version(is_ill: bool) -> None:
+    """What it is by then is what is expected of it; while it is ill no root is pending that could not be proved."""
+    bench = by_day()
+    change = partial(_behave, bench, ILL) if is_ill else partial(stop_server, bench, CANARY)
+    bench.later(8 * MINUTE, change)
+    seen = watch(bench, at("04:09:30"), at("04:12"))
+    bench.later(12 * MINUTE + SECOND, partial(bench.datacentre.restart_inside, CANARY))
+    if is_ill:
+        bench.later(14 * MINUTE, partial(_behave, bench, good("1")))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert (seen, bench.revoked()) == ([True, not is_ill], [])
+    assert (bench.entries(Kind.EVENT, TargetEvent.EXCHANGED, CANARY)[0].at > at("04:13")) is is_ill
+    assert "its server is not what it was" in withdrawn(bench)[0][1]
+
+
 def test_at_any_time_a_guest_that_is_not_well_outside_of_windows_is_not_left_out_for_that() -> None:
     bench = by_day()
-    _fall_ill(bench)
-    bench.later(10 * MINUTE, partial(_recover, bench))
+    _behave(bench, ILL)
+    bench.later(10 * MINUTE, partial(_behave, bench, good("1")))
     seen = watch(bench, at("04:09"), at("04:11"))
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS

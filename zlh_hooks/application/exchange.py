@@ -292,6 +292,8 @@ class Exchange:
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)
         try:
+            if illness := self._find_illness(target, journal):
+                return self._withdraw(target, illness)
             self.finish.attempt(
                 target,
                 journal,
@@ -303,6 +305,10 @@ class Exchange:
             self._look_for(target, journal)
         self._pause_if_stuck(target, journal)
         self._forget_ended(target, journal)
+
+    def _find_illness(self, target: PlannedTarget, journal: Journal) -> str | None:
+        is_pending = waits(journal) and journal.may_be_done(PUT) and not self.has_given_way(target)
+        return self.turn.standing.find_illness(target, journal) if is_pending else None
 
     def _forget_ended(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.last_name() in (*ENDED, TargetEvent.WITHDRAWN):

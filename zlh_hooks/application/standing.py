@@ -11,15 +11,18 @@ from zlh_hooks.application import high_availability
 from zlh_hooks.application.case import Case
 from zlh_hooks.application.interlock import Interlock
 from zlh_hooks.application.journal import Journal
+from zlh_hooks.application.proof import expect_state
 from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.application.verdict import Skipped
 from zlh_hooks.domain.errors import HeldUp
+from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import PlannedTarget
 from zlh_hooks.domain.progress import predict_need
 from zlh_hooks.domain.steps import TargetEvent
 
 PUT_AGAIN = timedelta(seconds=10)
 """How long a root that could not be put rests before it is tried again."""
+AT_ONCE = HealthRules(min_healthy_time=timedelta(0), healthy_deadline=timedelta(0))
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Standing:
     case: Case
     interlock: Interlock
     _rests_until: dict[int, float] = field(default_factory=dict)
+    _ill_since: dict[int, float] = field(default_factory=dict)
 
     @property
     def is_any_time(self) -> bool:
@@ -55,6 +59,28 @@ class Standing:
         conflict = None if claim else self.interlock.find(self.case.driver.locate(target), need)
         return claim or (conflict.reason if conflict and conflict.answer != "wait" else None)
 
+    def find_illness(self, target: PlannedTarget, journal: Journal) -> str | None:
+        """Why its new root may not stand pending any more though nobody is in its way: a restart would bring one that
+        cannot be proved. None while that may be but the beginning of its customer's restart.
+        """
+        flaw, now = self._find_flaw(target, journal), self.case.clock.monotonic()
+        if flaw is None:
+            self._ill_since.pop(target.vmid, None)
+            return None
+        since = self._ill_since.setdefault(target.vmid, now)
+        is_lasting = now - since > self.case.plan.rules.shutdown_timeout.total_seconds()
+        return f"its server is not what it was when its new root was put ({flaw})" if is_lasting else None
+
+    def _find_flaw(self, target: PlannedTarget, journal: Journal) -> str | None:
+        """Asked once, for others wait for it. A measurement that fails says nothing."""
+        driver, probes = self.case.driver, self.case.plan.line.probes
+        if not driver.is_running(target):
+            return None
+        expect = expect_state(driver.baseline(journal).facts)
+        judgement = driver.examiner.examine(driver.locate(target), probes, AT_ONCE, expect).judgement
+        is_ill = judgement.outcome is Outcome.UNHEALTHY and not driver.has_come_up(target, journal)
+        return judgement.reason.partition(": ")[2] if is_ill else None
+
     def is_due(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether its new root was not put yet, nor tried to be a moment ago."""
         return not journal.is_in(TargetEvent.EXCHANGE_BEGAN) and self.case.clock.monotonic() >= self._rests_until.get(
@@ -79,6 +105,7 @@ class Standing:
 
     def _write(self, target: PlannedTarget, journal: Journal) -> None:
         self.case.half_way[target.vmid] = target
+        self._ill_since.pop(target.vmid, None)
         try:
             self.case.driver.leave_pending(target, journal)
         except HeldUp as error:
