@@ -11,7 +11,7 @@ from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_customer_change import stop_server
 from tests.application.test_interlock import before_third, plan_job
 from tests.clock import FakeClock
-from tests.datacentre import Behaviour, Crash, good, turns_unhealthy
+from tests.datacentre import Behaviour, Crash, boots_slowly, good, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestLocked
 from zlh_hooks.domain.interlock import BackupJob
@@ -133,6 +133,24 @@ def test_a_customer_who_restarts_meanwhile_brings_it_and_it_is_proved_or_goes_ba
     assert not bench.entries(Kind.REQUESTED, RESTART, CANARY)
     ended = bench.entries(Kind.EVENT, "revert_proved" if bad else "proved", CANARY)[-1]
     assert ended.at < at("04:13"), "its players are not waited for any more"
+    bench.assert_clean(plan)
+
+
+def test_a_long_proof_of_another_guest_delays_no_withdrawal() -> None:
+    """One worker's thread does both: the second was off when its root came, and is proved when it runs."""
+    bench = playing(healthy_deadline="10m").spoil(5002, behaviour=boots_slowly("2", 300))
+    bench.datacentre.set_players(CANARY, 0)
+    for vmid in (5002, LAST):
+        bench.datacentre.set_players(vmid, 3)
+    bench.later(4 * MINUTE, partial(bench.datacentre.power_off, 5002))
+    bench.later(16 * MINUTE, partial(bench.datacentre.power_on, 5002))
+    seen: list[bool] = []
+    for minutes in (15, 20):
+        bench.later(minutes * MINUTE, lambda: seen.append(is_pending(bench, LAST)))
+    bench.later(40 * MINUTE, partial(bench.datacentre.set_players, LAST, 0))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
+    assert seen == [True, False]
     bench.assert_clean(plan)
 
 

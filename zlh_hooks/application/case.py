@@ -34,7 +34,7 @@ class Case:
     journal: Journal
     open_journal: Callable[[int], Journal]
     crew: Crew
-    tend_others: Callable[[Callable[[], bool]], None]
+    tend_others: Callable[[Callable[[], bool]], None] = lambda _: None
     half_way: dict[int, PlannedTarget] = field(default_factory=dict)
     _journals: dict[int, Journal] = field(default_factory=dict)
     _guards: dict[int, threading.Lock] = field(default_factory=dict)

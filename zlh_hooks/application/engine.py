@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from zlh_hooks.application.agent_care import AgentCare, Condemn
@@ -106,7 +106,6 @@ class Engine:
             journal=journal,
             open_journal=lambda vmid: self.open_journal(plan, vmid),
             crew=Crew(plan.rules.max_parallel, plan.rules.max_parallel_per_node),
-            tend_others=self._open_others(plan),
         )
         return self._open_story(case, course, Candidacy(plan, self.open_channels(plan.release.line), journal))
 
@@ -117,6 +116,8 @@ class Engine:
         interlock = Interlock(rules, self.cluster, self.clock, case.journal, is_ours)
         exchange = Exchange(case, Turn(case, interlock, Standing(case, interlock)), finish)
         case.gate.meanwhile = exchange.tend
+        case.driver.examiner = replace(self.examiner, meanwhile=exchange.withdraw_due)
+        case.tend_others = replace(self, examiner=case.driver.examiner)._open_others(case.plan)
         return Rollout(case, course, exchange, Retreat(case, finish, preparation, candidacy), preparation, candidacy)
 
     def _open_agent_rollout(self, plan: Plan, course: Course) -> AgentRollout:

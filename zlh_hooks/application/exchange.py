@@ -243,8 +243,12 @@ class Exchange:
 
     def tend(self) -> None:
         """Look after the guests that were left half-way: between two guests, and while the gate is waited at."""
-        self._withdrawals.make(self.case.clock, lambda: self._tend_each(self._withdraw))
+        self.withdraw_due()
         self._looks.make(self.case.clock, self._look_after_all)
+
+    def withdraw_due(self) -> None:
+        """Only what cannot wait: during a proof too, which may take longer than a window."""
+        self._withdrawals.make(self.case.clock, lambda: self._tend_each(self._withdraw))
 
     def _look_after_all(self) -> None:
         self._tend_each(self._finish)

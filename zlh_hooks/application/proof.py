@@ -37,11 +37,12 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Examiner:
-    """Puts health questions to guests."""
+    """Puts health questions to guests. ``meanwhile`` is done between two rounds."""
 
     prober: Prober
     inventory: Inventory
     clock: Clock
+    meanwhile: Callable[[], None] = lambda: None
 
     def examine(
         self,
@@ -60,6 +61,7 @@ class Examiner:
             judgement = judge(probes, rounds, rules, self.clock.monotonic() - began, expect)
             if judgement.outcome is not Outcome.WAITING or interrupted():
                 return Proof(judgement, rounds[-1].measurements, began_at)
+            self.meanwhile()
             self.clock.sleep(pause)
 
     def ask_once(self, ref: GuestRef, probes: Sequence[Probe]) -> Facts:
