@@ -154,6 +154,18 @@ def test_a_long_proof_of_another_guest_delays_no_withdrawal() -> None:
     bench.assert_clean(plan)
 
 
+def test_what_somebody_edits_while_a_root_is_pending_comes_with_no_restart_of_ours() -> None:
+    bench = playing(lock_wait="1m")
+    guest = bench.datacentre.containers[CANARY]
+    bench.later(8 * MINUTE, lambda: bench.datacentre.write_config(guest.ref, {"features": "nesting=1"}, guest.digest))
+    bench.later(9 * MINUTE, partial(leave, bench))
+    plan = bench.submit("2")
+    row = bench.work(plan).of(CANARY)
+    assert (row.state, "changes by somebody else wait" in row.reason) == (TargetState.SKIPPED, True)
+    assert guest.pending == {"features": "nesting=1"}
+    assert not bench.executed("reboot").get(("reboot", CANARY))
+
+
 def test_what_has_nothing_to_wait_for_is_begun_as_ever() -> None:
     usual, never = Bench().furnish(GUESTS), Bench(make_policy(exchange_pending="never")).furnish(GUESTS)
     for bench in (usual, never):

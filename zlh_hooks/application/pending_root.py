@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from zlh_hooks.application import kept_root
+from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster, GuestEditor, Inventory
 from zlh_hooks.application.root_step import pending_root
 from zlh_hooks.application.step import Data, Found
@@ -31,6 +33,17 @@ def take_back(inventory: Inventory, editor: GuestEditor, ref: GuestRef, volume: 
         return PendingState.NONE_WAITS
     editor.write_config(ref, {}, config.digest, revert=("rootfs", *_partners(pending, config.rootfs.volume)))
     return PendingState.TAKEN_BACK
+
+
+def find_disturbance(cluster: Cluster, ref: GuestRef, journal: Journal) -> str | None:
+    """Why no restart of ours may bring the guest's pending root: what somebody else edited meanwhile would come too, or
+    its root was enlarged, and there is no room.
+    """
+    pending, root = cluster.inventory.read_pending(ref), cluster.inventory.read_config(ref).rootfs.volume
+    others = sorted(pending.keys() - {"rootfs", *_partners(pending, root)})
+    if others:
+        return f"changes by somebody else wait for its next restart: {', '.join(others)}"
+    return kept_root.find_lack_of_room(cluster, ref, journal)
 
 
 def _partners(pending: Mapping[str, str | None], root: str) -> Iterable[str]:

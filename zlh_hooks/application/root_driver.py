@@ -12,16 +12,11 @@ from datetime import datetime, timedelta
 from zlh_hooks.application import busy, high_availability, kept_root, mark, root_in_force, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
+from zlh_hooks.application.pending_root import find_disturbance
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.power import comes_up, explain_off, fails_to_start, list_others, wait_for_others
 from zlh_hooks.application.proof import Examiner, Proof, baseline_rules, expect_state, expect_version, merge_expected
-from zlh_hooks.application.record import (
-    IDENTITY_CHANGES,
-    GuestRecord,
-    make_record,
-    parse_record,
-    read_record,
-)
+from zlh_hooks.application.record import IDENTITY_CHANGES, GuestRecord, make_record, parse_record, read_record
 from zlh_hooks.application.scratch_guest import ScratchGuests
 from zlh_hooks.application.start import assure_startable, start
 from zlh_hooks.application.verdict import Deferred, Inconclusive, Skipped, Unhealthy
@@ -135,7 +130,7 @@ class RootDriver:
             self._check_staged(target, ref, journal)
         elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
-        elif held := self.find_claim(target) or kept_root.find_lack_of_room(self.cluster, ref, journal):
+        elif held := self.find_claim(target) or find_disturbance(self.cluster, ref, journal):
             raise HeldUp(held)
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
