@@ -220,6 +220,19 @@ def test_a_pending_root_that_somebody_took_away_condemns_no_version_when_its_tur
     assert bench.revoked() == []
 
 
+@pytest.mark.parametrize("half", ["rootfs", "unused0"])
+def test_a_pending_exchange_of_which_somebody_took_one_half_back_comes_with_no_restart(half: str) -> None:
+    """The button of Proxmox's pages takes back one key: a root would be lost by a restart, or named twice after it."""
+    bench = Bench(make_policy([NIGHT], exchange_pending="any-time")).furnish(3)
+    guest = bench.datacentre.containers[CANARY]
+    bench.later(10 * MINUTE, lambda: guest.pending.pop(half))
+    bench.later(11 * MINUTE, lambda: bench.datacentre.restart_inside(CANARY))
+    plan = bench.submit("2")
+    row = bench.work(plan).of(CANARY)
+    assert (row.state, "one half" in row.reason) == (TargetState.SKIPPED, True)
+    bench.assert_clean(plan)
+
+
 def test_a_server_that_its_customer_stopped_while_its_root_was_pending_is_expected_stopped() -> None:
     bench = Bench(make_policy([NIGHT], exchange_pending="any-time")).furnish(3)
     bench.later(HOUR, lambda: stop_server(bench, CANARY))

@@ -6,6 +6,7 @@ While its rollout still runs, and in the soak after it: nobody stays on a new ro
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from zlh_hooks.application import pending_root
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.power import fails_to_start
 from zlh_hooks.application.root_driver import PUT, RootDriver
@@ -66,6 +67,13 @@ class Finish:
             self._note_exchanged(target, journal)
         elif leaves:
             self.leave(target, journal, f"left when its turn was: {journal.last_deferral()}")
+        elif self._is_torn(target, journal):
+            self.leave(target, journal, "somebody took back one half of its exchange, which was pending")
+
+    def _is_torn(self, target: PlannedTarget, journal: Journal) -> bool:
+        ref, inventory = self.driver.locate(target), self.driver.cluster.inventory
+        is_pending = journal.done(PUT) is not None and not self.way_back.is_withdrawing(journal)
+        return is_pending and pending_root.is_torn(inventory, ref, self.driver.new_root(journal))
 
     def leave(self, target: PlannedTarget, journal: Journal, reason: str) -> bool:
         """Whether the guest was left as it was, for no restart has brought its new root. ``HeldUp``: not yet."""

@@ -7,7 +7,6 @@ from enum import StrEnum
 from zlh_hooks.application import kept_root
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster, GuestEditor, Inventory
-from zlh_hooks.application.root_step import pending_root
 from zlh_hooks.application.step import Data, Found
 from zlh_hooks.domain.guest import GuestRef, parse_mount
 
@@ -29,10 +28,20 @@ def take_back(inventory: Inventory, editor: GuestEditor, ref: GuestRef, volume: 
     pending = inventory.read_pending(ref)
     if config.rootfs.volume == volume:
         return PendingState.RUNS_IT
-    if _volume_of(pending, "rootfs") != volume:
+    keys = _list_ours(pending, config.rootfs.volume, volume)
+    if not keys:
         return PendingState.NONE_WAITS
-    editor.write_config(ref, {}, config.digest, revert=("rootfs", *_partners(pending, config.rootfs.volume)))
+    editor.write_config(ref, {}, config.digest, revert=keys)
     return PendingState.TAKEN_BACK
+
+
+def is_torn(inventory: Inventory, ref: GuestRef, volume: str) -> bool:
+    """Whether somebody has taken back one half of a pending exchange: a root would be lost, or named twice."""
+    pending = inventory.read_pending(ref)  # read first: a stop in between brings both into force
+    config = inventory.read_config(ref)
+    root = config.rootfs.volume
+    is_kept = any(_partners(pending, root)) or root in {mount.volume for mount in config.unused}
+    return root != volume and is_kept is not (_volume_of(pending, "rootfs") == volume)
 
 
 def find_disturbance(cluster: Cluster, ref: GuestRef, journal: Journal) -> str | None:
@@ -44,6 +53,14 @@ def find_disturbance(cluster: Cluster, ref: GuestRef, journal: Journal) -> str |
     if others:
         return f"changes by somebody else wait for its next restart: {', '.join(others)}"
     return kept_root.find_lack_of_room(cluster, ref, journal)
+
+
+def _list_ours(pending: Mapping[str, str | None], root: str, volume: str) -> tuple[str, ...]:
+    """The keys of an exchange that brings the volume; of one whose root somebody took back already, its other half."""
+    coming, partners = _volume_of(pending, "rootfs"), tuple(_partners(pending, root))
+    if coming == volume:
+        return ("rootfs", *partners)
+    return partners if coming in ("", root) else ()
 
 
 def _partners(pending: Mapping[str, str | None], root: str) -> Iterable[str]:
@@ -72,10 +89,9 @@ class WithdrawRoot:
         return {"volume": self.new, "reason": self.reason, "leaves": self.leaves}
 
     def find(self, intent: Data) -> Found:
-        coming = pending_root(self.cluster, self.guest)  # read first: a stop in between brings it into force
-        if coming == self.new:
-            return None
-        return {"brought": self.cluster.inventory.read_config(self.guest).rootfs.volume == self.new}
+        pending = self.cluster.inventory.read_pending(self.guest)  # read first: a stop in between brings it into force
+        root = self.cluster.inventory.read_config(self.guest).rootfs.volume
+        return None if _list_ours(pending, root, self.new) else {"brought": root == self.new}
 
     def act(self, intent: Data) -> None:
         take_back(self.cluster.inventory, self.cluster.editor, self.guest, self.new)
