@@ -16,6 +16,7 @@ from zlh_hooks.domain.steps import RolloutState, TargetEvent, TargetState
 GUESTS, FIRST, GUEST, TEMPLATE = 3, 5001, 5003, 8001
 """The first and the third are on one node; the second is on the other."""
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+PLAYERS = {"probes": [{"kind": "agent"}, {"kind": "minecraft", "port": 25565}]}
 SHORT, LONG = 4 * MINUTE, 30 * MINUTE
 """Within the ten minutes that are waited for, and beyond."""
 
@@ -94,6 +95,22 @@ def test_a_guest_that_would_have_to_wait_for_too_long_is_left_out_with_that_reas
     row = bench.work(plan).of(GUEST)
     assert row.state is TargetState.SKIPPED
     assert told in row.reason
+    bench.assert_clean(plan)
+
+
+def test_a_first_guest_that_comes_later_and_was_locked_keeps_no_pending_root_beside_the_canary() -> None:
+    bench = Bench(make_policy(line=PLAYERS, wait_until_empty="4h")).furnish(2)
+    guest = bench.datacentre.containers[FIRST]
+    bench.datacentre.back_up_several(FIRST, 25 * MINUTE)
+    bench.later(9 * MINUTE, lambda: bench.datacentre.lock(FIRST, "backup", 3 * MINUTE))
+    bench.datacentre.set_players(5002, 3)
+    bench.later(18 * MINUTE, lambda: bench.datacentre.set_players(5002, 0))
+    seen: list[bool] = []
+    for minutes in (8, 11, 13):
+        bench.later(minutes * MINUTE, lambda: seen.append("rootfs" in guest.pending))
+    plan = bench.submit("2")
+    assert bench.work(plan).count(TargetState.HEALTHY) == 2
+    assert seen == [True, True, False]
     bench.assert_clean(plan)
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.application.notice_bench import TellingBench, make_telling_policy
 from tests.application.rollout_bench import Bench, make_policy
 from tests.application.test_customer_change import stop_server
-from tests.application.test_interlock import before_third, plan_job
+from tests.application.test_interlock import PLAYERS, before_third, plan_job
 from tests.clock import FakeClock
 from tests.datacentre import Behaviour, Crash, boots_slowly, good, turns_unhealthy
 from zlh_hooks.domain.entry import Kind
@@ -25,7 +25,6 @@ from zlh_hooks.simulation.container import Container
 
 CANARY, LAST, GUESTS = 5001, 5003, 3
 SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
-PLAYERS = {"probes": [{"kind": "agent"}, {"kind": "minecraft", "port": 25565}]}
 FIRST = {"name": "first", "rule": "FREQ=DAILY", "start": "04:00", "length_minutes": 20}
 SECOND_WINDOW = FIRST | {"name": "second", "start": "04:30", "length_minutes": 40}
 LATER = FIRST | {"name": "later", "start": "04:40", "length_minutes": 60}

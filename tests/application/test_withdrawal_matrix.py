@@ -11,7 +11,8 @@ from functools import cache, partial
 import pytest
 
 from tests.application.rollout_bench import Bench, make_policy
-from tests.application.test_withdrawal import CANARY, LOOK, MINUTE, NEED, PLAYERS, at, hold, leave
+from tests.application.test_interlock import PLAYERS
+from tests.application.test_withdrawal import CANARY, LOOK, MINUTE, NEED, at, hold, leave
 from tests.datacentre import Crash
 from zlh_hooks.application.desk import list_progress
 from zlh_hooks.domain.entry import Kind

@@ -59,6 +59,7 @@ class Exchange:
     turn: Turn
     finish: Finish
     _given_way: set[int] = field(default_factory=set)
+    _later: set[int] = field(default_factory=set)
     _looks: Rounds = field(default_factory=Rounds)
     _withdrawals: Rounds = field(default_factory=Rounds)
 
@@ -72,12 +73,14 @@ class Exchange:
         """Its turn, its new root and its proof; or what became of it instead."""
         journal = self.case.journal_of(target)
         with self.case.crew.slot(target.node):
+            self._later.discard(target.vmid)
             self.tend()
             try:
                 if not self.has_given_way(target):
                     self._change(target, journal)
             except Later:
-                self._tend_one(target, lambda one: self._withdraw(one, "others come before it"))
+                self._later.add(target.vmid)
+                self._tend_one(target, self._withdraw)  # a lock may keep that from being done until later
             except LeaseLost:
                 raise
             except Inconclusive as error:
@@ -284,7 +287,7 @@ class Exchange:
             return
         try:
             is_begun = self.case.way_back.is_withdrawing(journal)
-            reason = journal.last_reason() if is_begun else hindrance or self.turn.standing.find_hindrance(target)
+            reason = journal.last_reason() if is_begun else hindrance or self._find_hindrance(target)
             if reason is not None:
                 self.finish.withdraw(target, journal, reason)
         except GuestMissing:
@@ -292,6 +295,10 @@ class Exchange:
         except HeldUp as error:
             journal.defer(f"its new root waits to be withdrawn: {error}")
         self._forget_ended(target, journal)
+
+    def _find_hindrance(self, target: PlannedTarget) -> str | None:
+        comes_later = "others come before it" if target.vmid in self._later else None
+        return comes_later or self.turn.standing.find_hindrance(target)
 
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)
