@@ -4,6 +4,7 @@ While its rollout still runs, and in the soak after it: nobody stays on a new ro
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from zlh_hooks.application import pending_root
@@ -86,8 +87,15 @@ class Finish:
 
     def withdraw(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Its new root may not come now: if it still waits for a restart its turn comes again. ``HeldUp``: not yet."""
-        is_pending = journal.is_in(TargetEvent.EXCHANGE_BEGAN) and not self.driver.has_come_up(target, journal)
-        if is_pending and self.way_back.withdraw(target, journal, reason, leaves=False):
+        if not journal.is_in(TargetEvent.EXCHANGE_BEGAN) or self.driver.has_come_up(target, journal):
+            return
+        try:
+            is_back = self.way_back.withdraw(target, journal, reason, leaves=False)
+        except HeldUp:  # no restart of ours comes: a node that dies meanwhile shall not leave it down
+            with suppress(TargetError):  # tried again in the next round
+                self.driver.give_back_to_ha(self.driver.locate(target), journal, "withdraw.ha")
+            raise
+        if is_back:
             self.way_back.stand_down(target, journal, reason)
 
     def _note_exchanged(self, target: PlannedTarget, journal: Journal) -> None:
