@@ -91,9 +91,10 @@ class Finish:
             return
         try:
             is_back = self.way_back.withdraw(target, journal, reason, leaves=False)
-        except HeldUp:  # no restart of ours comes: a node that dies meanwhile shall not leave it down
-            with suppress(TargetError):  # tried again in the next round
-                self.driver.give_back_to_ha(self.driver.locate(target), journal, "withdraw.ha")
+        except HeldUp:
+            if not journal.is_open(RESTART):  # a node that dies meanwhile shall not leave the guest down
+                with suppress(TargetError):  # tried again in the next round
+                    self.driver.give_back_to_ha(self.driver.locate(target), journal, "withdraw.ha")
             raise
         if is_back:
             self.way_back.stand_down(target, journal, reason)
