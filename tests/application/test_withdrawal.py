@@ -352,6 +352,20 @@ def test_a_lock_that_comes_in_the_moment_of_the_write_leaves_the_guest_staged() 
     bench.assert_clean(plan)
 
 
+def test_when_all_go_back_a_root_that_is_pending_is_taken_back_before_the_others_are_restarted() -> None:
+    bench = Bench(make_policy(lock_wait="1m")).furnish(GUESTS)
+    lock = partial(bench.datacentre.lock, 5002, "backup", 2 * MINUTE)
+    bench.datacentre.faults.afterwards("exchange", lock, vmid=5002)
+    plan = bench.submit("2")
+    assert bench.work(plan).of(5002).state is TargetState.APPLYING
+    bench.clock.sleep(2 * MINUTE)
+    bench.order("revert")()
+    assert bench.work(plan).state is RolloutState.REVERTED
+    (left,) = bench.entries(Kind.EVENT, TargetEvent.SKIPPED, 5002)
+    assert left.at < min(entry.at for entry in bench.entries(Kind.EVENT, TargetEvent.REVERT_PROVED))
+    bench.assert_clean(plan)
+
+
 # ------------------------------------------------------------------ at any time
 
 

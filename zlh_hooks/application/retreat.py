@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 from zlh_hooks.application.candidacy import Candidacy
@@ -16,6 +16,7 @@ from zlh_hooks.application.scratch_guest import BeingMade
 from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.errors import GuestMissing, LeaseLost, RoadError, TargetError
 from zlh_hooks.domain.plan import PlannedTarget
+from zlh_hooks.domain.progress import TargetProgress
 from zlh_hooks.domain.steps import ON_NEW_ROOT, RolloutEvent, RolloutState, TargetEvent, TargetState
 
 
@@ -84,7 +85,11 @@ class Retreat:
         """``once_more``: those whom an earlier retreat left ``STUCK``, until they were tried."""
         case = self.case
         rows = [row for row in case.progress().targets if row.state in ON_NEW_ROOT or row.target.vmid in once_more]
-        newest_first = sorted(rows, key=lambda row: (row.began_at or case.plan.created, row.target.vmid), reverse=True)
+
+        def rank(row: TargetProgress) -> tuple[bool, datetime, int]:
+            return row.state is TargetState.APPLYING, row.began_at or case.plan.created, row.target.vmid
+
+        newest_first = sorted(rows, key=rank, reverse=True)  # but first of all those to whom the new root may come yet
 
         def revert(target: PlannedTarget) -> None:
             self._revert(target, reason)
@@ -118,7 +123,8 @@ class Retreat:
 
     def _leave(self, reason: str, withdraw: Callable[[], None]) -> None:
         self._obey_turn()
-        unproved = self.case.in_state(self.case.plan.targets, TargetState.APPLYING, TargetState.REVERTING)
+        pending = self.case.in_state(self.case.plan.targets, TargetState.APPLYING)
+        unproved = [*pending, *self.case.in_state(self.case.plan.targets, TargetState.REVERTING)]
         owed = self.case.in_state(self.case.plan.targets, TargetState.PROVING)
         self.case.crew.attempt(
             withdraw,
