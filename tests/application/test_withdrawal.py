@@ -447,6 +447,28 @@ def test_a_customer_who_restarts_a_server_that_was_stopped_or_ill_for_a_while_co
     assert "its server is not what it was" in withdrawn(bench)[0][1]
 
 
+@pytest.mark.parametrize("is_ill", [False, True])
+def test_a_server_that_was_ill_when_its_customers_restart_brought_the_new_root_condemns_no_version_by_that(
+    is_ill: bool,
+) -> None:
+    bench = by_day().spoil(CANARY, behaviour=turns_unhealthy("2", after=0))
+    if is_ill:
+        bench.later(8 * MINUTE, partial(_behave, bench, ILL))
+    bench.later(9 * MINUTE, partial(bench.datacentre.restart_inside, CANARY))
+    bench.later(9 * MINUTE + 30 * SECOND, partial(_recover, bench))
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert (progress.of(CANARY).state, bench.revoked()) == (TargetState.REVERTED, [] if is_ill else ["2"])
+    assert (progress.failures, progress.count(TargetState.HEALTHY)) == ((0, GUESTS - 1) if is_ill else (1, 0))
+
+
+def _recover(bench: Bench) -> None:
+    """The canary is well again on its old root."""
+    for volume in bench.datacentre.volumes_of(bench.datacentre.containers[CANARY]):
+        if volume.behaviour is not None and volume.behaviour.version == "1":
+            volume.behaviour = good("1")
+
+
 def test_at_any_time_a_guest_that_is_not_well_outside_of_windows_is_not_left_out_for_that() -> None:
     bench = by_day()
     _behave(bench, ILL)

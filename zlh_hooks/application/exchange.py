@@ -18,7 +18,7 @@ from zlh_hooks.domain.duration import double
 from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, LeaseLost, RoadError, TargetError, Unreadable, ZlhError
 from zlh_hooks.domain.plan import PlannedTarget
-from zlh_hooks.domain.progress import GROW, find_condemning
+from zlh_hooks.domain.progress import find_condemning
 from zlh_hooks.domain.steps import HALF_WAY, TargetEvent
 
 ROAD_RETRY, LONGEST_RETRY = timedelta(seconds=5), timedelta(seconds=40)
@@ -206,11 +206,11 @@ class Exchange:
     def fail(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """This guest goes back at once; over budget, nobody else begins and all follow.
 
-        A storage without room for what its owner enlarged speaks against no version.
+        Of one that is spared nothing speaks against the version.
         """
         if not journal.may_be_done(PUT):
             return self.case.skip(target, reason)  # nothing of it was changed: there is no way to go back
-        if not journal.is_in(TargetEvent.REVERT_BEGAN) and journal.failure(GROW) is None:
+        if not journal.is_in(TargetEvent.REVERT_BEGAN) and not self.case.progress().of(target.vmid).spared:
             journal.write(Kind.NOTE, "failure", {"reason": reason})
         self._take_back(target, journal, reason)
         self.check_budget()

@@ -14,10 +14,11 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.proof import expect_state
 from zlh_hooks.application.root_driver import PUT
 from zlh_hooks.application.verdict import Skipped
+from zlh_hooks.domain.entry import Kind
 from zlh_hooks.domain.errors import HeldUp
 from zlh_hooks.domain.health import HealthRules, Outcome
 from zlh_hooks.domain.plan import PlannedTarget
-from zlh_hooks.domain.progress import predict_need
+from zlh_hooks.domain.progress import ILL, predict_need
 from zlh_hooks.domain.steps import TargetEvent
 
 PUT_AGAIN = timedelta(seconds=10)
@@ -65,6 +66,10 @@ class Standing:
         """
         flaw, now = self._find_flaw(target, journal), self.case.clock.monotonic()
         if flaw is None:
+            return None
+        if bool(flaw) is not bool((journal.evidence(ILL) or {}).get("reason")):
+            journal.write(Kind.EVIDENCE, ILL, {"reason": flaw})
+        if not flaw:
             self._ill_since.pop(target.vmid, None)
             return None
         since = self._ill_since.setdefault(target.vmid, now)
@@ -72,14 +77,18 @@ class Standing:
         return f"its server is not what it was when its new root was put ({flaw})" if is_lasting else None
 
     def _find_flaw(self, target: PlannedTarget, journal: Journal) -> str | None:
-        """Asked once, for others wait for it. A measurement that fails says nothing."""
+        """Empty if there is none; None if nobody can say: it is off, or on its new root, or could not be measured.
+
+        Asked once, for others wait for it.
+        """
         driver, probes = self.case.driver, self.case.plan.line.probes
         if not driver.is_running(target):
             return None
         expect = expect_state(driver.baseline(journal).facts)
         judgement = driver.examiner.examine(driver.locate(target), probes, AT_ONCE, expect).judgement
-        is_ill = judgement.outcome is Outcome.UNHEALTHY and not driver.has_come_up(target, journal)
-        return judgement.reason.partition(": ")[2] if is_ill else None
+        if judgement.errors or driver.has_come_up(target, journal):
+            return None
+        return judgement.reason.partition(": ")[2] if judgement.outcome is Outcome.UNHEALTHY else ""
 
     def is_due(self, target: PlannedTarget, journal: Journal) -> bool:
         """Whether its new root was not put yet, nor tried to be a moment ago."""

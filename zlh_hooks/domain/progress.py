@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from zlh_hooks.domain.entry import Entry, Kind
 from zlh_hooks.domain.plan import CANARY, Plan, PlannedTarget, parse_plan
-from zlh_hooks.domain.rollout_outage import AFTER, EXAMINED_SINCE
+from zlh_hooks.domain.rollout_outage import AFTER, BASELINE, EXAMINED_SINCE
 from zlh_hooks.domain.steps import (
     EXECUTING,
     ON_NEW_ROOT,
@@ -26,6 +26,8 @@ GROW = "exchange.grow"
 """The step of a target that enlarges its new root, once in force, to the size that the old one was given meanwhile."""
 OWED, CLEARED = "owed", "cleared"
 """Notes of a target: something of ours could not be taken away yet; it has been."""
+ILL = "ill"
+"""Evidence of a target whose new root is pending: why it is not what it was when that was put; empty if it is again."""
 KEPT = "kept"
 """Note of a target: its old root was due to be given up, and stays for now."""
 FINALIZE = "finalize"
@@ -51,7 +53,8 @@ class TargetProgress:
     ``felt_at``: when its customer could first notice it; a root that is left pending is not felt until a restart.
     ``told_at``: when the reason was given. ``owes``: a lock has kept something of ours from being taken away; it is
     tried again until it goes. ``kept``: it was not well when its old root was due, which it keeps therefore.
-    ``spared``: it went back because the storage had no room for its enlarged root, which speaks against no version.
+    ``spared``: if it goes back that speaks against no version, for the storage had no room for its enlarged root, or it
+    was ill already when a restart that was not ours brought its new one.
     ``back_began_at`` and ``back_ended_at``: of its latest way back, proved or not. ``unchanged``: it is well, and
     nothing was brought to it, so that it is proof for nobody else.
     """
@@ -185,7 +188,7 @@ def _fold_target(target: PlannedTarget, own: Sequence[Entry]) -> TargetProgress:
         owes=_owes(own),
         told_at=told[-1].at if told else None,
         kept=state is TargetState.HEALTHY and told[-1].name == KEPT,
-        spared=[e.kind for e in own if e.name == GROW][-1:] == [Kind.FAILED],
+        spared=[e.kind for e in own if e.name == GROW][-1:] == [Kind.FAILED] or _was_ill(latest),
         back_began_at=_find_last(events, TargetEvent.REVERT_BEGAN),
         back_ended_at=_find_last(events, TargetEvent.REVERT_PROVED, TargetEvent.REVERT_UNPROVED),
         unchanged=any(entry.name == TargetEvent.PROVED and UNCHANGED in entry.data for entry in events),
@@ -196,6 +199,12 @@ def _since_withdrawn(own: Sequence[Entry]) -> Sequence[Entry]:
     """Those after its last withdrawal, if there was one: what came before has changed nothing."""
     last = (number for number in range(len(own), 0, -1) if _is_event(own[number - 1], TargetEvent.WITHDRAWN))
     return own[next(last, 0) :]
+
+
+def _was_ill(own: Sequence[Entry]) -> bool:
+    """Right before its new root came; our restart is preceded by a look that it must pass."""
+    looks = [entry for entry in own if entry.kind is Kind.EVIDENCE and entry.name in (ILL, BASELINE)]
+    return bool(looks) and looks[-1].name == ILL and bool(looks[-1].data["reason"])
 
 
 def _is_event(entry: Entry, name: TargetEvent) -> bool:
