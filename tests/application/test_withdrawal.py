@@ -153,15 +153,22 @@ def test_a_long_proof_of_another_guest_delays_no_withdrawal() -> None:
     bench.assert_clean(plan)
 
 
-def test_what_somebody_edits_while_a_root_is_pending_comes_with_no_restart_of_ours() -> None:
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [({"features": "nesting=1"}, "changes by somebody else wait"), ({"protection": "1"}, "protected")],
+    ids=["pending", "protection"],
+)
+def test_what_somebody_edits_while_a_root_is_pending_keeps_us_from_restarting_the_guest(
+    edit: Mapping[str, str], said: str
+) -> None:
     bench = playing(lock_wait="1m")
     guest = bench.datacentre.containers[CANARY]
-    bench.later(8 * MINUTE, lambda: bench.datacentre.write_config(guest.ref, {"features": "nesting=1"}, guest.digest))
+    bench.later(8 * MINUTE, lambda: bench.datacentre.write_config(guest.ref, edit, guest.digest))
     bench.later(9 * MINUTE, partial(leave, bench))
     plan = bench.submit("2")
     row = bench.work(plan).of(CANARY)
-    assert (row.state, "changes by somebody else wait" in row.reason) == (TargetState.SKIPPED, True)
-    assert guest.pending == {"features": "nesting=1"}
+    assert (row.state, said in row.reason) == (TargetState.SKIPPED, True)
+    assert not is_pending(bench)
     assert not bench.executed("reboot").get(("reboot", CANARY))
 
 

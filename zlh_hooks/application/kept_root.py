@@ -10,7 +10,6 @@ from zlh_hooks.application.ports import Cluster
 from zlh_hooks.domain.errors import GuestMissing, HeldUp, TargetError
 from zlh_hooks.domain.guest import GuestRef
 from zlh_hooks.domain.kept_volume import KeptVolume, find_change, parse_kept
-from zlh_hooks.domain.precheck import explain_lack
 from zlh_hooks.domain.progress import GROW
 
 STAGED, OLD, NEW = "staged.kept", "old_root.kept", "new_root.kept"
@@ -57,14 +56,6 @@ def keep_room(cluster: Cluster, ref: GuestRef, journal: Journal) -> None:
         raise
     except TargetError as error:
         raise TargetError(f"its root was enlarged after staging, and its new one cannot be: {error}") from error
-
-
-def find_lack_of_room(cluster: Cluster, ref: GuestRef, journal: Journal) -> str | None:
-    """Why the new root, which waits for a restart, could not be enlarged to the size that the old one has by now."""
-    staged, name = find_known(journal, STAGED), cluster.inventory.read_config(ref).rootfs.storage
-    growth = root_step.read_root_size(cluster, ref) - staged.size if staged is not None else 0
-    space = next((space for space in cluster.storage.list_storages(ref.node) if space.name == name), None)
-    return None if space is None else explain_lack(space, growth)
 
 
 def free(cluster: Cluster, ref: GuestRef, journal: Journal, name: str, volid: str, kept: KeptVolume | None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from zlh_hooks.application.pending_root import leave_out_ours
 from zlh_hooks.application.ports import Cluster
 from zlh_hooks.domain.errors import StorageAway
 from zlh_hooks.domain.guest import GuestConfig, GuestRef, StorageSpace
@@ -9,8 +10,11 @@ from zlh_hooks.domain.plan import Release
 from zlh_hooks.domain.precheck import Facts
 
 
-def read_facts(cluster: Cluster, ref: GuestRef, release: Release) -> Facts:
-    """Of the guest, its storage and the release's template; ``StorageAway`` if what it stands on does not answer."""
+def read_facts(cluster: Cluster, ref: GuestRef, release: Release, new: str = "") -> Facts:
+    """Of the guest, its storage and the release's template; ``StorageAway`` if what it stands on does not answer.
+
+    ``new``: the root that may be pending by our own exchange.
+    """
     config = cluster.inventory.read_config(ref)
     name = config.rootfs.storage
     spaces = cluster.storage.list_storages(ref.node)
@@ -19,7 +23,7 @@ def read_facts(cluster: Cluster, ref: GuestRef, release: Release) -> Facts:
     template = cluster.inventory.read_config(GuestRef(release.templates[ref.node], ref.node))
     return Facts(
         guest=config,
-        pending=cluster.inventory.read_pending(ref),
+        pending=leave_out_ours(cluster.inventory.read_pending(ref), config.rootfs.volume, new),
         power=cluster.inventory.read_power(ref),
         template=template,
         template_root_size=_read_root_size(cluster, template),

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from zlh_hooks.application import kept_root
-from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.ports import Cluster, GuestEditor, Inventory
 from zlh_hooks.application.step import Data, Found
 from zlh_hooks.domain.guest import GuestRef, parse_mount
@@ -44,15 +42,10 @@ def is_torn(inventory: Inventory, ref: GuestRef, volume: str) -> bool:
     return root != volume and is_kept is not (_volume_of(pending, "rootfs") == volume)
 
 
-def find_disturbance(cluster: Cluster, ref: GuestRef, journal: Journal) -> str | None:
-    """Why no restart of ours may bring the guest's pending root: what somebody else edited meanwhile would come too, or
-    its root was enlarged, and there is no room.
-    """
-    pending, root = cluster.inventory.read_pending(ref), cluster.inventory.read_config(ref).rootfs.volume
-    others = sorted(pending.keys() - {"rootfs", *_partners(pending, root)})
-    if others:
-        return f"changes by somebody else wait for its next restart: {', '.join(others)}"
-    return kept_root.find_lack_of_room(cluster, ref, journal)
+def leave_out_ours(pending: Mapping[str, str | None], root: str, volume: str) -> Mapping[str, str | None]:
+    """What somebody else has made pending on a guest with that root, beside the exchange that brings the volume."""
+    ours = _list_ours(pending, root, volume) if volume else ()
+    return {key: value for key, value in pending.items() if key not in ours}
 
 
 def _list_ours(pending: Mapping[str, str | None], root: str, volume: str) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from zlh_hooks.application import busy, high_availability, kept_root, mark, root_in_force, root_step, scratch
 from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.look import find_storage_away, read_facts
-from zlh_hooks.application.pending_root import find_disturbance
 from zlh_hooks.application.ports import Clock, Cluster
 from zlh_hooks.application.power import comes_up, explain_off, fails_to_start, list_others, wait_for_others
 from zlh_hooks.application.proof import Examiner, Proof, baseline_rules, expect_state, expect_version, merge_expected
@@ -79,7 +78,7 @@ class RootDriver:
         backup = self.find_backup(ref.vmid) if rules.backup_within else None
         ignores_ha, now = rules.ha == "ignore", self.clock.now()
         wishes = Wishes(self.plan.line.data_paths, ignores_ha, now, staged, rules.backup_within, backup)
-        obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release), wishes)
+        obstacle = find_obstacle(read_facts(self.cluster, ref, self.plan.release, staged or ""), wishes)
         if obstacle:
             raise Skipped(obstacle)
         return ref
@@ -121,8 +120,7 @@ class RootDriver:
     def prove_baseline(self, target: PlannedTarget, journal: Journal) -> None:
         """A running guest must pass its probes before it is changed, or restarted; ``Skipped`` if it does not.
 
-        ``HeldUp`` while it is locked, its storage is away, or its new root waits for a restart and it is not well, or
-        on hold by now, or was enlarged and there is no room, or is being installed.
+        ``HeldUp`` while it is locked, its storage is away or it is being installed; once its root is pending, always.
         """
         ref = self.locate(target)
         self.assure_free(ref)
@@ -130,8 +128,8 @@ class RootDriver:
             self._check_staged(target, ref, journal)
         elif not journal.may_be_done(PUT) or not self._is_on_old_root(ref, journal):
             return
-        elif held := self.find_claim(target) or find_disturbance(self.cluster, ref, journal):
-            raise HeldUp(held)
+        else:
+            self._check_pending(target, journal)
         power = self.cluster.inventory.read_power(ref)
         facts = self._ask_healthy(ref, journal) if power.running else {}
         config = self.cluster.inventory.read_config(ref)
@@ -148,10 +146,17 @@ class RootDriver:
         return self.cluster.inventory.read_config(ref).rootfs.volume == self.baseline(journal).root
 
     def _check_staged(self, target: PlannedTarget, ref: GuestRef, journal: Journal) -> None:
-        staged, first = str((journal.done("stage.give") or {})["volume"]), self._remember(target.ref, journal)
+        staged, first = self.new_root(journal), self._remember(target.ref, journal)
         self.check(target, staged)
         if flaw := kept_root.find_staging_flaw(self.cluster, ref, journal, first.root, staged):
             raise Skipped(flaw)
+
+    def _check_pending(self, target: PlannedTarget, journal: Journal) -> None:
+        """As at a turn that begins; but before it is left out its pending root is taken back."""
+        try:
+            self.check(target, self.new_root(journal))
+        except Skipped as error:
+            raise HeldUp(str(error)) from error
 
     def _ask_healthy(self, ref: GuestRef, journal: Journal) -> Facts:
         """One whose new root waits for a restart already cannot be skipped at once: that is taken back first."""

@@ -141,10 +141,10 @@ def _storage_unfit(facts: Facts, _: Wishes) -> str | None:
 def _no_space(facts: Facts, wishes: Wishes) -> str | None:
     there = _size_of(facts, wishes.staged)
     growth = max(facts.template_root_size - there, _root_size(facts) - there)
-    return None if facts.storage is None else explain_lack(facts.storage, growth)
+    return None if facts.storage is None else _explain_lack(facts.storage, growth)
 
 
-def explain_lack(storage: StorageSpace, growth: int) -> str | None:
+def _explain_lack(storage: StorageSpace, growth: int) -> str | None:
     """Why a root cannot have ``growth`` bytes more there, or None if it can."""
     needed = int(max(growth, 0) * SPACE_MARGIN)
     if storage.free >= needed:
