@@ -325,6 +325,8 @@ def test_a_root_that_waits_for_our_restart_under_a_lock_is_withdrawn_when_its_wi
     plan = bench.submit("2")
     assert bench.work(plan).count(TargetState.HEALTHY) == GUESTS
     assert (seen, states) == ([True, False], [("started", True), ("started", False)])
+    told = [str(entry.data["reason"]) for entry in bench.entries(Kind.NOTE, "deferred", CANARY)]
+    assert any("withdrawn (outside every window" in text and "locked (backup)" in text for text in told)
     assert events(bench).count(TargetEvent.EXCHANGE_BEGAN) == 2
     bench.assert_clean(plan)
 

@@ -143,8 +143,8 @@ class Exchange:
     def _end_withdrawal(self, target: PlannedTarget, journal: Journal) -> None:
         """One that was begun, by a worker that died or under a lock: until it is done nothing is begun anew."""
         with self.case.alone_with(target):
-            if self.case.way_back.is_withdrawing(journal):
-                self.finish.withdraw(target, journal, journal.last_reason())
+            if reason := self.case.way_back.find_withdrawal(journal):
+                self.finish.withdraw(target, journal, reason)
 
     def _bring_new_root(self, target: PlannedTarget, journal: Journal) -> None:
         if journal.is_in(TargetEvent.REVERT_BEGAN):
@@ -286,19 +286,23 @@ class Exchange:
         if not waits(journal) or target.vmid in self._given_way:
             return
         try:
-            is_begun = self.case.way_back.is_withdrawing(journal)
-            reason = journal.last_reason() if is_begun else hindrance or self._find_hindrance(target)
+            reason = hindrance or self._find_hindrance(target, journal)
             if reason is not None:
-                self.finish.withdraw(target, journal, reason)
+                self._withdraw_for(target, journal, reason)
         except GuestMissing:
             self._look_for(target, journal)
-        except HeldUp as error:
-            journal.defer(f"its new root waits to be withdrawn: {error}")
         self._forget_ended(target, journal)
 
-    def _find_hindrance(self, target: PlannedTarget) -> str | None:
-        comes_later = "others come before it" if target.vmid in self._later else None
-        return comes_later or self.turn.standing.find_hindrance(target)
+    def _withdraw_for(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
+        try:
+            self.finish.withdraw(target, journal, reason)
+        except HeldUp as error:
+            journal.defer(f"its new root waits to be withdrawn ({reason}): {error}")
+
+    def _find_hindrance(self, target: PlannedTarget, journal: Journal) -> str | None:
+        comes_later = "others come before it" if target.vmid in self._later else ""
+        known = self.case.way_back.find_withdrawal(journal) or comes_later
+        return known or self.turn.standing.find_hindrance(target)
 
     def _finish(self, target: PlannedTarget) -> None:
         case, journal = self.case, self.case.journal_of(target)

@@ -103,6 +103,10 @@ class WayBack:
         """Whether that was begun: nothing is restarted for an exchange that is being taken back."""
         return journal.has_intent(WITHDRAW)
 
+    def find_withdrawal(self, journal: Journal) -> str:
+        """Why it is being taken back; empty if that was not begun."""
+        return str((journal.intent_of(WITHDRAW) or {}).get("reason", ""))
+
     def is_leaving(self, journal: Journal) -> bool:
         """Whether that was begun to leave the guest as it was, and not until its turn comes again."""
         return bool((journal.intent_of(WITHDRAW) or {}).get("leaves"))
@@ -120,8 +124,7 @@ class WayBack:
             raise
         except TargetError as error:
             raise HeldUp(f"its new root was withdrawn, and it is not as it was yet: {error}") from error
-        why = (journal.intent_of(WITHDRAW) or {}).get("reason", reason)
-        journal.event(TargetEvent.WITHDRAWN, str(why))
+        journal.event(TargetEvent.WITHDRAWN, self.find_withdrawal(journal) or reason)
 
     def _discard(self, target: PlannedTarget, journal: Journal) -> None:
         """Take away what staging left: scratch guest, staged volume, marks. The guest itself is untouched."""
