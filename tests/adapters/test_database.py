@@ -106,6 +106,16 @@ def test_a_place_that_cannot_hold_a_ledger_is_named_with_the_cause(tmp_path: Pat
         SqlLedger.open(tmp_path / place, FakeClock())
 
 
+def test_who_may_not_write_to_a_ledger_is_told_as_whom_to_come_back(ledger: SqlLedger) -> None:
+    with (
+        ledger.database.reading() as connection,
+        pytest.raises(RoadError, match=r"readonly.*be root, or the user whose"),
+    ):
+        connection.exec_driver_sql("PRAGMA query_only=ON")
+        with database.guarded(ledger.database.path):
+            connection.exec_driver_sql("DELETE FROM ledger_entry")
+
+
 def test_a_ledger_removed_under_a_running_worker_is_an_error_and_not_a_new_ledger(ledger: SqlLedger) -> None:
     ledger.append(SAID)
     ledger.database.path.unlink()

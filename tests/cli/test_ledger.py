@@ -93,6 +93,26 @@ def test_verify_fails_and_names_the_entry_that_was_changed(recorded: Path, tmp_p
     assert f"{tmp_path}/ledger.db: entry 3" in str(result.exception)
 
 
+def test_a_ledger_whose_entries_can_be_read_and_whose_index_is_damaged_is_not_called_whole(
+    recorded: Path, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        root = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'ledger_entry_of_rollout'"
+        ).fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    with (tmp_path / "ledger.db").open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    assert shown(recorded) == [1, 2, 3, 4, 5, 6]
+    for command in (("verify",), ("copy", str(tmp_path / "copy.db")), ("show", "--rollout", "r1")):
+        result = run(recorded, *command)
+        assert isinstance(result.exception, LedgerBroken), command
+        assert "ledger.db: damaged: " in str(result.exception) and "zlh-hooks recover" in str(result.exception)
+    assert not (tmp_path / "copy.db").exists()
+
+
 def test_copy_makes_a_ledger_of_its_own_and_never_replaces_a_file(recorded: Path, tmp_path: Path) -> None:
     result = run(recorded, "copy", str(tmp_path / "copy.db"))
     assert f"{tmp_path}/copy.db: copied and verified" in result.output

@@ -34,7 +34,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from zlh_hooks.adapters.file import give_to_owner
-from zlh_hooks.domain.errors import RoadError, SettingsError, ZlhError
+from zlh_hooks.domain.errors import LedgerBroken, RoadError, SettingsError, ZlhError
 
 SCHEMA = 1
 BUSY = timedelta(seconds=30)
@@ -67,6 +67,12 @@ LEASE_TABLE = Table(
 WORKER, WATCHER = "worker", "watcher"
 """The rows of the lease table: who executes, and who watches from outside."""
 
+_HINTS = {
+    sqlite3.SQLITE_BUSY: f" for {BUSY.total_seconds():.0f} s by a process that is slow or stopped (see who: fuser -v)",
+    sqlite3.SQLITE_READONLY: "; this user may not write there: be root, or the user whose ledger it is",
+    sqlite3.SQLITE_CANTOPEN: "; this user may not open it, or it is no file: be root, or the user whose ledger it is",
+}
+"""What its reader may do. Who is stopped in the middle of a commit keeps all others out until it goes on or ends."""
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")
 
 
@@ -93,7 +99,10 @@ def _begin(connection: Connection) -> None:
 
 
 class Database:
-    """One ledger file, for all threads of a process. Errors of the file or the disk become ``RoadError``."""
+    """One ledger file, for all threads of a process.
+
+    Errors of the file or the disk become ``RoadError``; a file that is damaged is ``LedgerBroken``.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file, or create it (0600, in a directory of 0700 if there is none); ``SettingsError`` if foreign."""
@@ -124,6 +133,13 @@ class Database:
         with guarded(self.path), self._turn, self._writer.begin() as connection:
             self._check_place()
             yield connection
+
+    def check_pages(self) -> None:
+        """``LedgerBroken`` if pages or indexes are damaged: what is read may be whole, and no write succeed."""
+        with self.reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+        if found != "ok":
+            raise _break(self.path, " ".join(found.split()))
 
     def back_up(self, path: Path) -> None:
         """Copy one consistent view into the file ``path`` by SQLite's backup API; writers go on meanwhile."""
@@ -161,21 +177,34 @@ class Database:
 
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Translate what the disk or SQLite says of the file into ``RoadError``."""
+    """Translate what the disk or SQLite says of the file into ``RoadError``, or ``LedgerBroken`` if it is damaged."""
     try:
         yield
     except DBAPIError as error:
-        raise RoadError(f"{path}: {error.orig}{_hint(error.orig)}") from error
+        raise _translate(path, error.orig) from error
     except sqlite3.Error as error:
-        raise RoadError(f"{path}: {error}") from error
+        raise _translate(path, error) from error
     except OSError as error:
         raise RoadError(f"{error.filename or path}: {error.strerror}") from error
 
 
-def _hint(error: BaseException | None) -> str:
-    """A process that is stopped in the middle of a commit keeps all others out until it goes on or ends."""
-    busy = isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-    return f" for {BUSY.total_seconds():.0f} s by a process that is slow or stopped (see who: fuser -v)" if busy else ""
+def _translate(path: Path, error: BaseException | None) -> ZlhError:
+    code = _read_code(error)
+    if code == sqlite3.SQLITE_CORRUPT:
+        return _break(path, str(error))
+    return RoadError(f"{path}: {error}{_HINTS.get(code, '')}")
+
+
+def _read_code(error: BaseException | None) -> int:
+    """SQLite's primary code: the last byte of each extended one (https://sqlite.org/rescode.html); 0 if it is none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _break(path: Path, found: str) -> LedgerBroken:
+    return LedgerBroken(
+        f"{path}: damaged: {found}; put a copy in its place (zlh-hooks ledger copy --help says how), "
+        "then look what is in work still: zlh-hooks recover"
+    )
 
 
 def _identify(path: Path) -> tuple[int, int]:

@@ -77,6 +77,15 @@ class SqlLedger:
             rows = connection.execute(query).all()
         return tuple(self._parse(row) for row in rows)
 
+    def verify(self) -> tuple[Entry, ...]:
+        """Every entry, once file and chain were found whole; else ``LedgerBroken`` says what is not."""
+        entries = self.read()
+        found = find_break(entries)
+        if found is not None:
+            raise LedgerBroken(f"{self.database.path}: {found}")
+        self.database.check_pages()
+        return entries
+
     def copy_to(self, destination: Path) -> None:
         """Write a consistent copy (0600) while others append.
 
@@ -101,6 +110,7 @@ class SqlLedger:
             ) from error
 
     def _write_copy(self, path: Path) -> None:
+        self.database.check_pages()
         self.database.back_up(path)
         with closing(SqlLedger.open(path, self.clock)) as copy:
             found = find_break(copy.read())

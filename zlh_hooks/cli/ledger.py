@@ -10,9 +10,8 @@ import typer
 from zlh_hooks import wiring
 from zlh_hooks.cli.option import Config, Json
 from zlh_hooks.cli.output import print_json, print_table
-from zlh_hooks.domain.audit import find_break
 from zlh_hooks.domain.entry import GENESIS, Entry
-from zlh_hooks.domain.errors import LedgerBroken, SettingsError
+from zlh_hooks.domain.errors import SettingsError
 from zlh_hooks.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -39,13 +38,13 @@ def show(
 
 @app.command()
 def verify(config: Config = None, json: Json = False) -> None:
-    """Follow the whole chain. Entries cut off at its end show only in the last digest: keep that elsewhere."""
+    """Follow the whole chain, and look at the file too.
+
+    Entries cut off at its end show only in the last digest: keep that elsewhere.
+    """
     settings = _find(config)
     with closing(wiring.open_ledger(settings)) as ledger:
-        entries = ledger.read()
-    found = find_break(entries)
-    if found is not None:
-        raise LedgerBroken(f"{settings.ledger.path}: {found}")
+        entries = ledger.verify()
     last = entries[-1].digest if entries else GENESIS
     if json:
         print_json({"entries": len(entries), "last_digest": last})
