@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -293,15 +294,18 @@ class Site:
         """Take the lease and execute until nothing is left; ``NotAllowed`` if another worker holds it."""
         gauges, lease = keep_fresh(self.measures(), self.settings.metrics.textfile), self.ledger.lease
         held = HeldLease(lease, self.take_lease(lease, patience), self.policy.rollout.lease, self.clock)
-        ledger = self.ledger.fenced(held.holder)
-        lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self.holder)
-        herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
-        with gauges, Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
-            permit = heartbeat.assure
-            engine = self.engine(ledger, open_cluster(self.settings, permit), teller.check, permit)
-            worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak, teller)
-            worker.run(stays=stays)
-            lease.release(held.holder)
+        with ExitStack() as unused:
+            unused.callback(lease.release, held.holder)  # what is wrong before the work keeps no successor waiting
+            ledger = self.ledger.fenced(held.holder)
+            lock = ControllerLock(open_cluster(self.settings, held.assure), self.clock, self.holder)
+            herald = Herald(ledger, self.clock, self.policy, open_roads(self.settings, self.policy))
+            with gauges, Heartbeat(held, lock, self.clock) as heartbeat, HeraldThread(herald) as teller:
+                permit = heartbeat.assure
+                engine = self.engine(ledger, open_cluster(self.settings, permit), teller.check, permit)
+                worker = Worker(ledger, self.clock, heartbeat, engine.open_rollout, engine.open_soak, teller)
+                unused.pop_all()
+                worker.run(stays=stays)
+                lease.release(held.holder)
 
     def take_lease(self, lease: WorkerLease, patience: timedelta) -> LeaseHolder:
         """Take it within ``patience``; ``NotAllowed`` if its holder still has it, or renews it meanwhile: it lives."""
