@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
@@ -18,10 +18,15 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in (columns, *rows):
             typer.echo("\t".join(map(_clean, row)))
         return
-    table = Table(*columns)
+    table = open_table(columns)
     for row in rows:
         table.add_row(*(Text(_clean(cell)) for cell in row))
     Console().print(table)
+
+
+def open_table(columns: Sequence[str]) -> Table:
+    """An empty one. On a narrow terminal a long word goes on in the next line: an id that is cut helps nobody."""
+    return Table(*(Column(name, overflow="fold") for name in columns))
 
 
 def print_json(value: Any) -> None:

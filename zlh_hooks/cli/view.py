@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from zlh_hooks.application.notice_desk import Preview
+from zlh_hooks.cli.output import open_table
 from zlh_hooks.domain.address import render_address
 from zlh_hooks.domain.duration import render_duration
 from zlh_hooks.domain.plain_text import render_line
@@ -99,7 +99,7 @@ def estimate_left(progress: Progress) -> timedelta:
 
 def render_live(progress: Progress) -> Group:
     """The headline over the live table."""
-    table = Table(*TARGET_COLUMNS)
+    table = open_table(TARGET_COLUMNS)
     for row in progress.targets:
         table.add_row(*(Text(cell) for cell in _row(row)), style=_STYLES.get(row.state, ""))
     return Group(Text(render_headline(progress)), table)
