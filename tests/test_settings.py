@@ -176,6 +176,7 @@ def test_what_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_refused_by_its_name(tmp_path: Path) -> None:
     error = refusal(tmp_path / "nothing.toml")
     assert (error.file, error.found) == (str(tmp_path / "nothing.toml"), "No such file or directory")
+    assert "zlh-hooks init writes the first one" in error.expected
 
 
 # ----------------------------------------------------------------------------------------------------------- drop-ins

@@ -284,6 +284,9 @@ def _load(path: Path, model: type[Model], read: Reader | None = None) -> Model:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        expected = "a readable TOML file; zlh-hooks init writes the first one"
+        raise SettingsError(str(path), "file", "No such file or directory", expected) from error
     except OSError as error:
         raise SettingsError(str(path), "file", error.strerror or str(error), "a readable TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

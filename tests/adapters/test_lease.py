@@ -36,6 +36,12 @@ def test_a_second_worker_is_told_who_executes_and_until_when(ledger: SqlLedger, 
     assert refused.value.until == START + MINUTE
 
 
+def test_a_lease_that_ends_within_this_minute_is_said_to_end_to_the_second(ledger: SqlLedger, clock: FakeClock) -> None:
+    ledger.lease.take("pve1:17", timedelta(seconds=90))
+    with pytest.raises(NotAllowed, match=f"allowed from {clock.now() + timedelta(seconds=90):%Y-%m-%dT%H:%M:30}"):
+        ledger.lease.take("pve2:4", timedelta(seconds=90))
+
+
 def test_a_worker_that_comes_back_under_its_old_name_waits_like_any_other(ledger: SqlLedger) -> None:
     ledger.lease.take("pve1:17", MINUTE)
     with pytest.raises(NotAllowed):

@@ -45,6 +45,11 @@ def test_an_unknown_rollout_is_refused_and_the_latest_are_named() -> None:
         bench.desk().order("pause", "r0000-none")
 
 
+def test_where_no_rollout_is_known_it_is_said_how_the_first_begins() -> None:
+    with pytest.raises(NotAllowed, match="no rollout yet: zlh-hooks rollout start"):
+        Bench().furnish(1).desk().find(None)
+
+
 def test_an_order_is_signed() -> None:
     bench = Bench().furnish(2)
     bench.submit("2")

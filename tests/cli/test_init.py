@@ -56,6 +56,12 @@ def test_by_defaults_nothing_is_asked_and_all_of_it_is_to_be_confirmed(tmp_path:
     assert "The time zone is this machine's: Asia/Tokyo" in result.stdout
 
 
+def test_where_nobody_answers_nothing_is_written_and_the_way_without_questions_is_named(tmp_path: Path) -> None:
+    result = init(tmp_path, answers=ANSWERS[:3])
+    assert result.exit_code == 1 and "nothing was written: --defaults asks nothing" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_was_asked_is_confirmed_and_stands_in_the_policy(tmp_path: Path, ledger: MemoryLedger) -> None:
     assert init(tmp_path, answers=ANSWERS).exit_code == 0
     policy = load(tmp_path)

@@ -75,8 +75,10 @@ class Desk:
             return rollouts[-1]
         found = next((progress for progress in rollouts if progress.plan.id == rollout), None)
         if found is None:
-            known = ", ".join(progress.plan.id for progress in rollouts[-5:]) or "none"
-            raise NotAllowed(f"there is no rollout {rollout or ''}; the latest are: {known}")
+            if not rollouts:
+                raise NotAllowed("there is no rollout yet: zlh-hooks rollout start")
+            known = ", ".join(progress.plan.id for progress in rollouts[-5:])
+            raise NotAllowed(f"there is no rollout {rollout}; the latest are: {known}")
         return found
 
     def list_over(self) -> list[str]:

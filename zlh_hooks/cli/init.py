@@ -66,7 +66,11 @@ def _confirm(config: Path, policy: Path) -> tuple[str, ...]:
 
 
 def _ask(known: Answers) -> Answers:
-    given = {key: _ask_one(key, question, str(getattr(known, key))) for key, question in QUESTIONS}
+    try:
+        given = {key: _ask_one(key, question, str(getattr(known, key))) for key, question in QUESTIONS}
+    except typer.Abort:
+        typer.echo("\nno answer, and nothing was written: --defaults asks nothing", err=True)
+        raise
     return Answers.model_validate(given)
 
 

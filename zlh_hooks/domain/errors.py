@@ -55,7 +55,7 @@ class NotAllowed(ZlhError):
     def __init__(self, rule: str, until: datetime | None = None) -> None:
         self.rule = rule
         self.until = until
-        super().__init__(rule if until is None else f"{rule}; allowed from {until.isoformat(timespec='minutes')}")
+        super().__init__(rule if until is None else f"{rule}; allowed from {_render_end(until)}")
 
 
 class TargetError(ZlhError):
@@ -116,6 +116,11 @@ class Unanswered(RoadError):
 
 class LeaseLost(RoadError):
     """This process may not execute any more: another one holds the lease."""
+
+
+def _render_end(until: datetime) -> str:
+    """To the second where it is not a whole minute: a lease that ends in this minute is not over yet."""
+    return until.isoformat(timespec="seconds" if until.second or until.microsecond else "minutes")
 
 
 def describe_error(error: BaseException) -> str:
