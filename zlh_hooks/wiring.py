@@ -17,6 +17,7 @@ from zlh_hooks.adapters.promotion import open_hooks
 from zlh_hooks.adapters.proxmox import Proxmox
 from zlh_hooks.adapters.proxmox_access import Access
 from zlh_hooks.adapters.proxmox_link import permit_all
+from zlh_hooks.adapters.trust import open_trust
 from zlh_hooks.adapters.worker_process import WorkerStarter
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_hands import AgentHands
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
 def open_proxmox(settings: Settings, permit: Callable[[], None] = permit_all) -> Proxmox:
     """The cluster, over HTTPS with the settings' token. Nothing is sent yet."""
     reach = settings.proxmox
+    if reach.ca_file is not None:
+        open_trust(reach.ca_file, "proxmox.ca_file")  # else a file that is not there is told as a server out of reach
     return Proxmox(
         Access(
             reach.host, reach.user, reach.token_name, read_token(settings), reach.port, reach.ca_file, reach.timeout
