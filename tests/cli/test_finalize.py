@@ -112,7 +112,7 @@ def test_what_cannot_be_finalized_is_refused_before_anything_is_asked(monkeypatc
     monkeypatch.setattr(wiring, "open_site", lambda config, policy: BenchSite(bench))
     done = make_runner().invoke(app, ["rollout", "finalize"], input="y\n")
     assert isinstance(done.exception, NotAllowed)
-    assert "is PLANNED: it cannot finalize" in str(done.exception) and "Give up" not in done.stdout
+    assert "is PLANNED: it cannot finalize; what it can: abort" in str(done.exception) and "Give up" not in done.stdout
 
 
 def test_nobody_is_asked_about_no_guest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,9 @@ class Desk:
         """The rollout that could be ordered so; ``NotAllowed`` if it is in no state for it."""
         progress = self.find(rollout)
         if progress.state not in _ALLOWED[verb]:
-            raise NotAllowed(f"rollout {progress.plan.id} is {progress.state}: it cannot {verb}")
+            can = " or ".join(other for other, states in _ALLOWED.items() if progress.state in states)
+            left = f"; what it can: {can}" if can else ""
+            raise NotAllowed(f"rollout {progress.plan.id} is {progress.state}: it cannot {verb}{left}")
         self._refuse_overtaken(verb, progress)
         return progress
 
