@@ -16,7 +16,7 @@ from zlh_hooks.domain.errors import NotAllowed, RoadError, SettingsError, ZlhErr
 EPILOG = (
     "Begin with init, then ready: it names what is missing, and how that is done. Then plan, and rollout start. "
     "Exit codes: 0 done, 1 it failed or is stuck, 2 settings or usage are wrong, 3 policy says no, "
-    "4 a server could not be reached, 130 interrupted."
+    "4 a server, or a file that the work needs, could not be reached; 130 interrupted."
 )
 EXIT_CODES: tuple[tuple[type[ZlhError], int], ...] = (
     (SettingsError, 2),
