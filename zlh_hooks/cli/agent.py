@@ -13,6 +13,7 @@ from zlh_hooks.cli import agent_keys, agent_report
 from zlh_hooks.cli.agent_keys import PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.question import make_sure
 from zlh_hooks.domain.agent_release import PinOrder, PinRow, Release, Span, span_of
 from zlh_hooks.domain.agent_trust import Expiry, Standing, ThresholdGap, TrustRole, Waiting
 from zlh_hooks.domain.agent_wish import WishOrder
@@ -253,8 +254,7 @@ def drop(
         return
     for one in drafts:
         typer.echo(f"{one.role} {one.version}: signed by {', '.join(one.signed_by) or 'nobody'}")
-    if not yes and not typer.confirm("Drop it? Who drafted it has to say it again"):
-        raise typer.Abort
+    make_sure("Drop it? Who drafted it has to say it again", yes=yes)
     dropped = agent_keys.open_desk(config, policy, None).drop([one.role for one in drafts])
     typer.echo(f"dropped {', '.join(dropped)}")
 

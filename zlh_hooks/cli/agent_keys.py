@@ -10,6 +10,7 @@ from zlh_hooks import wiring
 from zlh_hooks.application.agent_desk import AgentDesk
 from zlh_hooks.application.agent_key_desk import AgentKeyDesk
 from zlh_hooks.cli.option import Config, PolicyFile, Yes
+from zlh_hooks.cli.question import make_sure
 from zlh_hooks.domain.agent_trust import PERSON, SIGNED_BY_PEOPLE, Purpose, Standing, TrustRole
 from zlh_hooks.domain.agent_word import list_news
 from zlh_hooks.domain.errors import SettingsError
@@ -129,8 +130,7 @@ def sign(
     for one in waiting:
         typer.echo(f"{one.role} {one.version}: {render_holders(one)} count; until now {known.get(one.role, 'nobody')}")
     print_news(desk, [one.role for one in waiting])
-    if not yes and not typer.confirm(f"Sign as {holder}?"):
-        raise typer.Abort
+    make_sure(f"Sign as {holder}?", yes=yes)
     signed = open_desk(config, policy, password_file).sign(holder, [one.role for one in waiting])
     typer.echo(f"{holder} signed {', '.join(signed)}")
 

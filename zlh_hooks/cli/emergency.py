@@ -11,6 +11,7 @@ from zlh_hooks.application.emergency_desk import Account
 from zlh_hooks.cli.drill import Player, Spectator, describe_drill, render_result
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes, parse_length
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.question import make_sure
 from zlh_hooks.domain.drill import find_trainee
 from zlh_hooks.domain.emergency import Word, describe_emergency
 from zlh_hooks.domain.emergency_text import render_effect, render_moment
@@ -49,8 +50,7 @@ def declare(
     proposed = desk.propose(component, reason, reference, length, without_canary)
     if not (json and yes):
         typer.echo("\n".join(render_effect(proposed, site.policy)), err=json)
-    if not yes and not typer.confirm(f"Declare it as {site.author}?", err=json):
-        raise typer.Abort
+    make_sure(f"Declare it as {site.author}?", yes=yes, err=json)
     desk.declare(proposed)
     if json:
         print_json(describe_emergency(proposed))

@@ -12,6 +12,7 @@ from zlh_hooks.application.hold_desk import HeldGuest, HoldDesk, Place
 from zlh_hooks.application.retag import Written
 from zlh_hooks.cli.option import LOCAL_FORMATS, Config, Json, PolicyFile, parse_length
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.question import make_sure
 from zlh_hooks.domain.emergency_text import render_moment
 from zlh_hooks.domain.guest import GuestRef, render_guests, render_ha_resource
 from zlh_hooks.domain.hold import Claim, Hold, find_end
@@ -114,8 +115,7 @@ def _ask_twice(place: Place, when: str, yes: bool, is_quiet: bool) -> None:
         "where the guest's config cannot be read in time. Whoever may edit its tags can lift it.",
         err=is_quiet,
     )
-    if not yes and not typer.confirm("Keep it down?", err=is_quiet):
-        raise typer.Abort
+    make_sure("Keep it down?", yes=yes, err=is_quiet)
     question = "Type its number once more" if len(place.vmids) == 1 else "Type the numbers once more"
     typed = typer.prompt(question, err=is_quiet)
     if str(typed).replace(",", " ").split() != [str(vmid) for vmid in place.vmids]:

@@ -10,6 +10,7 @@ from zlh_hooks.application.journal import Journal
 from zlh_hooks.application.recover import Remnant
 from zlh_hooks.cli.option import Config, Json, PolicyFile, Yes
 from zlh_hooks.cli.output import print_json, print_table
+from zlh_hooks.cli.question import make_sure
 from zlh_hooks.domain.errors import NotAllowed, TargetError
 from zlh_hooks.domain.guest import render_guests
 
@@ -43,8 +44,7 @@ def recover(
     if not found:
         raise NotAllowed("no guest was left in work")
     _print(found, False)
-    if not yes and not typer.confirm(f"Take {render_guests(len(found))} {'back' if back else 'forward'}?"):
-        raise typer.Abort
+    make_sure(f"Take {render_guests(len(found))} {'back' if back else 'forward'}?", yes=yes)
     _bring_to_end(recovery.take_back if back else recovery.go_forward, site, found)
 
 

@@ -13,6 +13,7 @@ from zlh_hooks.cli.agent_keys import Ask, PasswordFile, open_ask
 from zlh_hooks.cli.option import Config, Emergency, Json, PolicyFile, RolloutId, Security, Yes
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.cli.plan import OnlyLine, RolledOut, Version, prepare, print_plan
+from zlh_hooks.cli.question import make_sure
 from zlh_hooks.cli.view import (
     TARGET_COLUMNS,
     changed_rows,
@@ -88,8 +89,7 @@ def confirm_and_follow(
 ) -> None:
     """Hand a plan that was shown to the worker, when a person says yes, and watch it."""
     _warn_of_emergency(site, prepared.plan.component)
-    if not yes and not typer.confirm(f"Bring {what} to {render_guests(len(prepared.plan.targets))}?"):
-        raise typer.Abort
+    make_sure(f"Bring {what} to {render_guests(len(prepared.plan.targets))}?", yes=yes)
     site.submit(prepared, ask, sign)
     site.summon_worker()
     _follow(site, prepared.plan.id, detach, json)
@@ -202,8 +202,7 @@ def finalize(
     if not found.count(*LOSERS):
         typer.echo(f"nothing to do: no guest of {found.plan.id} has a way back to give up")
         return
-    if not yes and not typer.confirm(_ask_to_finalize(site, found)):
-        raise typer.Abort
+    make_sure(_ask_to_finalize(site, found), yes=yes)
     progress = site.desk().order(FINALIZE, found.plan.id, reason)
     site.summon_worker()
     if progress.plan.signed is not None:
