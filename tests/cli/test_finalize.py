@@ -127,12 +127,3 @@ def test_nobody_is_asked_about_no_guest(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_yes_is_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "finalize ordered" in finalize_after(DAY + HALF, monkeypatch, answer="y\n")[1]
-
-
-def test_where_nobody_can_answer_nothing_is_done_and_the_next_step_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Bench(make_policy(windows=[NIGHT], soak="72h")).furnish(1)
-    bench.run("2")
-    before = bench.ledger.read()
-    monkeypatch.setattr(wiring, "open_site", lambda config, policy: BenchSite(bench))
-    done = make_runner().invoke(app, ["rollout", "finalize"])
-    assert (done.exit_code, "--yes" in done.stderr, bench.ledger.read()) == (1, True, before)
