@@ -276,14 +276,14 @@ def run_doomed(guest: PackageGuest, life: int, version: str) -> "subprocess.Comp
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("step", [step for step in Step if step is not Step.END])
-@pytest.mark.parametrize("how", ["lose_power", "reboot"])
+@pytest.mark.parametrize("go_down", [PackageGuest.lose_power, PackageGuest.reboot])
 def test_a_guest_that_goes_down_once_a_step_is_done_comes_back_with_whole_packages(
-    guest: PackageGuest, step: Step, how: str
+    guest: PackageGuest, go_down: "Callable[[PackageGuest], None]", step: Step
 ) -> None:
     guest.offer(TWO, BROKEN)
     is_bad = step in (Step.REVERT, Step.DISCARD)
     guest.begin_until(step.value, PROGRAM, "patch", "--packages", f"toy={'3.0' if is_bad else '2.0'}")
-    guest.lose_power() if how == "lose_power" else guest.reboot()
+    go_down(guest)
     guest.resume()
     guest.withdraw(BROKEN)
     assert (told(guest).step, guest.run("dpkg", "--audit")) == ("END", "")

@@ -29,7 +29,6 @@ _ALONE = {
     "OnFailure": ("ExecStartPre=", "ExecStopPost="),
 }
 """What is taken out of the agent's unit, so that one net is left."""
-_STEPS = [step for step in Step if step is not Step.END]
 
 
 @pytest.fixture(scope="module", params=list(Debian))
@@ -203,29 +202,18 @@ def test_arming_again_and_again_never_reaches_a_start_limit(guest: SwapGuest) ->
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("step", _STEPS)
-def test_a_guest_that_loses_power_once_a_step_is_done_comes_back_with_one_whole_release(
-    guest: SwapGuest, step: Step
+@pytest.mark.parametrize("step", [step for step in Step if step is not Step.END])
+@pytest.mark.parametrize("go_down", [SwapGuest.lose_power, SwapGuest.reboot])
+def test_a_guest_that_goes_down_once_a_step_is_done_comes_back_with_one_whole_release(
+    guest: SwapGuest, go_down: "Callable[[SwapGuest], None]", step: Step
 ) -> None:
-    assert_comes_back(guest, step, guest.lose_power)
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("step", _STEPS)
-def test_a_guest_that_is_rebooted_once_a_step_is_done_comes_back_with_one_whole_release(
-    guest: SwapGuest, step: Step
-) -> None:
-    assert_comes_back(guest, step, guest.reboot)
-
-
-def assert_comes_back(guest: SwapGuest, step: Step, interrupt: "Callable[[], None]") -> None:
     """What was interrupted blames no good release, and no bad one stays."""
     is_bad = step in (Step.REVERT, Step.DISCARD)
     release = build_release(f"8.{time.monotonic_ns()}", "wrong-version" if is_bad else "")
     if step is Step.FOUND:
         forget_releases(guest)
     guest.begin_until(step.value, *guest.install_words(release))
-    interrupt()
+    go_down(guest)
     guest.resume()
     told = guest.status()
     assert (told.step, told.outcome) in {("END", outcome) for outcome in ("installed", "reverted", "failed")}, told
