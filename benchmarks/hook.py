@@ -79,13 +79,8 @@ def time_crowd(words: Command) -> float:
 
 def time_note(folder: Path) -> float:
     """What a note costs this disk, without a process. None replaces another: ext4 would search among the removed."""
-    name = f"note-{time.monotonic_ns()}"
     began = time.perf_counter()
-    with (folder / f".{name}").open("wb") as file:
-        file.write(bytes(170))
-        file.flush()
-        os.fsync(file.fileno())
-    (folder / f".{name}").rename(folder / name)
+    (folder / f"note-{time.monotonic_ns()}").symlink_to("x" * 170)
     opened = os.open(folder, os.O_RDONLY)
     os.fsync(opened)
     os.close(opened)

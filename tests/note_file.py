@@ -11,11 +11,16 @@ def draft_note(at: datetime, guest: int, phase: str, **changed: Any) -> tuple[st
     note = {"format": 1, "event": "guest", "guest": guest, "phase": phase, "at": f"{at:%Y-%m-%dT%H:%M:%S.%fZ}"}
     note |= {"node": "pve-1", "kind": "lxc", "lock": "", "migrated_from": "", "vetoed": False} | changed
     name = f"{at:%Y%m%dt%H%M%S.%fz}-{guest}-{phase}-4711.json"
-    return name, json.dumps(note, separators=(",", ":")) + "\n"
+    return name, json.dumps(note, separators=(",", ":"))
 
 
 def write_note(folder: Path, at: datetime, guest: int, phase: str, **changed: Any) -> str:
-    """The same as a file. Returns its name."""
+    """The same in a folder. Returns its name."""
     name, text = draft_note(at, guest, phase, **changed)
-    (folder / name).write_text(text)
+    (folder / name).symlink_to(text)
     return name
+
+
+def read_note(path: Path) -> str:
+    """Its text."""
+    return str(path.readlink())

@@ -34,8 +34,9 @@ def make_socket(path: Path) -> None:
         listener.bind(str(path))
 
 
-def make_link(path: Path) -> None:
-    path.symlink_to("/etc/hostname")
+def make_foreign_link(path: Path) -> None:
+    path.symlink_to("{}")
+    os.chown(path, SOMEBODY, -1, follow_symlinks=False)
 
 
 def make_foreign(path: Path) -> None:
@@ -47,30 +48,56 @@ def make_huge(path: Path) -> None:
     path.write_bytes(b"x" * (LONGEST_BYTES + 1))
 
 
+def make_huge_link(path: Path) -> None:
+    path.symlink_to("x" * (LONGEST_BYTES + 1))
+
+
 def make_binary(path: Path) -> None:
     path.write_bytes(b"\xff")
 
 
+def make_binary_link(path: Path) -> None:
+    path.symlink_to("\udcff")
+
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
 NO_NOTES = [
-    (make_fifo, "no regular file"),
-    (make_socket, "no regular file"),
-    (make_link, "no regular file"),
-    (Path.mkdir, "no regular file"),
-    pytest.param(make_foreign, f"user {SOMEBODY}", marks=pytest.mark.skipif(os.geteuid() != 0, reason="needs root")),
+    (make_fifo, "nor a regular file"),
+    (make_socket, "nor a regular file"),
+    (Path.mkdir, "nor a regular file"),
+    pytest.param(make_foreign, f"user {SOMEBODY}", marks=AS_ROOT),
+    pytest.param(make_foreign_link, f"user {SOMEBODY}", marks=AS_ROOT),
     (make_huge, f"at most {LONGEST_BYTES}"),
+    (make_huge_link, f"at most {LONGEST_BYTES}"),
     (make_binary, "no text in UTF-8"),
+    (make_binary_link, "no text in UTF-8"),
 ]
 
 
-def test_notes_are_listed_in_the_order_of_their_names_without_what_is_not_finished(folder: Path) -> None:
+def test_notes_are_listed_in_the_order_of_their_names_without_what_begins_with_a_dot(folder: Path) -> None:
     for name in ("b", "a", ".c", "d"):
-        (folder / name).write_text(name)
+        (folder / name).symlink_to(name)
     (folder / BAD).mkdir()
     with open_spool(folder, FakeClock()) as spool:
         assert spool.list_notes() == ("a", "b", "d")
         assert spool.read_note("b") == "b"
         spool.delete_note("b")
         assert spool.list_notes() == ("a", "d")
+
+
+def test_a_note_of_an_earlier_hook_is_a_file(folder: Path) -> None:
+    (folder / "a").write_text("text")
+    with open_spool(folder, FakeClock()) as spool:
+        assert spool.read_note("a") == "text"
+
+
+def test_what_a_link_leads_to_is_not_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (folder / "a").symlink_to(tmp_path / "secret")
+    with open_spool(folder, FakeClock()) as spool:
+        assert spool.read_note("a") == str(tmp_path / "secret")
 
 
 @pytest.mark.parametrize(("make", "reason"), NO_NOTES)

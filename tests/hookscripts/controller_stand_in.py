@@ -34,7 +34,7 @@ while (1) {
         last if $line eq "\n";
         my ($name, $size) = split ' ', $line;
         read STDIN, my $text, $size;
-        print {$got} "$name $text";
+        print {$got} "$name $text\n";
         push @names, $name;
     }
     last if !@names;

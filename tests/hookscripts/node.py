@@ -33,7 +33,7 @@ def call_hook(
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     answers = tuple(Answer(**{**one, "late": tuple(one["late"])}) for one in seen["answers"])
-    return Performance(answers, seen["notes"], tuple(seen["modes"]), tuple(seen["elsewhere"]), seen["left"])
+    return Performance(answers, seen["notes"], tuple(seen["elsewhere"]), seen["left"])
 
 
 def call_once(call: Call, environment: Environment | None = None) -> tuple[Answer, dict[str, str]]:

@@ -31,6 +31,7 @@ from tests.hookscripts.world import (
     Performance,
     Spool,
 )
+from tests.note_file import read_note
 
 LATE, MISSED = "a process was left to it", "no answer in"
 MOST_ATTEMPTS = 6
@@ -180,13 +181,6 @@ def _environment_of(call: Call) -> dict[str, str]:
     return {**call.environment, **faked, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
-def await_late_notes() -> None:
-    """Of processes that calls on a busy machine left behind."""
-    deadline = time.monotonic() + HANG_SECONDS
-    while list(_SPOOL.glob(".2*.json")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
 # --- the whole
 
 
@@ -227,13 +221,10 @@ def find_states(script: str) -> Iterator[str]:
 
 def _look_round(environment: Environment, answers: tuple[Answer, ...], left: int) -> Performance:
     has_folder = environment.spool not in (Spool.MISSING, Spool.SYMLINK, Spool.FILE, Spool.HANGS)
-    if has_folder:
-        await_late_notes()
     paths = [path for path in sorted(_SPOOL.iterdir()) if path.name != _FILLER] if has_folder else []
-    notes = {path.name: path.read_text() for path in paths}
-    modes = tuple(path.stat().st_mode & 0o777 for path in paths)
+    notes = {path.name: read_note(path) for path in paths}
     elsewhere = tuple(path.name for path in _ELSEWHERE.iterdir()) if _ELSEWHERE.exists() else ()
-    return Performance(answers, notes, modes, elsewhere, left)
+    return Performance(answers, notes, elsewhere, left)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def sort_notes(performance: Performance) -> dict[int, list[GuestNote]]:
     assert [name for name in performance.notes if not NAME.fullmatch(name)] == []
     sorted_notes: dict[int, list[GuestNote]] = {}
     for text in performance.notes.values():
-        assert text == json.dumps(json.loads(text), separators=(",", ":")) + "\n"
+        assert text == json.dumps(json.loads(text), separators=(",", ":"))
         note = parse_guest_note(text)
         sorted_notes.setdefault(note.guest, []).append(note)
     return sorted_notes

@@ -24,7 +24,7 @@ from tests.hookscripts.controller_stand_in import (
 )
 from tests.hookscripts.node import needs_root
 from tests.hookscripts.world import NODE, SPOOL
-from tests.note_file import write_note
+from tests.note_file import draft_note, read_note, write_note
 
 pytestmark = needs_root
 STATE = "/var/lib/zlh-hooks-node"
@@ -63,7 +63,7 @@ def call(node: ClusterNode, verb: str = "send") -> "subprocess.CompletedProcess[
 
 
 def left(node: ClusterNode, folder: str = "") -> "list[str]":
-    return sorted(path.name for path in (spool_of(node) / folder).iterdir() if path.is_file())
+    return sorted(path.name for path in (spool_of(node) / folder).iterdir() if not path.is_dir())
 
 
 def check(done: "subprocess.CompletedProcess[str]", code: int, *said: str) -> None:
@@ -76,16 +76,16 @@ def check(done: "subprocess.CompletedProcess[str]", code: int, *said: str) -> No
 
 def test_notes_go_in_their_order_and_whole_and_are_deleted_when_they_are_recorded(node: ClusterNode) -> None:
     names = note(node, 4)
-    texts = [(spool_of(node) / name).read_text() for name in names]
+    texts = [read_note(spool_of(node) / name) for name in names]
     check(call(node), 0, "4 notes are recorded")
     assert node.path("/srv/got").read_text() == "".join(
-        f"{name} {text}" for name, text in zip(names, texts, strict=True)
+        f"{name} {text}\n" for name, text in zip(names, texts, strict=True)
     )
     assert left(node) == []
 
 
 def test_nothing_is_connected_to_while_there_is_no_note(node: ClusterNode) -> None:
-    (spool_of(node) / ".20261123t040000.000000z-5012-post-stop-1.json").touch()  # not finished
+    (spool_of(node) / ".20261123t040000.000000z-5012-post-stop-1.json").touch()
     check(call(node), 0)
     assert not node.path(CALLS).exists()
 
@@ -126,7 +126,8 @@ def is_kept(names: "list[str]", answered: int) -> "list[str]":
 
 @pytest.mark.parametrize("kills", [0, 1], ids=["the connection", "the sender"])
 def test_a_note_goes_only_with_the_whole_answer_at_whatever_byte_the_end_comes(node: ClusterNode, kills: int) -> None:
-    for count in range(0, 2 * len(f"kept {note(node)[0]}\n") - 1, 9):
+    answer = f"kept {draft_note(START, 5012, 'post-stop')[0]}\n"
+    for count in range(0, 2 * len(answer) - 1, 9):
         names = note(node)
         put_controller(node, bytes=count, kills=kills)
         done = call(node)
@@ -182,11 +183,26 @@ def test_what_is_no_note_is_kept_for_a_person_and_never_sent(node: ClusterNode) 
     names = note(node)
     (spool_of(node) / "20261123t040000.000000z-5012-odd-1.json").touch()
     (spool_of(node) / names[0].replace("4711", "1")).write_text("x" * 1025)
-    (spool_of(node) / names[0].replace("4711", "2")).symlink_to("/etc/shadow")
+    (spool_of(node) / names[0].replace("4711", "2")).symlink_to("x" * 1025)
     (spool_of(node) / "a\nb").touch()
     check(call(node), 0, "it is no note", "2 notes are recorded")
     assert list_got(node) == names
     assert len(list((spool_of(node) / "bad").iterdir())) == 4
+    assert left(node) == []
+
+
+def test_a_link_leads_nowhere(node: ClusterNode) -> None:
+    name, _ = draft_note(START, 5012, "post-stop")
+    (spool_of(node) / name).symlink_to("/etc/passwd")
+    check(call(node), 0, "1 notes are recorded")
+    assert node.path("/srv/got").read_text() == f"{name} /etc/passwd\n"
+
+
+def test_a_note_of_an_earlier_hook_is_a_file_and_goes_too(node: ClusterNode) -> None:
+    name, text = draft_note(START, 5012, "post-stop")
+    (spool_of(node) / name).write_text(f"{text}\n")
+    check(call(node), 0, "1 notes are recorded")
+    assert node.path("/srv/got").read_text() == f"{name} {text}\n\n"
     assert left(node) == []
 
 

@@ -103,15 +103,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """Answers in the order of their calls; ``notes``: what the spool holds at the end, by name, dot-files too.
+    """Answers in the order of their calls; ``notes``: what the spool holds at the end, by name.
 
-    ``modes``: the notes' permissions; ``elsewhere``: names in what a symlink in the spool's place leads to;
+    ``elsewhere``: names in what a symlink in the spool's place leads to;
     ``left``: how many processes of the hook are still there, once those that can end have had the time.
     """
 
     answers: tuple[Answer, ...]
     notes: dict[str, str]
-    modes: tuple[int, ...]
     elsewhere: tuple[str, ...]
     left: int
 

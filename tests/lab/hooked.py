@@ -15,6 +15,7 @@ from tests.hookscripts.cluster_node import SCRIPT, VOLUME, ClusterNode, open_nod
 from tests.hookscripts.config import render_description
 from tests.hookscripts.node import PVE
 from tests.lab.datacentre import Datacentre
+from tests.note_file import read_note
 from zlh_hooks.domain.guest_note import GuestNote, parse_guest_note
 
 _SPOOL = "var/spool/zlh-hooks"
@@ -45,7 +46,7 @@ class Hooks:
         found = {path.name: path for node in self.nodes for path in self.spool(node).glob(f"2*-{vmid}-*.json")}
         fresh = sorted(found.keys() - self._seen)
         self._seen.update(fresh)
-        return [parse_guest_note(found[name].read_text()) for name in fresh]
+        return [parse_guest_note(read_note(found[name])) for name in fresh]
 
     def take_phases(self, vmid: int) -> "list[str]":
         """Of these notes the phases alone."""

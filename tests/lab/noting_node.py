@@ -48,5 +48,5 @@ class NotingNode(BootedNode):
     def leave_note(self) -> str:
         """Its name."""
         name = f"20261127t024935.{next(_NUMBER):06d}z-5012-post-stop-1.json"
-        self.run(f"umask 077; cd {SPOOL}; echo {name} >.{name}; mv .{name} {name}")
+        self.run(f"ln -s {name} {SPOOL}/{name}")
         return name

@@ -28,7 +28,7 @@ if (state / "fails").exists():
 (spool / "bad").mkdir(exist_ok=True)
 for note in sorted(spool.glob("[0-9]*.json")):
     with (state / "taken").open("a") as taken:
-        print(note.read_text(), file=taken)
+        print(note.readlink(), file=taken)
     note.unlink()
 def can(path, flags):
     try:

@@ -30,26 +30,29 @@ class FolderSpool:
     owner: int
 
     def list_notes(self) -> tuple[str, ...]:
-        """Everything in it, sorted; without the folder for what is bad, and what begins with a dot: not finished."""
+        """Everything in it, sorted; without the folder for what is bad, and what begins with a dot."""
         with _guarded(self.path):
             names = _list_names(self.folder)
         return tuple(sorted(name for name in names if name != BAD and not name.startswith(".")))
 
     def read_note(self, name: str) -> str:
-        """The text; ``ValueError`` if it is no regular file of the folder's owner, or no short text."""
+        """The text; ``ValueError`` if it is no short text, or not the folder's owner's.
+
+        A note is what a symlink names, which is never followed. Hooks of earlier versions wrote files.
+        """
         with _guarded(self.path):
-            self._check(os.stat(name, dir_fd=self.folder, follow_symlinks=False))
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
-            with os.fdopen(handle, "rb") as file:
-                content = file.read(LONGEST_BYTES + 1)
+            status = os.stat(name, dir_fd=self.folder, follow_symlinks=False)
+            self._check(status)
+            read = _read_link if stat.S_ISLNK(status.st_mode) else _read_file
+            content = read(self.folder, name)
         try:
             return content.decode()
         except UnicodeDecodeError as error:
             raise ValueError("it is no text in UTF-8") from error
 
     def _check(self, status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file")
+        if not stat.S_ISLNK(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is neither a symlink nor a regular file")
         if status.st_uid != self.owner:
             raise ValueError(f"it belongs to user {status.st_uid}; expected {self.owner}, whose the folder is")
         if status.st_size > LONGEST_BYTES:
@@ -105,6 +108,16 @@ def _find_owner(path: Path, status: os.stat_result) -> int:
         expected = f"one of root or of user {mine}, where nobody else may write"
         raise SettingsError(str(path), "--spool", found, expected)
     return status.st_uid
+
+
+def _read_link(folder: int, name: str) -> bytes:
+    return os.readlink(os.fsencode(name), dir_fd=folder)
+
+
+def _read_file(folder: int, name: str) -> bytes:
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(handle, "rb") as file:
+        return file.read(LONGEST_BYTES + 1)
 
 
 def _list_names(folder: int) -> set[str]:

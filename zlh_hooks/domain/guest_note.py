@@ -1,7 +1,7 @@
-"""What guests' hooks note of each phase of a guest, and vzdump's of each good backup, one file for each. Pure.
+"""What guests' hooks note of each phase of a guest, and vzdump's of each good backup, a text for each. Pure.
 
-A file holds one JSON object on one line, written whole by ``hookscripts/zlh-guest-hook``; docs/reference/guest-hook.md
-shows one. It comes from root on a hypervisor, perhaps another machine's: nothing in it is believed unchecked.
+It is one JSON object on one line, written by ``hookscripts/zlh-guest-hook``; docs/reference/guest-hook.md shows one. It
+comes from root on a hypervisor, perhaps another machine's: nothing in it is believed unchecked.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 FORMAT = 1
 NAME = re.compile(r"\d{8}t\d{6}\.\d{6}z-[1-9]\d{2,8}-(?:(?:pre|post)-(?:start|stop)|backup-end)-\d+\.json", re.ASCII)
-"""How a note's file is called, so that names sort as the notes came. A dot before it: not finished, or given up."""
+"""How a note is called, so that names sort as the notes came."""
 LONGEST_BYTES = 1024
 NODE = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9-]{0,62})?", re.ASCII)
 """A node's name, or nothing."""
