@@ -210,17 +210,27 @@ LEAVE = {
 
 
 def call_prerm(folder: Path, configs: "dict[str, str]", *words: str) -> "subprocess.CompletedProcess[str]":
-    """The node's script, with /etc/pve in a folder, where Proxmox is installed."""
-    for name, content in configs.items():
-        (folder / "pve" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "pve" / name).write_text(content)
+    return call_script("prerm", folder, configs, *words)
+
+
+def call_script(name: str, folder: Path, configs: "dict[str, str]", *words: str) -> "subprocess.CompletedProcess[str]":
+    """One of the node's, with /etc/pve and snippets in a folder, where Proxmox is installed."""
+    for config, content in configs.items():
+        (folder / "pve" / config).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "pve" / config).write_text(content)
     (folder / "pmxcfs").write_text("")
     (folder / "pmxcfs").chmod(0o755)
-    script = (DEBIAN / "zlh-hooks-node.prerm").read_text().replace("/etc/pve", f"{folder}/pve")
-    script = script.replace("/etc/vzdump.conf;", f"{folder}/pve/vzdump.conf;").replace("/var/lib/vz/", f"{folder}/vz/")
+    places = {"/etc/pve": f"{folder}/pve", "/etc/vzdump.conf;": f"{folder}/pve/vzdump.conf;"}
+    places |= {"/var/lib/vz/": f"{folder}/vz/", "/usr/share/zlh-hooks/hookscripts/copies.sh": f"{folder}/copies.sh"}
+    places |= {"=/usr/share/zlh-hooks/hookscripts/zlh-guest-hook": f"={REPOSITORY}/hookscripts/zlh-guest-hook"}
+    for source, target in ((DEBIAN / "copies.sh", "copies.sh"), (DEBIAN / f"zlh-hooks-node.{name}", name)):
+        text = source.read_text()
+        for place, there in places.items():
+            text = text.replace(place, there)
+        (folder / target).write_text(text)
     environment = {"PATH": f"{os.environ['PATH']}:{folder}"}
     return subprocess.run(
-        ["sh", "-c", script, "prerm", *words], env=environment, capture_output=True, text=True, check=False
+        ["sh", str(folder / name), *words], env=environment, capture_output=True, text=True, check=False
     )
 
 
@@ -329,3 +339,37 @@ def test_copies_of_the_hook_go_with_the_package_and_nobody_elses_file(tmp_path: 
     assert call_prerm(tmp_path, configs, "remove").returncode == 0
     left = [name for name in (*ours, *others) if (tmp_path / name).exists()]
     assert left == list(others)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only what is root's alone is renewed")
+def test_an_upgrade_renews_copies_that_are_roots_alone_and_nothing_else(tmp_path: Path) -> None:
+    mine, packaged = "#!/bin/sh\n# mine\n", (REPOSITORY / "hookscripts" / "zlh-guest-hook").read_text()
+    before = {"vz/snippets/zlh-guest-hook": COPY, "own/snippets/zlh-guest-hook": COPY, "own/snippets/other.pl": COPY}
+    before |= {"btrfs/their/own/zlh-guest-hook": mine, "far/snippets/zlh-guest-hook": COPY}
+    for name, text in before.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "own/snippets").chmod(0o777)
+    done = call_script("postinst", tmp_path, {"storage.cfg": STORAGES.format(folder=tmp_path)}, "configure", "0.1")
+    after = before | {"vz/snippets/zlh-guest-hook": packaged}
+    assert {name: (tmp_path / name).read_text() for name in before} == after
+    assert done.stdout == f"{tmp_path}/vz/snippets/zlh-guest-hook is the one of this version now\n"
+    assert (
+        done.stderr == f"{tmp_path}/own/snippets/zlh-guest-hook is left as it was: others than root may write there\n"
+    )
+    assert sorted(path.name for path in (tmp_path / "vz/snippets").iterdir()) == ["zlh-guest-hook"]
+    assert (tmp_path / "vz/snippets/zlh-guest-hook").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_copy_that_cannot_be_renewed_stays_and_fails_no_upgrade(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "vz/snippets/zlh-guest-hook"
+    copy.parent.mkdir(parents=True)
+    copy.write_text(COPY)
+    (tmp_path / "install").write_text('#!/bin/sh\n: >"$4"\nexit 1\n')
+    (tmp_path / "install").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = call_script("postinst", tmp_path, {}, "configure", "0.1")
+    assert (done.returncode, copy.read_text(), [path.name for path in copy.parent.iterdir()]) == (0, COPY, [copy.name])
+    assert "is left as it was" in done.stderr

@@ -13,7 +13,7 @@ from tests.clock import FakeClock
 from zlh_hooks.adapters.ledger import SqlLedger
 from zlh_hooks.cli.ledger import app
 from zlh_hooks.domain.entry import Draft, Kind
-from zlh_hooks.domain.errors import LedgerBroken, SettingsError
+from zlh_hooks.domain.errors import LedgerBroken, NotAllowed, SettingsError
 
 
 @pytest.fixture
@@ -51,6 +51,12 @@ def test_show_narrows_to_a_rollout_a_guest_and_the_newest_of_what_is_left(record
     assert shown(recorded, "--last", "2") == [5, 6]
     assert shown(recorded, "--rollout", "r1", "--target", "5001", "--last", "1") == [5]
     assert shown(recorded, "--rollout", "r1", "--target", "5004") == []
+
+
+def test_a_rollout_that_is_not_in_it_is_no_empty_answer(recorded: Path) -> None:
+    missing = run(recorded, "show", "--rollout", "r9").exception
+    assert isinstance(missing, NotAllowed)
+    assert "no entry of a rollout r9" in str(missing)
 
 
 def test_an_entry_is_shown_in_json_with_all_that_its_digest_covers(recorded: Path, tmp_path: Path) -> None:

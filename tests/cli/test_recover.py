@@ -57,3 +57,8 @@ def test_a_pending_root_is_taken_back_without_a_restart_whatever_others_do(stand
     done = recover(files, "--back")
     assert (done.exit_code, done.stderr) == (0, ""), done.output
     assert (connect(stand_in).read_pending(RUNNING), stand_in.pve.counts["reboot", RUNNING.vmid]) == ({}, 0)
+
+
+def test_a_guest_that_has_nothing_to_end_is_named(stand_in: Serving, files: list[str]) -> None:
+    looked = make_runner().invoke(app, ["recover", "9999", *files])
+    assert (looked.exit_code, looked.stdout) == (0, "guest 9999 was not left in work, if there is such a guest\n")

@@ -11,7 +11,7 @@ from zlh_hooks import wiring
 from zlh_hooks.cli.option import Config, Json
 from zlh_hooks.cli.output import print_json, print_table
 from zlh_hooks.domain.entry import GENESIS, Entry
-from zlh_hooks.domain.errors import SettingsError
+from zlh_hooks.domain.errors import NotAllowed, SettingsError
 from zlh_hooks.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -28,8 +28,11 @@ def show(
 ) -> None:
     """Print entries, oldest first."""
     with closing(wiring.open_ledger(_find(config))) as ledger:
-        entries = [entry for entry in ledger.read(rollout) if target is None or entry.target == target]
-    chosen = entries[-last:] if last else entries
+        entries = ledger.read(rollout)
+    if rollout is not None and not entries:
+        raise NotAllowed(f"the ledger has no entry of a rollout {rollout}: zlh-hooks rollout list")
+    of_target = [entry for entry in entries if target is None or entry.target == target]
+    chosen = of_target[-last:] if last else of_target
     if json:
         print_json([_describe(entry) for entry in chosen])
     else:

@@ -37,13 +37,18 @@ def recover(
     site = wiring.open_site(config, policy)
     recovery = site.recovery(insists=now, say=lambda text: typer.echo(text, err=True))
     found = [remnant for remnant in recovery.list_remnants() if guest in (None, remnant.ref.vmid)]
+    none = (
+        "no guest was left in work"
+        if guest is None
+        else f"guest {guest} was not left in work, if there is such a guest"
+    )
     if not (back or forward):
-        _print(found, json)
+        _print(found, none, json)
         return
     site.refuse_recovery()
     if not found:
-        raise NotAllowed("no guest was left in work")
-    _print(found, False)
+        raise NotAllowed(none)
+    _print(found, none, False)
     make_sure(f"Take {render_guests(len(found))} {'back' if back else 'forward'}?", yes=yes)
     _bring_to_end(recovery.take_back if back else recovery.go_forward, site, found)
 
@@ -62,12 +67,12 @@ def _bring_to_end(act: Callable[[Remnant, Journal], str], site: wiring.Site, fou
         raise typer.Exit(1)
 
 
-def _print(found: list[Remnant], json: bool) -> None:
+def _print(found: list[Remnant], none: str, json: bool) -> None:
     if json:
         print_json([_describe(remnant) for remnant in found])
         return
     if not found:
-        typer.echo("no guest was left in work")
+        typer.echo(none)
         return
     print_table(COLUMNS, [tuple(str(value) for value in _describe(remnant).values()) for remnant in found])
 
