@@ -26,13 +26,25 @@ renew_copies() { # never fails: what is there goes on working
     list_copies | grep '/zlh-guest-hook$' | while read -r copy; do
         if cmp -s "$packaged" "$copy"; then
             :
-        elif [ -z "$(find "$(dirname "$copy")" "$copy" -maxdepth 0 -user root ! -perm /022 | sed -n 2p)" ]; then
+        elif ! is_roots_alone "$copy"; then
             echo "$copy is left as it was: others than root may write there" >&2
-        elif renew_copy "$copy"; then
+        elif renew_copy "$(readlink -f "$copy")"; then
             echo "$copy is the one of this version now"
         else
             echo "$copy is left as it was: run zlh-hooks-node install" >&2
         fi
+    done
+}
+
+# As root runs what lies there, nobody else may change it, nor exchange a folder on the way to it.
+is_roots_alone() { # FILE
+    place=$(readlink -f "$1")
+    for step in "$place" "${place%/*}"; do
+        [ -n "$(find "$step" -maxdepth 0 -user root ! -perm /022)" ] || return
+    done
+    while [ -n "${place%/*}" ]; do
+        place=${place%/*}
+        [ -n "$(find "$place" -maxdepth 0 -user root \( ! -perm /022 -o -perm -1000 \))" ] || return
     done
 }
 

@@ -341,7 +341,39 @@ def test_copies_of_the_hook_go_with_the_package_and_nobody_elses_file(tmp_path: 
     assert left == list(others)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only what is root's alone is renewed")
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only what is root's alone is renewed")
+
+
+def put_copy(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "zlh-guest-hook").write_text(COPY)
+    return folder / "zlh-guest-hook"
+
+
+@AS_ROOT
+@pytest.mark.parametrize("flaw", ["open folder", "open folder above", "somebody's folder above", "somebody's link"])
+def test_an_upgrade_writes_nothing_where_another_than_root_could_lead_it_elsewhere(tmp_path: Path, flaw: str) -> None:
+    copy = put_copy(tmp_path / "a/own/snippets")
+    if flaw == "open folder":
+        copy.parent.chmod(0o757)
+    elif flaw == "open folder above":
+        (tmp_path / "a").chmod(0o777)
+    else:
+        os.chown(tmp_path / "a", 4711, -1)
+    if flaw == "somebody's link":
+        aim = put_copy(tmp_path / "aim/snippets")
+        (tmp_path / "a/own").rename(tmp_path / "a/gone")
+        (tmp_path / "a/own").symlink_to(tmp_path / "aim")
+    storages = f"dir: local\n\tpath {tmp_path}/a/own\n"
+    done = call_script("postinst", tmp_path, {"storage.cfg": storages}, "configure", "0.1")
+    assert done.returncode == 0
+    if flaw == "somebody's link":  # where it leads now it is root's alone, and there it is renewed
+        assert aim.read_text() != COPY
+    else:
+        assert (copy.read_text(), "others than root may write there" in done.stderr) == (COPY, True)
+
+
+@AS_ROOT
 def test_an_upgrade_renews_copies_that_are_roots_alone_and_nothing_else(tmp_path: Path) -> None:
     mine, packaged = "#!/bin/sh\n# mine\n", (REPOSITORY / "hookscripts" / "zlh-guest-hook").read_text()
     before = {"vz/snippets/zlh-guest-hook": COPY, "own/snippets/zlh-guest-hook": COPY, "own/snippets/other.pl": COPY}
