@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from tests.application.rollout_bench import Bench
+from zlh_hooks.domain.plan import Plan
 from zlh_hooks.domain.steps import RolloutState, TargetState
 
 GUESTS = 3
@@ -78,6 +80,20 @@ def test_a_guest_that_moves_after_its_exchange_goes_back_on_its_new_node() -> No
     bench.assert_clean(plan)
 
 
+@pytest.mark.parametrize("clone", range(1, 7))
+def test_a_template_that_is_deleted_pauses_whoever_would_need_it_next(clone: int) -> None:
+    bench = Bench().furnish(GUESTS)
+    plan = bench.submit("2")
+    template = plan.release.templates["n1"]
+    bench.answers = [bench.order("abort")]
+    bench.datacentre.faults.meanwhile("clone", lambda: bench.datacentre.delete_guest(template), clone)
+    progress = bench.work(plan)
+    assert progress.state is RolloutState.ABORTED
+    assert [f"{template}.conf' does not exist" in reason for reason in bench.pauses] == [True]
+    assert progress.failures == 0
+    bench.assert_clean(plan)
+
+
 # --------------------------------------------------------------------- power
 
 
@@ -92,6 +108,63 @@ def test_a_guest_that_its_customer_switches_off_is_exchanged_stays_off_and_is_pr
     assert progress.state is RolloutState.SUCCEEDED
     assert progress.of(LAST).state is TargetState.PROVING
     bench.assert_clean(plan)
+    bench.datacentre.power_on(LAST)
+    assert bench.tend(plan, timedelta(minutes=30)).of(LAST).state is TargetState.HEALTHY
+    bench.assert_clean(plan)
+
+
+def _leave_one_off(bench: Bench) -> Plan:
+    _meanwhile(bench, "before the restart", lambda: bench.datacentre.power_off(LAST))
+    plan = bench.submit("2")
+    assert bench.work(plan).of(LAST).state is TargetState.PROVING
+    return plan
+
+
+def test_a_guest_that_is_deleted_before_its_next_start_is_left_out() -> None:
+    bench = Bench().furnish(GUESTS)
+    plan = _leave_one_off(bench)
+    bench.datacentre.delete_guest(LAST)
+    assert bench.tend(plan, timedelta(minutes=30)).of(LAST).state is TargetState.SKIPPED
+    bench.assert_clean(plan)
+
+
+def _begin_late_proof() -> tuple[Bench, Plan]:
+    bench = Bench().furnish(GUESTS)
+    plan = _leave_one_off(bench)
+    bench.datacentre.power_on(LAST)
+    return bench, plan
+
+
+def _list_requests_of_late_proof() -> list[tuple[str, int]]:
+    """Each that is about the guest: its name, and the how many-th of that name it is."""
+    bench, plan = _begin_late_proof()
+    before = len(bench.datacentre.faults.log)
+    bench.tend(plan, timedelta(minutes=10))
+    names = [call.names[0] for call in bench.datacentre.faults.log[before:] if LAST in call.vmids]
+    return [(name, names[:place].count(name) + 1) for place, name in enumerate(names)]
+
+
+def test_a_guest_that_is_deleted_at_any_request_of_its_late_proof_is_left_out(
+    record_property: Callable[[str, object], None],
+) -> None:
+    requests = _list_requests_of_late_proof()
+    record_property("points", len(requests))
+    ends = set()
+    for name, nth in requests:
+        bench, plan = _begin_late_proof()
+        bench.datacentre.faults.meanwhile(name, partial(bench.datacentre.delete_guest, LAST), nth, LAST)
+        progress = bench.tend(plan, timedelta(minutes=30))
+        assert progress.failures == 0, (name, nth)
+        bench.assert_clean(plan)
+        ends.add(progress.of(LAST).state)
+    assert ends <= {TargetState.SKIPPED, TargetState.HEALTHY}  # the latter if it was proved by then
+    assert TargetState.SKIPPED in ends
+
+
+def test_a_guest_that_moves_before_its_next_start_is_proved_where_it_starts() -> None:
+    bench = Bench().furnish(GUESTS)
+    plan = _leave_one_off(bench)
+    bench.datacentre.migrate_guest(LAST, "n2")
     bench.datacentre.power_on(LAST)
     assert bench.tend(plan, timedelta(minutes=30)).of(LAST).state is TargetState.HEALTHY
     bench.assert_clean(plan)

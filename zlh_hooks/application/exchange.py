@@ -174,20 +174,24 @@ class Exchange:
         elif isinstance(reason, Replaced):
             self.case.way_back.let_go(target, journal, str(reason))
         elif isinstance(reason, GuestMissing):
-            self._look_for(target, journal)
+            self._look_for(target, journal, str(reason))
         elif isinstance(reason, HeldUp):
             self._give_way(target, journal, str(reason))
         else:
             self.fail(target, journal, str(reason))
 
-    def _look_for(self, target: PlannedTarget, journal: Journal) -> None:
-        """It is not where it was: deleted, or moved to another node in the middle of its exchange."""
+    def _look_for(self, target: PlannedTarget, journal: Journal, missing: str) -> None:
+        """It is not where it was: deleted, or moved to another node in the middle of its exchange.
+
+        If it is there still, its template or a scratch guest is what is missing.
+        """
         try:
             ref = self.case.driver.locate(target)
         except GuestMissing as error:
             journal.event(TargetEvent.VANISHED, str(error))
         else:
-            self._give_way(target, journal, f"it moved from {target.node} to {ref.node}")
+            moved = f"it moved from {target.node} to {ref.node}"
+            self._give_way(target, journal, moved if ref.node != target.node else missing)
 
     def _give_way(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
         """Locked for too long, its storage away, or moved: nothing speaks against the version, and the others go on.
@@ -226,8 +230,8 @@ class Exchange:
             self.case.way_back.revert(target, journal, reason)
         except LeaseLost:
             raise
-        except GuestMissing:
-            self._look_for(target, journal)
+        except GuestMissing as error:
+            self._look_for(target, journal, str(error))
         except (RoadError, HeldUp) as error:
             self.case.gate.tell(f"the way back of {target.vmid} waits: {error}")
 
@@ -289,8 +293,8 @@ class Exchange:
             reason = hindrance or self._find_hindrance(target, journal)
             if reason is not None:
                 self._withdraw_for(target, journal, reason)
-        except GuestMissing:
-            self._look_for(target, journal)
+        except GuestMissing as error:
+            self._look_for(target, journal, str(error))
         self._forget_ended(target, journal)
 
     def _withdraw_for(self, target: PlannedTarget, journal: Journal, reason: str) -> None:
@@ -316,8 +320,8 @@ class Exchange:
                 lambda reason: self.fail(target, journal, reason),
                 leaves=target.vmid in self._given_way,
             )
-        except GuestMissing:
-            self._look_for(target, journal)
+        except GuestMissing as error:
+            self._look_for(target, journal, str(error))
         self._pause_if_stuck(target, journal)
         self._forget_ended(target, journal)
 

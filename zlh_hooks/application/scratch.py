@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from zlh_hooks.application.ports import CloneOrder, Cluster, Upid
 from zlh_hooks.application.step import UNDERWAY, Data, Found
 from zlh_hooks.domain import tag
-from zlh_hooks.domain.errors import GuestMissing, TargetError
+from zlh_hooks.domain.errors import GuestMissing, RoadError, TargetError
 from zlh_hooks.domain.guest import GuestConfig, GuestRef
 from zlh_hooks.domain.policy import VmidRange
 
@@ -101,7 +101,10 @@ class CloneScratch:
 
     def act(self, intent: Data) -> Upid:
         order = CloneOrder(intent["vmid"], intent["storage"], f"zlh-scratch-{intent['vmid']}", intent["note"])
-        return self.cluster.editor.clone(self.source, order)
+        try:
+            return self.cluster.editor.clone(self.source, order)
+        except GuestMissing as error:  # nobody's turn brings it back: a person must
+            raise RoadError(f"what new roots are cloned from is gone: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
