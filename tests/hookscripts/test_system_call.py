@@ -11,6 +11,7 @@ import pytest
 from tests.hookscripts.cluster_node import PROGRAM, open_node
 from tests.hookscripts.config import CONFIGS
 from tests.hookscripts.node import HOOK, PVE, REPOSITORY, call_hook, needs_root
+from tests.hookscripts.power_loss import MAKERS
 from tests.hookscripts.world import Call, Environment
 from zlh_hooks.domain.guest_note import parse_guest_note
 
@@ -52,20 +53,22 @@ def test_a_note_is_made_by_one_call_and_on_the_disk_before_the_hook_says_so(trac
     assert_in_order(trace, order)
 
 
-def lose_power(folder: Path, what: str) -> dict[str, str]:
-    words = [sys.executable, "-m", "tests.hookscripts.power_loss", str(folder), what]
+def lose_power(folder: Path, *words: str) -> dict[str, str]:
+    words = (sys.executable, "-m", "tests.hookscripts.power_loss", str(folder), *words)
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
 
-def test_a_note_is_there_after_a_power_loss_right_behind_the_hook(tmp_path: Path) -> None:
-    (text,) = lose_power(tmp_path, "hook").values()
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_note_is_there_after_a_power_loss_right_behind_the_hook(kind: str, tmp_path: Path) -> None:
+    (text,) = lose_power(tmp_path, kind, "hook").values()
     assert (parse_guest_note(text).guest, parse_guest_note(text).phase) == (5001, "post-stop")
 
 
-def test_without_a_word_to_the_disk_it_would_be_lost(tmp_path: Path) -> None:
-    assert lose_power(tmp_path, "no hook") == {}
+@pytest.mark.parametrize("kind", MAKERS)
+def test_without_a_word_to_the_disk_it_would_be_lost(kind: str, tmp_path: Path) -> None:
+    assert lose_power(tmp_path, kind, "no hook") == {}
 
 
 def test_the_child_holds_nothing_of_the_task_when_it_begins_to_read(trace: list[str]) -> None:
