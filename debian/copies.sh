@@ -36,15 +36,15 @@ renew_copies() { # never fails: what is there goes on working
     done
 }
 
-# As root runs what lies there, nobody else may change it, nor exchange a folder on the way to it.
+# As root runs what lies there, nobody else may change it, nor exchange a folder or a link on the way to it.
 is_roots_alone() { # FILE
-    place=$(readlink -f "$1")
-    for step in "$place" "${place%/*}"; do
-        [ -n "$(find "$step" -maxdepth 0 -user root ! -perm /022)" ] || return
-    done
-    while [ -n "${place%/*}" ]; do
-        place=${place%/*}
-        [ -n "$(find "$place" -maxdepth 0 -user root \( ! -perm /022 -o -perm -1000 \))" ] || return
+    real=$(readlink -f "$1")
+    [ "$(find "$real" "${real%/*}" -maxdepth 0 -user root ! -perm /022 | wc -l)" -eq 2 ] || return
+    for place in "$1" "$real"; do
+        while [ -n "$place" ]; do
+            [ -n "$(find "$place" -maxdepth 0 -user root \( -type l -o ! -perm /022 -o -perm -1000 \))" ] || return
+            place=${place%/*}
+        done
     done
 }
 

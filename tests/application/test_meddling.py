@@ -110,6 +110,25 @@ def test_a_template_that_is_deleted_later_pauses_before_the_next_guest(moment: s
     _assert_it_pauses(_list_sources()[0], moment, 1)
 
 
+# --------------------------------------------------------------------- power
+
+
+@pytest.mark.parametrize("moment", ["before the exchange", "before the restart"])
+def test_a_guest_that_its_customer_switches_off_is_exchanged_stays_off_and_is_proved_at_its_next_start(
+    moment: str,
+) -> None:
+    bench = Bench().furnish(GUESTS)
+    _meanwhile(bench, moment, lambda: bench.datacentre.power_off(LAST))
+    plan = bench.submit("2")
+    progress = bench.work(plan)
+    assert progress.state is RolloutState.SUCCEEDED
+    assert progress.of(LAST).state is TargetState.PROVING
+    bench.assert_clean(plan)
+    bench.datacentre.power_on(LAST)
+    assert bench.tend(plan, timedelta(minutes=30)).of(LAST).state is TargetState.HEALTHY
+    bench.assert_clean(plan)
+
+
 def _leave_one_off(bench: Bench) -> Plan:
     _meanwhile(bench, "before the restart", lambda: bench.datacentre.power_off(LAST))
     plan = bench.submit("2")

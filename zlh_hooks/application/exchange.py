@@ -183,7 +183,7 @@ class Exchange:
     def _look_for(self, target: PlannedTarget, journal: Journal, missing: str) -> None:
         """It is not where it was: deleted, or moved to another node in the middle of its exchange.
 
-        If it is there still, its template or a scratch guest is what is missing.
+        If it is there still, a scratch guest is what is missing.
         """
         try:
             ref = self.case.driver.locate(target)
